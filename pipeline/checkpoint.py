@@ -1,0 +1,70 @@
+"""State of unfinished work: atomic, locked, and keyed by a fingerprint of all that determines the result.
+
+Lives in `.resume/<stage>/<fingerprint>/`, outside DVC's outs, because DVC deletes a stage's outs before it
+runs. Changed params, data or code give another fingerprint and so start from zero.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+PACKAGE = Path(__file__).parent
+
+
+def fingerprint(parts: Mapping[str, object], code: tuple[str, ...]) -> str:
+    """sha256 (32 hex digits) of JSON-able `parts` and of the sources of the rooms named in `code`."""
+    hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for name in code:
+        for file in sorted((PACKAGE / name).rglob("*.py")) or [PACKAGE / f"{name}.py"]:
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:32]
+
+
+@contextmanager
+def resumable(stage: str, key: str) -> Iterator[Path]:
+    """The folder in which `stage` keeps unfinished work; removed when the block ends without an error.
+
+    Raises:
+        UserError: another process is at the same work.
+    """
+    folder = Path(os.environ.get("DVC_ROOT", ".")) / ".resume" / stage / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder}: another process runs {stage} with these values; wait for it or stop it"
+            ) from None
+        yield folder
+        shutil.rmtree(folder)
+
+
+def save_state(file: Path, state: Mapping[str, Any]) -> None:
+    """Writes tensors and plain values so that `file` is at any moment the old state or the new one."""
+    import torch
+
+    temporary = file.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
+        torch.save(dict(state), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+
+
+def load_state(file: Path) -> dict[str, Any] | None:
+    """The saved state on the CPU, or None where nothing was saved; executes no code from the file."""
+    import torch
+
+    if not file.exists():
+        return None
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,314 @@
+"""Typed params: every value of params.yaml, frozen and strict, with no default in code.
+
+`load_params` validates the whole file whichever block a stage asks for, so that a typo in the last stage's
+block stops the first stage, not the night's last hour.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+GRAPH_FILE = Path("dvc.yaml")
+
+Positive = Annotated[int, Field(gt=0, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Block(BaseModel):
+    """A block of params.yaml: frozen, strict (no text for numbers), unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Dataset(Block):
+    """Where the real images come from and how they are split (stage `prepare`)."""
+
+    name: Literal["cifar10", "digits", "image_folder"]
+    """Source of the real images: a module of `pipeline.sources`."""
+    path: str
+    """Folder with one sub-folder a class (`image_folder`); empty for the other sources."""
+    image_size: Literal[16, 32, 64]
+    """Side of the square images, in pixels; other sizes are resized."""
+    train_size: Positive
+    """Real images that GAN and classifiers may see, in all classes together; the rest is `reserve`."""
+    val_size: Positive
+    """Real images on which choices are made."""
+    test_size: Positive
+    """Real images read once, for the report."""
+    seed: Seed
+    """Draws the split."""
+
+    @model_validator(mode="after")
+    def _path_goes_with_image_folder(self) -> Self:
+        if self.name == "image_folder" and not self.path:
+            raise ValueError("path is empty: name your folder of pictures, as in path=/home/me/pictures")
+        return self
+
+
+class R3(Block):
+    """Values of the recipe `r3`: relativistic pairing with R1 and R2 penalties and an auxiliary class head."""
+
+    latent_dim: Positive
+    """Dimensions of z."""
+    width: Positive
+    """Channels at the finest resolution of the generator; coarser ones have multiples."""
+    learning_rate: PositiveFloat
+    """Adam's step size at the start."""
+    beta1: Fraction
+    """Adam's decay of the first moment, a step."""
+    beta2: Fraction
+    """Adam's decay of the second moment, a step."""
+    decay_percent: Percent
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
+    gamma: NonNegativeFloat
+    """Weight of the zero-centred gradient penalties R1 and R2."""
+    penalty_every: Positive
+    """Steps from one penalty to the next; its weight is multiplied by as much."""
+    auxiliary_weight: NonNegativeFloat
+    """Weight of the class head's cross-entropy, on real images for D and on generated ones for G."""
+
+
+class Dcgan(Block):
+    """Values of the recipe `dcgan`: the classic baseline, made conditional by a label embedding."""
+
+    latent_dim: Positive
+    """Dimensions of z."""
+    width: Positive
+    """Channels at the finest resolution of the generator; coarser ones have multiples."""
+    learning_rate: PositiveFloat
+    """Adam's step size."""
+    beta1: Fraction
+    """Adam's decay of the first moment, a step."""
+    beta2: Fraction
+    """Adam's decay of the second moment, a step."""
+
+
+class Gan(Block):
+    """How the class-conditional GAN is trained (stage `train_gan`)."""
+
+    recipe: Literal["r3", "dcgan"]
+    """Networks, losses and their values: the block of the same name below."""
+    seed: Seed
+    """Draws the initial weights, latents, batches and augmentations."""
+    steps: Positive
+    """Generator updates."""
+    batch_size: Positive
+    """Real images, and as many generated ones, a step."""
+    ema_half_life_images: Positive
+    """Images after which a weight's part in the moving average has halved."""
+    ema_rampup: NonNegativeFloat
+    """Caps the half-life at this share of the images seen so far, so that early averages are not stale."""
+    flip: bool
+    """Real images may be mirrored left to right (never for digits)."""
+    translate: Count
+    """Largest shift, in pixels, of real and generated images alike before D; 0 turns it off."""
+    probe_every: Positive
+    """Steps from one history row and sample grid to the next."""
+    r3: R3
+    dcgan: Dcgan
+
+
+class Synthesize(Block):
+    """How the labelled synthetic dataset is drawn (stage `synthesize`)."""
+
+    num_images: Positive
+    """Images, balanced over the classes by index."""
+    seed: Seed
+    """Draws the latents: image i is a function of (seed, i)."""
+    latent_std: PositiveFloat
+    """Standard deviation of z; below 1 more typical images, above 1 more varied ones."""
+    licence: str
+    """What the dataset card states, as a Hugging Face licence id; `unknown` until you decide."""
+
+
+class Classifier(Block):
+    """How every classifier is trained (stages `train_baseline` and `train_classifier`)."""
+
+    width: Positive
+    """Channels of the first convolution; later groups have multiples."""
+    steps: Positive
+    """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
+    batch_size: Positive
+    """Images a step, real and synthetic together."""
+    learning_rate: PositiveFloat
+    """Peak of the one-cycle schedule (Nesterov SGD, on the mean loss of a batch)."""
+    momentum: Annotated[float, Field(gt=0, lt=1)]
+    """Nesterov momentum."""
+    weight_decay: NonNegativeFloat
+    """L2 penalty of convolutions and the linear layer."""
+    label_smoothing: Fraction
+    """Probability mass spread over all classes."""
+    flip: bool
+    """Training images are mirrored at random (never for digits)."""
+    translate: Count
+    """Largest random shift of a training image, in pixels."""
+    cutout: Count
+    """Side of the grey square put over a training image, in pixels; 0 turns it off."""
+
+
+class Assess(Block):
+    """How fidelity, diversity and memorisation are measured (stage `assess`)."""
+
+    num_images: Annotated[int, Field(ge=2, le=10**9)]
+    """Images of each kind that are compared; fewer where there are fewer."""
+    num_neighbours: Positive
+    """k of the k-nearest-neighbour manifolds of precision, recall, density and coverage."""
+
+
+class Ablation(Block):
+    """The grid of cells and how they are compared (stages `train_*` and `evaluate`)."""
+
+    mode: Literal["add", "replace"]
+    """`add` keeps every real image; `replace` cuts them to (100 - percent) % of train_size."""
+    budget: Literal["steps", "real_epochs"]
+    """What is equal in all cells: optimizer steps, or passes over the real images."""
+    synthetic_percent: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1)]
+    """Percent of every training batch that is synthetic; 0 is `train_baseline`'s."""
+    real_percent: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
+    """Sizes of real-only training sets, in percent of train_size; 100 is the baseline."""
+    seeds: Annotated[list[Seed], Field(min_length=2)]
+    """Seeds of the classifiers; equal seeds pair the cells."""
+    keep_percent: Annotated[int, Field(ge=1, le=100)]
+    """Share of each class's synthetic images kept, the most confidently recognised first; 100 keeps all."""
+
+    @model_validator(mode="after")
+    def _grid_is_sound(self) -> Self:
+        for axis in ("synthetic_percent", "real_percent", "seeds"):
+            values = getattr(self, axis)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{axis} names a value twice: {values}")
+        if 100 not in self.real_percent:
+            raise ValueError("real_percent lacks 100, the baseline that every cell is compared with")
+        if self.budget == "real_epochs" and 100 in self.synthetic_percent:
+            raise ValueError("budget real_epochs has no meaning at synthetic_percent 100: use budget steps")
+        return self
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    profile: str
+    """Name of the profile that `configure` composed the values from."""
+    dataset: Dataset
+    gan: Gan
+    synthesize: Synthesize
+    classifier: Classifier
+    assess: Assess
+    ablation: Ablation
+
+    @model_validator(mode="after")
+    def _blocks_agree(self) -> Self:
+        moves = {
+            "gan.translate": self.gan.translate,
+            "classifier.translate": self.classifier.translate,
+            "classifier.cutout": self.classifier.cutout,
+        }
+        for key, pixels in moves.items():
+            if pixels >= self.dataset.image_size:
+                raise ValueError(f"{key} is {pixels}, not below the image size {self.dataset.image_size}")
+        return self
+
+
+def load_params(*keys: str) -> Params:
+    """The params named by `keys` (`gan`, `ablation.budget`, …), as declared under the stage's `params:` in dvc.yaml.
+
+    The whole file is validated, but only the named values are handed out: reading another one is an
+    AttributeError, so that no stage can use a value whose change would not re-run it.
+
+    Raises:
+        UserError: the file is missing or wrong anywhere, or DVC runs a stage that does not declare a key.
+    """
+    params = load_all_params()
+    if stage := os.environ.get("DVC_STAGE"):
+        name = stage.split("@")[0]
+        if lacking := sorted(set(keys) - declared_params(name)):
+            raise UserError(f"{GRAPH_FILE}: stage {name} reads params {lacking}; add them under its `params:`")
+    return _only(params, keys)
+
+
+def load_all_params() -> Params:
+    """All values of params.yaml, validated: for what describes a run and is no part of its result."""
+    return parse_params(read_yaml(PARAMS_FILE))
+
+
+def declared_params(stage: str) -> set[str]:
+    """What `stage` declares under `params:` in dvc.yaml."""
+    return {str(key) for key in read_yaml(GRAPH_FILE)["stages"][stage].get("params", [])}
+
+
+def _only(params: Params, keys: tuple[str, ...]) -> Params:
+    """A copy that lacks every value but those of `keys`."""
+    blocks: dict[str, Any] = {}
+    for key in keys:
+        block, _, field = key.partition(".")
+        value = getattr(params, block)
+        blocks[block] = value if not field else blocks.get(block, {}) | {field: getattr(value, field)}
+    return Params.model_construct(
+        **{
+            name: type(getattr(params, name)).model_construct(**value) if isinstance(value, dict) else value
+            for name, value in blocks.items()
+        }
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Parses a YAML mapping; `2e-4` stays text, as PyYAML reads it, and is refused by the strict types."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not found; run in the repository's root, or write it with `python -m pipeline.configure`"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected blocks such as `dataset:`, found {type(values).__name__}")
+    return values
+
+
+def parse_params(values: dict[str, Any]) -> Params:
+    """Validates `values`.
+
+    Raises:
+        UserError: one line that names every wrong key.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors(include_url=False)[:5])
+        raise UserError(f"{PARAMS_FILE}: {problems}") from None
+
+
+def _problem(item: Any) -> str:
+    """One wrong value in words: key, what is wrong, what to write."""
+    key = ".".join(str(part) for part in item["loc"]) or "params"
+    message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    value = item.get("input")
+    if item["type"] == "extra_forbidden":
+        return f"{key}: no such key (a typo?)"
+    if item["type"] == "missing":
+        return f"{key}: missing"
+    if item["type"] == "value_error":
+        return f"{key}: {message}"
+    if isinstance(value, str) and _is_number(value):
+        return f"{key}: '{value}' is text to YAML; write {yaml.safe_dump(float(value)).split()[0]}"
+    return f"{key}: {message}" if ", not " in message else f"{key}: {message}, not {value!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""Composes conf/ into params.yaml.
+
+`python -m pipeline.configure dataset=cifar10 profile=cpu gan.steps=6000` picks a data set and a profile and sets
+one value. The first line of params.yaml says what it was composed from. Edit the file by hand or with
+`dvc exp run -S` as you like: that is noted (`--check`), not refused.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config import PARAMS_FILE, parse_params, read_yaml
+from pipeline.errors import UserError
+from pipeline.runtime import run_stage
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+PATH_KEYS = ("path=", "dataset.path=")
+HEADER = "# composed by: python -m pipeline.configure"
+
+
+def main(
+    choices: Annotated[list[str] | None, typer.Argument(help="dataset=…, profile=…, block.key=value …")] = None,
+    check: Annotated[bool, typer.Option(help="Say how params.yaml differs from what composed it.")] = False,
+) -> None:
+    """Writes params.yaml from conf/, or checks it."""
+    if check:
+        print("\n".join(hand_edits(PARAMS_FILE)) or f"{PARAMS_FILE}: as composed")
+        return
+    replace_params(choices or [])
+
+
+def replace_params(choices: list[str]) -> None:
+    """Writes params.yaml and names the hand edits that this replaces."""
+    try:
+        edits = hand_edits(PARAMS_FILE) if PARAMS_FILE.exists() else []
+    except UserError as error:  # a broken file is what this command mends
+        edits = [str(error)]
+    write_params(PARAMS_FILE, choices)
+    if edits:
+        print("note: hand edits replaced: " + "; ".join(edits), file=sys.stderr)
+    print(f"{PARAMS_FILE}: {shlex.join(choices) or 'the defaults of conf/'}", flush=True)
+
+
+def compose_params(choices: list[str]) -> dict[str, Any]:
+    """The values that `choices` select, validated.
+
+    Raises:
+        UserError: an unknown group, key or value; the line names it.
+    """
+    paths = [choice.split("=", 1)[1] for choice in choices if choice.startswith(PATH_KEYS)]
+    overrides = [choice for choice in choices if not choice.startswith(PATH_KEYS)]
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"configure {shlex.join(choices)}: {_first_words(error)}") from None
+    assert isinstance(composed, dict)
+    values = {str(key): value for key, value in composed.items()}
+    for path in paths:
+        values["dataset"]["path"] = path  # as it is: Hydra would read = , ( and ~ as syntax
+    return parse_params(values).model_dump()  # in the order of the declarations
+
+
+def write_params(file: Path, choices: list[str]) -> None:
+    """Composes and writes `file` atomically; on an error the old file stays."""
+    text = yaml.dump(compose_params(choices), Dumper=_Dumper, sort_keys=False, default_flow_style=False)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{text}", encoding="utf-8")
+    temporary.replace(file)
+
+
+def hand_edits(file: Path) -> list[str]:
+    """Differences `key: composed → now` between `file` and what its header composes; empty if there are none."""
+    now = _flatten(read_yaml(file))
+    header = file.read_text(encoding="utf-8").split("\n", 1)[0]
+    if not header.startswith(HEADER):
+        return [f"{file}: no header of configure; written by hand"]
+    try:
+        composed = _flatten(compose_params(shlex.split(header[len(HEADER) :])))
+    except ValueError:  # a UserError, or quotes that do not close
+        return [f"{file}: its header does not compose any more"]
+    return [
+        f"{key}: {composed.get(key, 'absent')} → {now.get(key, 'absent')}"
+        for key in sorted(composed | now)
+        if composed.get(key) != now.get(key)
+    ]
+
+
+def _first_words(error: Exception) -> str:
+    """What Hydra found wrong, without its advice for users of Hydra."""
+    text = " ".join(str(error).split())
+    for advice in ("Config search path", "To append to your config", "See https"):
+        text = text.split(advice)[0]
+    return text.strip()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Mappings on lines of their own, for diffs; lists on one line, for the eye."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,114 @@
+"""Labelled images, the map between pixels and [-1, 1], and the order of batches."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # importing torch takes seconds that stages without a network save
+    from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their classes, in memory.
+
+    Attributes:
+        images: uint8, NHWC, C = 1 (grey) or 3 (RGB), levels 0-255.
+        labels: int64, shape N, 0 <= label < len(class_names).
+        class_names: one name a class.
+    """
+
+    images: Pixels
+    labels: Indices
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8
+        assert self.images.ndim == 4
+        assert self.labels.dtype == np.int64
+        assert self.labels.shape == self.images.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: NDArray[np.int64]) -> Self:
+        """The images at `rows`, in that order."""
+        return type(self)(self.images[rows], self.labels[rows], self.class_names)
+
+    def digest(self) -> str:
+        """sha256 over shape, labels and pixels in row order: the content, whatever file holds it."""
+        hasher = hashlib.sha256(repr((self.images.shape, self.class_names)).encode())
+        hasher.update(np.ascontiguousarray(self.labels).data)
+        hasher.update(np.ascontiguousarray(self.images).data)
+        return hasher.hexdigest()
+
+
+def empty_like(data: LabelledImages) -> LabelledImages:
+    """No images, of the same size and classes."""
+    return data.select(np.empty(0, np.int64))
+
+
+def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+    """The images of `first`, then those of `second`."""
+    assert first.class_names == second.class_names
+    return LabelledImages(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        first.class_names,
+    )
+
+
+def to_unit_range(images: "Tensor") -> "Tensor":
+    """NHWC uint8 levels => NCHW float32 in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def to_pixels(images: "Tensor") -> "Tensor":
+    """NCHW float in [-1, 1] => NHWC uint8 levels, rounded to the nearest."""
+    return images.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1)
+
+
+@lru_cache(maxsize=16)  # a window of batches asks for the same few epochs again and again
+def permutation(size: int, *, seed: int, stream: int, epoch: int) -> Indices:
+    """A shuffle of range(size) that depends on its arguments alone.
+
+    Sorts raw Philox words (Salmon et al. 2011) instead of calling a `Generator` method, whose stream numpy
+    may change between versions.
+    """
+    words = np.random.Philox(key=[seed, stream], counter=[0, 0, epoch, 0]).random_raw(size)
+    rows = np.argsort(words, kind="stable").astype(np.int64)
+    rows.flags.writeable = False  # the cache hands the same array to every caller
+    return rows
+
+
+def shuffled_rows(size: int, start: int, count: int, *, seed: int, stream: int) -> Indices:
+    """Rows start ... start + count of the endless sequence "every row once an epoch, in a fresh order".
+
+    Any window can be asked for without the ones before it, so training resumes by its step number alone.
+    """
+    rows = []
+    while count > 0:
+        epoch, offset = divmod(start, size)
+        part = permutation(size, seed=seed, stream=stream, epoch=epoch)[offset : offset + count]
+        rows.append(part)
+        start, count = start + len(part), count - len(part)
+    return np.concatenate(rows) if rows else np.empty(0, np.int64)
+
+
+def random_words(count: int, *, seed: int, stream: int, position: int) -> NDArray[np.uint64]:
+    """`count` uniform 64-bit words that depend on the arguments alone; streams keep purposes apart."""
+    return np.random.Philox(key=[seed, stream], counter=[0, 0, position, 1]).random_raw(count)
+
+
+def tile(images: Pixels, columns: int) -> Pixels:
+    """NHWC images => one picture (HWC), row by row; N must be a multiple of `columns`."""
+    count, height, width, channels = images.shape
+    rows = images.reshape(count // columns, columns, height, width, channels)
+    return rows.transpose(0, 2, 1, 3, 4).reshape(count // columns * height, columns * width, channels)

@@ -1,0 +1,49 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 30.0  # in a log file, a line every half minute is enough
+
+
+class Progress:
+    """Counts finished units of `name` up to `total`."""
+
+    def __init__(self, name: str, *, total: int, unit: str, done: int = 0) -> None:
+        self._started = self._last_line = time.monotonic()
+        self._name, self._total, self._unit = name, total, unit
+        self._done = self._done_at_start = done
+        shown = sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=done, desc=name, unit=unit, unit_scale=True, disable=not shown)
+
+    def advance(self, units: int, note: str = "") -> None:
+        """Counts `units` more; `note` shows the state of the work, such as its losses."""
+        self._done += units
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(units)
+        now = time.monotonic()
+        if self._bar.disable and now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            print(self._line(now, note), file=sys.stderr, flush=True)  # noqa: T201 - a log line
+
+    def _line(self, now: float, note: str) -> str:
+        rate = (self._done - self._done_at_start) / (now - self._started)
+        left = (self._total - self._done) / rate
+        share = 100 * self._done / self._total
+        return f"{self._name}: {share:.0f} % ({rate:.0f} {self._unit}/s, {left:.0f} s left) {note}".rstrip()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def steps(name: str, *, start: int, stop: int, units: int, unit: str) -> Iterator[tuple[int, Progress]]:
+    """Yields the steps start ... stop with the progress to report on; each step is worth `units`."""
+    with Progress(name, total=stop * units, unit=unit, done=start * units) as progress:
+        for step in range(start, stop):
+            yield step, progress

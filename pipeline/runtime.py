@@ -1,0 +1,75 @@
+"""Where a stage runs: its entry point, device, determinism, and its end when the parent dies."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:  # stages without a network start without torch
+    import torch
+
+PathFlag = Annotated[Path, typer.Option(show_default=False)]
+IntFlag = Annotated[int, typer.Option(show_default=False)]
+
+PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+def run_stage(main: Callable[..., Any]) -> None:
+    """Runs `main` as a command line: its keyword arguments are the flags.
+
+    A UserError ends in one line and exit code 2, Ctrl-C in exit code 130; any other exception keeps its
+    traceback.
+    """
+    die_with_parent()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
+        sys.exit(2)
+
+
+def die_with_parent() -> None:
+    """Asks Linux to end this process when its parent ends, so that a killed `dvc` leaves no orphan at work."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def pick_device() -> "torch.device":
+    """The device named by PIPELINE_DEVICE (auto, cpu or cuda), made deterministic.
+
+    Raises:
+        UserError: an unknown name, or cuda where there is none.
+    """
+    import torch
+
+    wanted = os.environ.get("PIPELINE_DEVICE", "auto")
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UserError(f"PIPELINE_DEVICE is '{wanted}'; set it to auto, cpu or cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("PIPELINE_DEVICE is cuda, but torch sees no GPU; set it to auto or cpu")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device(wanted)
+
+
+def describe_environment(device: "torch.device") -> dict[str, str | int]:
+    """What, besides the inputs, the bits of a network's output depend on: device model, versions, threads."""
+    import torch
+
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device), "torch": torch.__version__}
+    return {"device": "cpu", "torch": torch.__version__, "threads": torch.get_num_threads()}
