@@ -1,0 +1,172 @@
+"""Draws train, reserve, val and test from real images: class-balanced, by seed, without shared content."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.config import Dataset
+from pipeline.errors import UserError
+from pipeline.images import Indices, LabelledImages, permutation
+
+
+class RealImages(NamedTuple):
+    """What a source yields."""
+
+    pool: LabelledImages
+    """Images from which the splits are drawn."""
+    test: LabelledImages | None
+    """The source's official test set; without one, test is drawn from the pool too."""
+
+
+class Splits(NamedTuple):
+    """Splits by name: test, val, train, reserve."""
+
+    images: dict[str, LabelledImages]
+    """The rows of each take turns over the classes, so that any prefix is balanced too."""
+    duplicates_dropped: dict[str, int]
+    """Images drawn for a split and left out, because their pixels had been drawn before (for any split)."""
+
+
+Sizes = Mapping[str, int | None]  # images of each split, in drawing order; None: all that are left
+Queues = list[deque[int]]  # rows still to be drawn, one queue a class
+
+
+def split(pool: LabelledImages, official_test: LabelledImages | None, params: Dataset) -> Splits:
+    """Draws test, val, train and reserve, in this order, one image of each class in turn.
+
+    An image whose pixels were drawn before is passed over, whatever its label: no content occurs twice, and
+    of two copies the one in test stays, else the one in val, else the one in train. Reserve is all that is
+    left. The rows of train followed by those of reserve take turns over the classes without a break.
+
+    Raises:
+        UserError: a size is below the number of classes, or a class has too few images.
+    """
+    sizes: Sizes = {
+        "test": params.test_size,
+        "val": params.val_size,
+        "train": params.train_size,
+        "reserve": None,
+    }
+    _check_sizes(sizes, len(pool.class_names))
+    seen: set[bytes] = set()
+    if official_test is None:
+        return _deal(pool, sizes, seen, seed=params.seed, epoch=0)
+    assert official_test.class_names == pool.class_names
+    test = _deal(official_test, {"test": params.test_size}, seen, seed=params.seed, epoch=1)
+    others = {name: size for name, size in sizes.items() if name != "test"}
+    rest = _deal(pool, others, seen, seed=params.seed, epoch=0)
+    return Splits(test.images | rest.images, test.duplicates_dropped | rest.duplicates_dropped)
+
+
+def check_sizes(splits: Splits, real_percents: Sequence[int]) -> None:
+    """Stops early what only the last cells would run into.
+
+    Raises:
+        UserError: a declared `real_percent` needs more real images than train and reserve hold.
+    """
+    train, reserve = (len(splits.images[name]) for name in ("train", "reserve"))
+    most = 100 * (train + reserve) // train
+    if too_large := [percent for percent in real_percents if percent > most]:
+        raise UserError(
+            f"params.yaml: ablation.real_percent {too_large} needs more than the {train + reserve} real images of "
+            f"train and reserve; name at most {most}, or lower dataset.train_size"
+        )
+
+
+def describe(name: str, splits: Splits) -> dict[str, object]:
+    """The content of dataset.json: what the splits of the dataset `name` hold."""
+    images = splits.images["train"]
+    return {
+        "dataset": name,
+        "class_names": list(images.class_names),
+        "image_size": images.images.shape[1],
+        "channels": images.images.shape[3],
+        "counts": {part: _counts(rows) for part, rows in splits.images.items()},
+        "duplicates_dropped": splits.duplicates_dropped,
+        "digests": {part: rows.digest() for part, rows in splits.images.items()},
+    }
+
+
+def _check_sizes(sizes: Sizes, num_classes: int) -> None:
+    for name, size in sizes.items():
+        if size is not None and size < num_classes:
+            raise UserError(
+                f"dataset.{name}_size is {size}, too few for {num_classes} classes: raise it to {num_classes} or more"
+            )
+
+
+def _deal(source: LabelledImages, sizes: Sizes, seen: set[bytes], *, seed: int, epoch: int) -> Splits:
+    """Draws `sizes` images (None: all that are left) from `source`, and adds their content to `seen`."""
+    keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
+    labels = range(len(source.class_names))
+    queues = [_shuffled(source.labels, label, seed=seed, epoch=epoch) for label in labels]
+    turns = _turns(sizes, len(queues), longest=max(map(len, queues)))
+    drawn, dropped = {}, {}
+    for name, size in sizes.items():
+        drawn[name], dropped[name] = _draw(queues, turns[name], keys, seen)
+        if size is not None and len(drawn[name]) < size:
+            raise _too_small(source, sizes, turns, drawn)
+    return Splits({name: source.select(rows) for name, rows in drawn.items()}, dropped)
+
+
+def _turns(sizes: Sizes, num_classes: int, *, longest: int) -> dict[str, Indices]:
+    """The class that each image of each split is drawn from: the next one each time, across splits too."""
+    turns, start = {}, 0
+    for name, size in sizes.items():
+        stop = start + (longest * num_classes if size is None else size)
+        turns[name] = np.arange(start, stop, dtype=np.int64) % num_classes
+        start = stop
+    return turns
+
+
+def _shuffled(labels: Indices, label: int, *, seed: int, epoch: int) -> deque[int]:
+    """Rows of one class in drawing order."""
+    rows = np.flatnonzero(labels == label)
+    return deque(rows[permutation(len(rows), seed=seed, stream=label, epoch=epoch)].tolist())
+
+
+def _draw(queues: Queues, turns: Indices, keys: list[bytes], seen: set[bytes]) -> tuple[Indices, int]:
+    """A row of unseen content from the class of each turn, none where it is used up; and how many dropped."""
+    rows, dropped = [], 0
+    for label in turns.tolist():
+        queue = queues[label]
+        while queue and keys[queue[0]] in seen:
+            queue.popleft()
+            dropped += 1
+        if queue:
+            rows.append(queue.popleft())
+            seen.add(keys[rows[-1]])
+    return np.array(rows, np.int64), dropped
+
+
+def _too_small(
+    source: LabelledImages,
+    sizes: Sizes,
+    turns: Mapping[str, Indices],
+    drawn: Mapping[str, Indices],
+) -> UserError:
+    """Names the class that fell shortest in the split drawn last."""
+    failed = list(drawn)[-1]
+    got = {name: _per_class(source, source.labels[rows]) for name, rows in drawn.items()}
+    needs = {name: _per_class(source, turns[name]) for name in reversed(list(sizes)) if sizes[name]}
+    label = int(np.argmax(needs[failed] - got[failed]))
+    num_images = int(_per_class(source, source.labels)[label])
+    kind = "official test " if list(sizes) == ["test"] else ""
+    duplicates = num_images - sum(int(counts[label]) for counts in got.values())
+    told = f"{num_images} {kind}images" + (f", {duplicates} of them duplicates" if duplicates else "")
+    parts = " + ".join(f"{name} {counts[label]}" for name, counts in needs.items())
+    total = sum(int(counts[label]) for counts in needs.values())
+    keys = " or ".join(", ".join(f"{name}_size" for name in needs).rsplit(", ", 1))
+    culprit = source.class_names[label]
+    return UserError(f"class '{culprit}' has {told}, the split needs {total} ({parts}): lower dataset.{keys}")
+
+
+def _per_class(source: LabelledImages, labels: Indices) -> Indices:
+    return np.bincount(labels, minlength=len(source.class_names)).astype(np.int64)
+
+
+def _counts(images: LabelledImages) -> dict[str, int]:
+    return dict(zip(images.class_names, _per_class(images, images.labels).tolist(), strict=True))

@@ -1,0 +1,37 @@
+"""Split the real images into train, reserve, val and test."""
+
+import numpy as np
+import typer
+
+from pipeline.config import load_params
+from pipeline.files import write_json
+from pipeline.runtime import PathFlag, run_stage
+from pipeline.shards.writer import write_split
+from pipeline.sources import cifar10, digits, image_folder
+from pipeline.sources.splits import check_sizes, describe, split
+from pipeline.tracking import tracked_run
+
+SOURCES = {"cifar10": cifar10.load, "digits": digits.load, "image_folder": image_folder.load}
+
+
+def main(out: PathFlag) -> None:
+    """Writes the splits, without shared content, and dataset.json to OUT."""
+    params = load_params("dataset", "ablation.real_percent")
+    dataset = params.dataset
+    source = f"real:{dataset.name}"
+    with tracked_run("prepare", cell={}) as run:
+        splits = split(*SOURCES[dataset.name](dataset), dataset)
+        check_sizes(splits, params.ablation.real_percent)
+        counts = {name: len(images) for name, images in splits.images.items()}
+        run.log({f"num_{name}": float(count) for name, count in counts.items()}, step=0)
+        (out / "dataset.json").unlink(missing_ok=True)  # written last: where it stands, the splits are whole
+        for name, images in splits.images.items():
+            index = np.arange(len(images), dtype=np.int64)
+            write_split(out / name, name, images, index=index, seed=dataset.seed, generator=source)
+        write_json(out / "dataset.json", describe(dataset.name, splits))
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    typer.echo(f"{dataset.name}: {told}; {sum(splits.duplicates_dropped.values())} duplicates dropped")
+
+
+if __name__ == "__main__":
+    run_stage(main)
