@@ -1,0 +1,160 @@
+"""The dataset card: README.md for people, with the header that Hugging Face datasets reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from pipeline.files import to_json
+from pipeline.shards.manifest import CARD_FILE, DATA_FOLDER, Manifest, read_manifest, write_beside
+from pipeline.shards.reader import read_file_column, read_header
+from pipeline.shards.schema import FIELDS
+from pipeline.shards.writer import ShardRecord
+
+TEXT = """
+# {name}
+
+{num_images} **synthetic** images of {num_classes} classes, {height}x{width} pixels, {colour}, drawn from a
+class-conditional generator. No image was taken with a camera or drawn by a person.
+
+| class | {splits} |
+|---|{rules}
+{counts}
+
+## How it was made
+
+Generator `{generators}`, seed {seeds}, and:
+
+```json
+{recipe}```
+
+Image i is a function of this recipe and i. `manifest.json` has the size and sha256 of every file, one sha256
+of the content (labels, index and pixels), and the environment in which the files come out the same to the
+byte.
+
+## Columns
+
+| column | type | meaning |
+|---|---|---|
+| `image` | struct of `bytes` and `path` | a PNG without compression; `path` is empty |
+| `label` | int64 | class asked of the generator; names are in the metadata and above |
+| `index` | int64 | i, the number of the draw |
+| `seed` | int64 | seed of the draws |
+| `generator` | string | names the generator |
+
+## How to load it
+
+```python
+import io, pandas
+from PIL import Image
+table = pandas.read_parquet("data")
+Image.open(io.BytesIO(table.image[0]["bytes"]))
+
+from datasets import load_dataset
+dataset = load_dataset(".", split="{first_split}")  # or the path of this folder
+
+import duckdb
+duckdb.sql("SELECT label, count(*) FROM 'data/*.parquet' GROUP BY label")
+
+import torch
+from pathlib import Path
+from pipeline.shards.reader import read_images  # from the repository that made this; fastest
+images = read_images(Path("data"))
+pixels, labels = torch.from_numpy(images.images), torch.from_numpy(images.labels)  # uint8 NHWC, int64
+```
+
+## Limits
+
+- Labels are what the generator was asked for. Nobody looked at the images: some show another class.
+- The generator knows only its training images: it repeats their gaps and biases, and may come close to some.
+- Whether these images help a classifier is a question for real test images. Never test on synthetic ones.
+- The terms of the generator's training images may bind its images too.
+"""
+
+
+def write_card(root: Path, *, name: str, licence: str) -> None:
+    """Writes `root`/README.md from the manifest and the shards, as the last file of a dataset.
+
+    Its header declares the number of rows, so that Hugging Face datasets refuses a folder that lacks a shard.
+
+    Args:
+        root: the dataset folder; its manifest is written.
+        name: title.
+        licence: as the Hugging Face Hub spells it, such as `cc-by-4.0` or `other`.
+
+    Raises:
+        UserError: the manifest or a shard is missing or unreadable, or the folder cannot be written.
+    """
+    manifest = read_manifest(root)
+    header = yaml.safe_dump(_header(manifest, name, licence), sort_keys=False, allow_unicode=True)
+    write_beside(root / CARD_FILE, f"---\n{header}---\n{_text(root, manifest, name)}".encode())
+
+
+def _header(manifest: Manifest, name: str, licence: str) -> dict[str, Any]:
+    """The YAML header in the words of Hugging Face datasets."""
+    names = {str(label): class_name for label, class_name in enumerate(manifest.class_names)}
+    features: list[dict[str, Any]] = [{"name": column, "dtype": str(kind)} for column, kind in FIELDS]
+    features[0]["dtype"], features[1]["dtype"] = "image", {"class_label": {"names": names}}
+    splits = [
+        {
+            "name": split,
+            "num_bytes": sum(record.bytes for record in records),
+            "num_examples": sum(record.rows for record in records),
+        }
+        for split, records in manifest.splits.items()
+    ]
+    files = [{"split": split, "path": f"{DATA_FOLDER}/{split}-*.parquet"} for split in manifest.splits]
+    return {
+        "license": licence,
+        "pretty_name": name,
+        "tags": ["synthetic"],
+        "task_categories": ["image-classification"],
+        "dataset_info": {"features": features, "splits": splits},
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+
+
+def _text(root: Path, manifest: Manifest, name: str) -> str:
+    """The card below its header."""
+    height, width, channels = read_header(root / next(iter(manifest.splits.values()))[0].file).shape
+    return TEXT.format(
+        name=name,
+        num_images=manifest.num_images,
+        num_classes=len(manifest.class_names),
+        height=height,
+        width=width,
+        colour="grey" if channels == 1 else "RGB",
+        splits=" | ".join(manifest.splits),
+        rules="---|" * len(manifest.splits),
+        counts=_count_rows(root, manifest),
+        generators="`, `".join(_distinct(root, manifest, "generator")),
+        seeds=", ".join(_distinct(root, manifest, "seed")),
+        recipe=to_json(manifest.recipe).decode(),
+        first_split=next(iter(manifest.splits)),
+    )
+
+
+def _count_rows(root: Path, manifest: Manifest) -> str:
+    """Table rows: each class with its images in each split."""
+    counts = [
+        np.bincount(_column(root, records, "label"), minlength=len(manifest.class_names))
+        for records in manifest.splits.values()
+    ]
+    return "\n".join(
+        f"| {class_name.replace('|', chr(92) + '|')} | {' | '.join(str(count[label]) for count in counts)} |"
+        for label, class_name in enumerate(manifest.class_names)
+    )
+
+
+def _distinct(root: Path, manifest: Manifest, name: str) -> list[str]:
+    """Values of a column in the whole dataset, sorted."""
+    records = [record for split in manifest.splits.values() for record in split]
+    return [str(value) for value in np.unique(_column(root, records, name))]
+
+
+def _column(root: Path, records: Sequence[ShardRecord], name: str) -> NDArray[Any]:
+    """A column of the shards of one split."""
+    return np.concatenate([read_file_column(root / record.file, name) for record in records])

@@ -1,0 +1,114 @@
+"""What a shard is: its name, its size, its Arrow schema and the tables that fit it."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import UserError
+from pipeline.images import Indices, Pixels
+from pipeline.shards.png import COLOUR_TYPES, Shape, encode_png
+
+ROW_GROUP_ROWS = 1024  # 3 MB at 32x32: buffers that stay in the cache
+SHARD_ROWS = 16 * ROW_GROUP_ROWS
+SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
+
+# Hugging Face datasets shows images and class names only if the fields are exactly these, all nullable.
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+FIELDS = [
+    ("image", IMAGE),
+    ("label", pa.int64()),
+    ("index", pa.int64()),
+    ("seed", pa.int64()),
+    ("generator", pa.string()),
+]
+FEATURES_KEY = b"huggingface"
+SHAPE_KEY = b"image_shape"  # height, width, channels: an empty split has no image to ask
+
+
+def image_schema(class_names: Sequence[str], shape: Shape) -> pa.Schema:
+    """Columns image (encoded), label, index, seed and generator, with class names and shape as metadata."""
+    metadata = {FEATURES_KEY: _to_json(_features(class_names)), SHAPE_KEY: _to_json(list(shape))}
+    return pa.schema(FIELDS, metadata=metadata)
+
+
+def shard_name(split: str, number: int, count: int) -> str:
+    """File name of a shard; Hugging Face datasets takes the split from it."""
+    return f"{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+def make_table(
+    images: Pixels, labels: Indices, index: Indices, *, seed: int, generator: str, class_names: Sequence[str]
+) -> pa.Table:
+    """Rows of a shard.
+
+    Args:
+        images: uint8 NHWC.
+        labels: int64, shape N, 0 <= label < len(class_names).
+        index: int64, shape N: which draw of the generator, or which row of the source.
+        seed: drew the latents, or the split.
+        generator: names what made the images.
+        class_names: one name a class.
+    """
+    num_images, height, width, channels = images.shape
+    assert labels.shape == index.shape == (num_images,)
+    assert ((labels >= 0) & (labels < len(class_names))).all()
+    columns = [
+        _image_column(images),
+        pa.array(labels, pa.int64()),
+        pa.array(index, pa.int64()),
+        pa.array(np.full(num_images, seed, np.int64)),
+        pa.array([generator] * num_images, pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=image_schema(class_names, (height, width, channels)))
+
+
+def read_class_names(schema: pa.Schema, where: str) -> tuple[str, ...]:
+    """Class names in the metadata of a shard, ours or one written by Hugging Face datasets.
+
+    Raises:
+        UserError: there are none; begins with `where`.
+    """
+    try:
+        names = json.loads((schema.metadata or {})[FEATURES_KEY])["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{where}: its metadata names no classes; write it with this program, or with "
+            "datasets.Dataset.to_parquet and a ClassLabel"
+        ) from None
+    return tuple(str(name) for name in names)
+
+
+def stored_shape(schema: pa.Schema) -> Shape | None:
+    """Height, width and channels of the images as our shards' metadata say; None where others wrote them."""
+    try:
+        height, width, channels = json.loads((schema.metadata or {})[SHAPE_KEY])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (height, width, channels) if channels in COLOUR_TYPES and height > 0 < width else None
+
+
+def _image_column(images: Pixels) -> pa.StructArray:
+    """uint8 NHWC => one struct {bytes: stored PNG, path: null} an image."""
+    pngs = encode_png(images)
+    num_images, size = pngs.shape
+    offsets = np.arange(num_images + 1, dtype=np.int64) * size
+    assert offsets[-1] < 2**31  # Arrow's binary type has 32-bit offsets
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(pngs)]
+    encoded = pa.Array.from_buffers(pa.binary(), num_images, buffers)
+    return pa.StructArray.from_arrays([encoded, pa.nulls(num_images, pa.string())], fields=list(IMAGE))
+
+
+def _features(class_names: Sequence[str]) -> dict[str, Any]:
+    """The columns in the words of Hugging Face datasets."""
+    features: dict[str, Any] = {name: {"_type": "Value", "dtype": str(kind)} for name, kind in FIELDS[2:]}
+    features["image"] = {"_type": "Image"}
+    features["label"] = {"_type": "ClassLabel", "names": list(class_names)}
+    return {"info": {"features": features}}
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()

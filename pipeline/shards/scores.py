@@ -1,0 +1,32 @@
+"""The sidecar of the shards: one row of scores a synthetic image, in the order of the shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+
+FILE = "scores.parquet"
+
+
+def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]]) -> None:
+    """Writes the columns as one Parquet file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), folder / FILE, compression="none")
+
+
+def read_score(folder: Path, name: str) -> NDArray[np.float32]:
+    """One column of the sidecar.
+
+    Raises:
+        UserError: the file is missing or lacks the column.
+    """
+    try:
+        column = pq.read_table(folder / FILE, columns=[name]).column(name)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UserError(f"{folder / FILE}: cannot read {name} ({error}); make it again: dvc repro assess") from None
+    values: NDArray[np.float32] = column.to_numpy()
+    return values
