@@ -1,0 +1,121 @@
+"""Drawing images from a trained generator: image i is a function of (generator, seed, i)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.config import Gan
+from pipeline.files import load_model, save_model, wrong_model
+from pipeline.gan.latents import LATENT_STREAM, balanced_labels, latents
+from pipeline.gan.networks import ImageShape, build_generator
+from pipeline.images import Indices, Pixels, to_pixels
+
+BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
+CALIBRATION_BLOCKS = 16
+CALIBRATION_STREAM = 4
+GRID_STREAM = 5
+
+
+def _ignore(count: int) -> None:
+    """For callers that show no progress."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A generator in evaluation mode on its device, with what is needed to draw from it."""
+
+    network: nn.Module
+    latent_dim: int
+    shape: ImageShape
+    class_names: tuple[str, ...]
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Self:
+        """The generator that `train_gan` left in `folder`.
+
+        Raises:
+            UserError: a file is missing, damaged or not a generator of ours.
+        """
+        weights, about = load_model(folder, "generator")
+        with wrong_model(folder, "generator"):
+            shape = ImageShape(about["image_size"], about["channels"], len(about["class_names"]))
+            network = build_generator(about["recipe"], about["latent_dim"], about["width"], shape)
+            network.load_state_dict(weights)
+        return cls(network.to(device).eval(), about["latent_dim"], shape, tuple(about["class_names"]), device)
+
+    def save(self, folder: Path, gan: Gan) -> None:
+        """Writes the weights, and as JSON the architecture and how it was trained."""
+        values = gan.r3 if gan.recipe == "r3" else gan.dcgan
+        about = {
+            "recipe": gan.recipe,
+            "latent_dim": self.latent_dim,
+            "width": values.width,
+            "image_size": self.shape.size,
+            "channels": self.shape.channels,
+            "class_names": list(self.class_names),
+            "images_seen": gan.steps * gan.batch_size,
+            "seed": gan.seed,
+        }
+        save_model(folder, "generator", self.network.state_dict(), about)
+
+    def draw(
+        self,
+        start: int,
+        stop: int,
+        *,
+        seed: int,
+        std: float,
+        done: Callable[[int], None] = _ignore,
+    ) -> tuple[Pixels, Indices]:
+        """Images start ... stop (uint8 NHWC) and their labels, the same however the range is cut.
+
+        `done` is told how many images were drawn.
+        """
+        first = start // BLOCK * BLOCK
+        blocks = [self._block(i, seed, std) for i in range(first, stop, BLOCK)]
+        images = np.concatenate(blocks)[start - first : stop - first]
+        done(len(images))
+        return images, balanced_labels(start, stop - start, self.shape.num_classes)
+
+    @torch.inference_mode()
+    def _block(self, start: int, seed: int, std: float) -> Pixels:
+        z = torch.from_numpy(latents(start, BLOCK, self.latent_dim, seed=seed, stream=LATENT_STREAM)) * std
+        y = torch.from_numpy(balanced_labels(start, BLOCK, self.shape.num_classes))
+        pixels: Pixels = to_pixels(self.network(z.to(self.device), y.to(self.device))).cpu().numpy()
+        return pixels
+
+    @torch.inference_mode()
+    def grid(self, columns: int, *, seed: int) -> Pixels:
+        """A fixed choice of images, one row a class: (num_classes * columns) images in uint8 NHWC."""
+        count = self.shape.num_classes * columns
+        z = torch.from_numpy(latents(0, count, self.latent_dim, seed=seed, stream=GRID_STREAM))
+        y = torch.arange(self.shape.num_classes).repeat_interleave(columns)
+        pixels: Pixels = to_pixels(self.network(z.to(self.device), y.to(self.device))).cpu().numpy()
+        return pixels
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, latent_dim: int, num_classes: int, *, seed: int) -> None:
+    """Measures the batch-normalisation statistics of averaged weights afresh (Brock et al. 2019, section 4).
+
+    The statistics gathered in training belong to other weights than the average that is sampled.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all blocks
+    network.train()
+    device = next(network.parameters()).device
+    for block in range(CALIBRATION_BLOCKS):
+        z = torch.from_numpy(latents(block * BLOCK, BLOCK, latent_dim, seed=seed, stream=CALIBRATION_STREAM))
+        network(z.to(device), torch.from_numpy(balanced_labels(0, BLOCK, num_classes)).to(device))
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
