@@ -1,0 +1,60 @@
+"""Batched augmentation on the device: every image its own flip, shift and square, no loop and no worker."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.config import Classifier
+from pipeline.images import random_words
+
+AUGMENT_STREAM = 12
+
+
+class Augmentation:
+    """Draws and applies flip, translation and cutout, a function of (seed, step) alone."""
+
+    def __init__(self, classifier: Classifier, image_size: int, device: torch.device) -> None:
+        self._values, self._size = classifier, image_size
+        self._range = torch.arange(image_size, device=device)
+
+    def __call__(self, images: Tensor, *, seed: int, step: int) -> Tensor:
+        """NHWC uint8 => NHWC uint8, augmented; pixels that move in repeat the border by reflection."""
+        words = random_words(5 * len(images), seed=seed, stream=AUGMENT_STREAM, position=step)
+        draws = words.reshape(5, -1)
+        images = self._crop_and_flip(images, draws[:3])
+        return self._cutout(images, draws[3:]) if self._values.cutout else images
+
+    def _crop_and_flip(self, images: Tensor, draws: np.ndarray) -> Tensor:
+        """One gather does both: the column index runs backwards where an image is mirrored."""
+        reach = self._values.translate
+        rows = self._offset(draws[0], 2 * reach + 1) + self._range
+        columns = self._offset(draws[1], 2 * reach + 1) + self._range
+        if self._values.flip:
+            mirror = self._offset(draws[2], 2).bool()
+            columns = torch.where(mirror, columns.flip(1), columns)
+        padded = _pad(images, reach)
+        batch = torch.arange(len(images), device=images.device)[:, None, None]
+        return padded[batch, rows[:, :, None], columns[:, None, :]]
+
+    def _cutout(self, images: Tensor, draws: np.ndarray) -> Tensor:
+        """A square of mid grey, wholly inside the image (DeVries & Taylor 2017)."""
+        side = self._values.cutout
+        inside = []
+        for axis in range(2):
+            first = self._offset(draws[axis], self._size - side + 1)
+            inside.append((self._range >= first) & (self._range < first + side))
+        square = inside[0][:, :, None] & inside[1][:, None, :]
+        return images.masked_fill(square[..., None], 128)
+
+    def _offset(self, words: np.ndarray, span: int) -> Tensor:
+        """Uniform integers 0 ... span - 1, shape (N, 1), on the device."""
+        return torch.from_numpy((words % span).astype(np.int64))[:, None].to(self._range.device)
+
+
+def _pad(images: Tensor, reach: int) -> Tensor:
+    """Reflects `reach` pixels of the border outwards, NHWC uint8."""
+    if reach == 0:
+        return images
+    floats = images.permute(0, 3, 1, 2).float()  # reflection is not implemented for bytes
+    return F.pad(floats, (reach,) * 4, mode="reflect").byte().permute(0, 2, 3, 1)

@@ -1,0 +1,117 @@
+"""One cell of the ablation: what it trains on, its training, and the files that tell its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.classifier.training import (
+    Log,
+    Trained,
+    measure_accuracy,
+    predict,
+    save_classifier,
+    train_classifier,
+)
+from pipeline.config import Classifier
+from pipeline.errors import UserError
+from pipeline.files import write_csv, write_json
+from pipeline.images import LabelledImages
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What identifies a cell, and its data."""
+
+    stage: str
+    real_percent: int
+    synthetic_percent: int
+    seed: int
+    steps: int
+    real: LabelledImages
+    synthetic: LabelledImages
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What tells the cell from the others of the grid."""
+        percents = {"synthetic_percent": self.synthetic_percent, "real_percent": self.real_percent}
+        return percents | {"seed": self.seed}
+
+    @property
+    def name(self) -> str:
+        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
+        percent = self.synthetic_percent or self.real_percent
+        return f"{self.stage}-{percent}-{self.seed}"
+
+
+def run_cell(
+    cell: Cell,
+    classifier: Classifier,
+    val: LabelledImages,
+    test: LabelledImages,
+    *,
+    settings: Mapping[str, str],
+    device: torch.device,
+    log: Log,
+    out: Path,
+    results: Path,
+) -> None:
+    """Trains the cell's classifier, then reads the test images once.
+
+    Writes weights and test logits to `out`, history and metrics (with `settings`) below `results`; the metrics
+    come last: where they lie, the cell is whole.
+    """
+    if cell.synthetic_percent < 100 and len(cell.real) == 0:
+        raise UserError(f"params.yaml: {cell.name} would mix in real images, but ablation.mode replace leaves none")
+    trained = train_classifier(
+        classifier,
+        cell.real,
+        cell.synthetic,
+        val,
+        synthetic_percent=cell.synthetic_percent,
+        num_steps=cell.steps,
+        seed=cell.seed,
+        device=device,
+        log=log,
+    )
+    logits = predict(trained.network, test, flip=classifier.flip)
+    metrics = {
+        "test_accuracy": measure_accuracy(logits, test),
+        "test_loss": negative_log_likelihood(logits, test),
+    }
+    log(metrics, cell.steps)
+    save_classifier(out, trained, test.class_names)
+    np.save(out / "test_logits.npy", logits)
+    write_csv(results / "history" / f"{cell.name}.csv", trained.history)
+    write_json(results / "cells" / f"{cell.name}.json", describe(cell, trained, metrics) | dict(settings)
+               | {"test_accuracy_per_class": accuracy_per_class(logits, test)})  # fmt: skip
+
+
+def describe(cell: Cell, trained: Trained, metrics: dict[str, float]) -> dict[str, object]:
+    """The cell's identity, sizes and metrics (six digits)."""
+    last = {key: trained.history[-1][key] for key in ("train_loss", "val_accuracy")}
+    return (
+        cell.identity
+        | {
+            "stage": cell.stage,
+            "steps": cell.steps,
+            "num_real": len(cell.real),
+            "num_synthetic": len(cell.synthetic),
+        }
+        | {key: round(value, 6) for key, value in (last | metrics).items()}
+    )
+
+
+def accuracy_per_class(logits: np.ndarray, data: LabelledImages) -> dict[str, float]:
+    """Fraction of each class's images that are recognised."""
+    right = logits.argmax(1) == data.labels
+    return {name: round(float(right[data.labels == k].mean()), 6) for k, name in enumerate(data.class_names)}
+
+
+def negative_log_likelihood(logits: np.ndarray, data: LabelledImages) -> float:
+    """Mean of -log p(label), in nats."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return float(-log_probability[np.arange(len(data)), data.labels].mean())

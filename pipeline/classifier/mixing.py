@@ -1,0 +1,82 @@
+"""What a cell trains on: its real rows, its synthetic rows, and the exact share of each in every batch."""
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.images import Indices, LabelledImages, concatenate, shuffled_rows
+
+REAL_STREAM, SYNTHETIC_STREAM = 10, 11  # purposes of one seed's draws
+
+
+def num_real(mode: str, train_size: int, synthetic_percent: int) -> int:
+    """Real images of a cell.
+
+    All of them in mode `add`, (100 - percent) % of them in mode `replace`, and none at 100 % in either.
+    """
+    if synthetic_percent == 100:
+        return 0
+    if mode == "add":
+        return train_size
+    return train_size * (100 - synthetic_percent) // 100
+
+
+def num_steps(steps: int, budget: str, real_share: float, synthetic_percent: int) -> int:
+    """Optimizer steps of a cell with `real_share` times train_size real images; the baseline makes `steps`.
+
+    Budget `steps`: the same for all. Budget `real_epochs`: as many passes over the cell's real images as the
+    baseline makes over its own, so synthetic images come on top.
+    """
+    if budget == "steps":
+        return steps
+    return max(1, round(steps * real_share * 100 / (100 - synthetic_percent)))
+
+
+def num_synthetic_until(step: int, batch_size: int, synthetic_percent: int) -> int:
+    """Synthetic images in the first `step` batches: the exact share of all images, rounded down."""
+    return step * batch_size * synthetic_percent // 100
+
+
+def batch_rows(
+    step: int, batch_size: int, synthetic_percent: int, sizes: tuple[int, int], *, seed: int
+) -> tuple[Indices, Indices]:
+    """Rows of the real and of the synthetic images in batch `step`.
+
+    Each source is passed through in a fresh seeded order every epoch, without replacement; the number of
+    synthetic rows is carried from batch to batch, so the running share is exact to one image.
+    """
+    first = num_synthetic_until(step, batch_size, synthetic_percent)
+    count = num_synthetic_until(step + 1, batch_size, synthetic_percent) - first
+    real_first = step * batch_size - first
+    real = shuffled_rows(sizes[0], real_first, batch_size - count, seed=seed, stream=REAL_STREAM)
+    synthetic = shuffled_rows(sizes[1], first, count, seed=seed, stream=SYNTHETIC_STREAM)
+    return real, synthetic
+
+
+def keep_confident(labels: Indices, confidence: np.ndarray, keep_percent: int) -> Indices:
+    """Rows, in their order, of the `keep_percent` % of each class most confidently recognised as it."""
+    kept = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        best = np.argsort(-confidence[rows], kind="stable")[: max(1, len(rows) * keep_percent // 100)]
+        kept.append(rows[best])
+    return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def real_subset(train: LabelledImages, reserve: LabelledImages, real_percent: int) -> LabelledImages:
+    """The first `real_percent` % of train_size, taken from train and, above 100 %, from the reserve.
+
+    Raises:
+        UserError: there are not so many real images.
+    """
+    wanted = len(train) * real_percent // 100
+    if wanted == 0:
+        raise UserError(f"params.yaml: ablation.real_percent {real_percent} of {len(train)} images is none; name more")
+    if wanted <= len(train):
+        return train.select(np.arange(wanted))
+    if wanted > len(train) + len(reserve):
+        most = 100 * (len(train) + len(reserve)) // len(train)
+        raise UserError(
+            f"params.yaml: ablation.real_percent {real_percent} needs {wanted} real images; train and "
+            f"reserve have {len(train) + len(reserve)}: name at most {most}"
+        )
+    return concatenate(train, reserve.select(np.arange(wanted - len(train))))

@@ -1,0 +1,156 @@
+"""Training and use of one classifier: data resident on the device, one straight loop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from pipeline.classifier.augment import Augmentation
+from pipeline.classifier.mixing import batch_rows
+from pipeline.classifier.network import ConvNet, build_network
+from pipeline.config import Classifier
+from pipeline.errors import UserError
+from pipeline.files import load_model, save_model, wrong_model
+from pipeline.images import LabelledImages, concatenate, to_unit_range
+from pipeline.progress import steps
+
+EVALUATION_BATCH = 500  # fixed, because another shape may round differently
+PROBES = 4  # validations in a run
+
+Log = Callable[[dict[str, float], int], None]
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode, and what happened on the way."""
+
+    network: ConvNet
+    history: list[dict[str, float]]
+
+
+def train_classifier(
+    classifier: Classifier,
+    real: LabelledImages,
+    synthetic: LabelledImages,
+    val: LabelledImages,
+    *,
+    synthetic_percent: int,
+    num_steps: int,
+    seed: int,
+    device: torch.device,
+    log: Log,
+) -> Trained:
+    """Trains one classifier on batches with exactly `synthetic_percent` % synthetic images.
+
+    Either source may be empty where its share is zero. Loss: cross-entropy with label smoothing; optimizer:
+    Nesterov SGD with a one-cycle triangular schedule; `val` is watched, never learned from.
+    """
+    # ---- network and optimizer ----------------------------------------------------------------------------
+    channels, size = real.images.shape[3], real.images.shape[1]
+    network = build_network(classifier.width, channels, len(real.class_names), seed=seed)
+    network.to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(_groups(network, classifier.weight_decay), classifier.learning_rate,
+                                classifier.momentum, nesterov=True)  # fmt: skip
+
+    # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
+    both = concatenate(real, synthetic)
+    images, labels = torch.from_numpy(both.images).to(device), torch.from_numpy(both.labels).to(device)
+    augment = Augmentation(classifier, size, device)
+    history: list[dict[str, float]] = []
+    total = torch.zeros((), device=device)
+    probe_every = -(-num_steps // PROBES)
+
+    for step, progress in steps("classifier", start=0, stop=num_steps, units=classifier.batch_size, unit="img"):
+        rows, synthetic_rows = batch_rows(
+            step, classifier.batch_size, synthetic_percent, (len(real), len(synthetic)), seed=seed
+        )
+        index = torch.from_numpy(np.concatenate([rows, len(real) + synthetic_rows])).to(device)
+        x, y = to_unit_range(augment(images[index], seed=seed, step=step)), labels[index]
+        for group in optimizer.param_groups:
+            group["lr"] = classifier.learning_rate * one_cycle(step, num_steps)
+        loss = F.cross_entropy(network(x), y, label_smoothing=classifier.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+        progress.advance(classifier.batch_size)
+
+        if (step + 1) % probe_every == 0 or step + 1 == num_steps:
+            if not math.isfinite(total.item()):
+                raise UserError(f"classifier: loss not finite at step {step + 1}; lower classifier.learning_rate")
+            count = (step % probe_every) + 1
+            accuracy = measure_accuracy(predict(network, val, flip=classifier.flip), val)
+            history.append({"step": step + 1, "train_loss": total.item() / count, "val_accuracy": accuracy})
+            log({key: history[-1][key] for key in ("train_loss", "val_accuracy")}, step + 1)
+            network.train()
+            total.zero_()
+    return Trained(network.eval(), history)
+
+
+def one_cycle(step: int, num_steps: int) -> float:
+    """Factor of the learning rate: linear up over the first fifth of the steps, linear down to 0 at the end."""
+    position, peak = (step + 1) / (num_steps + 1), 0.2
+    return position / peak if position < peak else (1 - position) / (1 - peak)
+
+
+@torch.inference_mode()
+def predict(network: ConvNet, data: LabelledImages, *, flip: bool) -> Logits:
+    """Logits (N, num_classes) of the network in evaluation mode; with `flip`, the mean over both mirror images."""
+    network.eval()
+    device = network.linear.weight.device
+    parts = []
+    for start in range(0, len(data), EVALUATION_BATCH):
+        x = to_unit_range(torch.from_numpy(data.images[start : start + EVALUATION_BATCH]).to(device))
+        logits = (network(x) + network(x.flip(3))) / 2 if flip else network(x)
+        parts.append(logits.float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def extract_features(network: ConvNet, data: LabelledImages) -> Logits:
+    """Pooled activations (N, D) of the network in evaluation mode."""
+    network.eval()
+    device = network.linear.weight.device
+    parts = []
+    for start in range(0, len(data), EVALUATION_BATCH):
+        x = to_unit_range(torch.from_numpy(data.images[start : start + EVALUATION_BATCH]).to(device))
+        parts.append(network.features(x).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def measure_accuracy(logits: Logits, data: LabelledImages) -> float:
+    """Fraction of images whose largest logit is their label's."""
+    return float((logits.argmax(1) == data.labels).mean())
+
+
+def save_classifier(folder: Path, trained: Trained, class_names: tuple[str, ...]) -> None:
+    """Writes the weights and what is needed to rebuild the network."""
+    first = trained.network.from_image
+    about = {"width": first.out_channels, "channels": first.in_channels // 4, "class_names": list(class_names)}
+    save_model(folder, "classifier", trained.network.state_dict(), about)
+
+
+def load_classifier(folder: Path, device: torch.device) -> ConvNet:
+    """The network that `save_classifier` wrote, in evaluation mode.
+
+    Raises:
+        UserError: a file is missing, damaged or not a classifier of ours.
+    """
+    weights, about = load_model(folder, "classifier")
+    with wrong_model(folder, "classifier"):
+        network = build_network(about["width"], about["channels"], len(about["class_names"]), seed=0)
+        network.load_state_dict(weights)
+    return network.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _groups(network: ConvNet, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
+    heavy = [p for p in network.parameters() if p.ndim > 1]
+    light = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": heavy, "weight_decay": weight_decay}, {"params": light, "weight_decay": 0.0}]

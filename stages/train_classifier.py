@@ -1,0 +1,40 @@
+"""Train one classifier of the ablation: real images plus a share of synthetic ones."""
+
+import numpy as np
+
+from pipeline.classifier.cell import Cell, run_cell
+from pipeline.classifier.mixing import keep_confident, num_real, num_steps
+from pipeline.config import load_params
+from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
+from pipeline.shards.reader import read_images
+from pipeline.shards.scores import read_score
+from pipeline.tracking import tracked_run
+
+
+def main(
+    prepared: PathFlag,
+    synthetic: PathFlag,
+    scores: PathFlag,
+    synthetic_percent: IntFlag,
+    seed: IntFlag,
+    out: PathFlag,
+    results: PathFlag,
+) -> None:
+    """Writes the classifier to OUT, its metrics and history below RESULTS."""
+    params = load_params("classifier", "ablation.mode", "ablation.budget", "ablation.keep_percent")
+    classifier, ablation = params.classifier, params.ablation
+    train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
+    real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
+    pool = read_images(synthetic)
+    kept = pool.select(keep_confident(pool.labels, read_score(scores, "confidence"), ablation.keep_percent))
+    steps = num_steps(classifier.steps, ablation.budget, len(real) / len(train), synthetic_percent)
+    real_percent = 0 if synthetic_percent == 100 else 100 - synthetic_percent * (ablation.mode == "replace")
+    cell = Cell("train_classifier", real_percent, synthetic_percent, seed, steps, real, kept)
+    settings = {"mode": ablation.mode, "budget": ablation.budget}
+    with tracked_run("train_classifier", cell=cell.identity) as run:
+        run_cell(cell, classifier, val, test, settings=settings, device=pick_device(), log=run.log, out=out,
+                 results=results)  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_stage(main)
