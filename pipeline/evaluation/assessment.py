@@ -1,0 +1,85 @@
+"""Everything that is measured on the synthetic set itself, with one real-only classifier as the judge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Assess
+from pipeline.evaluation.fidelity import Features, frechet_distance, measure_manifold
+from pipeline.evaluation.memorisation import EXPECTED_PERCENT, Nearest, find_nearest, memorised_percent
+from pipeline.images import LabelledImages, Pixels
+
+NEIGHBOUR_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A real-only classifier: `features` gives (N, D), `logits` gives (N, num_classes)."""
+
+    name: str
+    features: Callable[[LabelledImages], Features]
+    logits: Callable[[LabelledImages], Features]
+
+
+def assess(
+    assess: Assess, synthetic: LabelledImages, train: LabelledImages, val: LabelledImages, judge: Judge
+) -> tuple[dict[str, object], dict[str, NDArray[np.generic]], Nearest]:
+    """Metrics of the synthetic set, its scores (one row an image), and each image's nearest training image.
+
+    The reference is `val`, which neither the generator nor the judge has seen; all sets are cut to one size,
+    because Fréchet distance and coverage depend on it.
+    """
+    seen, unseen, drawn = judge.features(train), judge.features(val), judge.features(synthetic)
+    size = min(assess.num_images, len(train), len(val), len(synthetic))
+    manifold = measure_manifold(unseen[:size], drawn[:size], assess.num_neighbours)
+    nearest = find_nearest(drawn, seen)
+    probability = _softmax(judge.logits(synthetic))
+    predicted = probability.argmax(1).astype(np.int64)
+    right = predicted == synthetic.labels
+    metrics: dict[str, object] = {
+        "feature_space": judge.name,
+        "num_images": size,
+        "frechet_distance": frechet_distance(drawn[:size], unseen[:size]),
+        "frechet_distance_floor": frechet_distance(seen[:size], unseen[:size]),
+        "gan_test_accuracy": float(right.mean()),
+        "gan_test_accuracy_per_class": {
+            name: float(right[synthetic.labels == k].mean()) for k, name in enumerate(synthetic.class_names)
+        },
+        "memorised_percent": memorised_percent(nearest, find_nearest(unseen, seen)),
+        "memorised_percent_expected": EXPECTED_PERCENT,
+    }
+    scores: dict[str, NDArray[np.generic]] = {
+        "index": np.arange(len(synthetic)),
+        "label": synthetic.labels,
+        "predicted": predicted,
+        "confidence": probability[np.arange(len(synthetic)), synthetic.labels],
+        "nearest_train_row": nearest.row,
+        "nearest_train_distance": nearest.distance,
+    }
+    return metrics | manifold._asdict(), scores, nearest
+
+
+def neighbours_picture(synthetic: LabelledImages, train: LabelledImages, nearest: Nearest) -> Pixels:
+    """Synthetic images above their nearest training images, two rows a class (HWC)."""
+    size, channels = train.images.shape[1], train.images.shape[3]
+    bands = []
+    for label in range(len(synthetic.class_names)):
+        rows = np.flatnonzero(synthetic.labels == label)[:NEIGHBOUR_COLUMNS]
+        pair = (synthetic.images[rows], train.images[nearest.row[rows]])
+        bands += [_row(images, NEIGHBOUR_COLUMNS * size) for images in pair]
+        bands.append(np.full((size // 4, NEIGHBOUR_COLUMNS * size, channels), 255, np.uint8))
+    return np.concatenate(bands[:-1])
+
+
+def _row(images: Pixels, width: int) -> Pixels:
+    """Images side by side, white to the right where there are too few."""
+    joined = np.concatenate(list(images), axis=1)
+    return np.pad(joined, ((0, 0), (0, width - joined.shape[1]), (0, 0)), constant_values=255)
+
+
+def _softmax(logits: Features) -> Features:
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    probability: Features = exponents / exponents.sum(1, keepdims=True)
+    return probability

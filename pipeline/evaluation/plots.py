@@ -1,0 +1,174 @@
+"""Figures of the report as SVG text: the same bytes for the same numbers. Accuracies are shown in %."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from pipeline.evaluation.learning_curve import fit_curve
+
+# Blue and vermilion of Okabe and Ito (2008), told apart by every common kind of colour vision.
+SYNTHETIC, REAL = "#0072b2", "#d55e00"
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
+NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
+
+BOUNDS = {"equals": "{:,} real images", "more_than": "more than {:,}", "fewer_than": "fewer than {:,}"}
+PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "synthmix",  # else element ids are random
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same layout on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "figure.facecolor": PAPER,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+def ablation_svg(result: dict[str, Any]) -> str:
+    """Accuracy against synthetic_percent beside the learning curve: the one figure that goes into git."""
+    return _render([(_draw_accuracy, result), (_draw_learning_curve, result)], "Ablation and learning curve")
+
+
+def accuracy_svg(result: dict[str, Any]) -> str:
+    """Test accuracy against synthetic_percent, with band, seeds and baseline."""
+    return _render([(_draw_accuracy, result)], "Test accuracy against the share of synthetic images")
+
+
+def learning_curve_svg(result: dict[str, Any]) -> str:
+    """Test accuracy of real-only training against its number of images, with `worth` read off."""
+    return _render([(_draw_learning_curve, result)], "Test accuracy against the number of real images")
+
+
+def history_svg(history: dict[str, list[float]]) -> str:
+    """Losses of discriminator and generator over the GAN's training; needs images, loss_d and loss_g."""
+    return _render([(_draw_history, history)], "Losses of the GAN over its training")
+
+
+def inline(svg: str, name: str) -> str:
+    """`svg` for the body of an HTML page: no prologue, ids prefixed by `name`, colours as CSS variables."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(\bid="|href="#|url\(#|labelledby=")', rf"\g<1>{name}-", svg)
+    for colour, word in NAMES.items():
+        svg = svg.replace(colour, f"var(--{word})")
+    return svg
+
+
+def _render(panels: Sequence[tuple[Callable[[Axes, Any], None], Any]], title: str) -> str:
+    """Draws the panels side by side; `title` is what a screen reader says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a user's matplotlibrc must not reach the bytes
+        mpl.rcParams.update(STYLE)
+        figure = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
+        for axes, (draw, data) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            draw(axes, data)
+        buffer = io.StringIO()
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # time and version
+        figure.savefig(buffer, format="svg", metadata=no_metadata)
+    labelled = buffer.getvalue().replace("<svg ", '<svg role="img" aria-labelledby="title" ', 1)
+    head, tag, body = labelled.partition(' version="1.1">')
+    assert tag, "matplotlib writes the svg tag otherwise"
+    return f'{head}{tag}\n <title id="title">{title}</title>{body}'
+
+
+def _draw_accuracy(axes: Axes, result: dict[str, Any]) -> None:
+    settings = result["settings"]
+    baseline, percents = settings[0], [setting["synthetic_percent"] for setting in settings]
+    low, high = (100 * baseline[f"test_accuracy_{end}"] for end in ("low", "high"))
+    axes.axhspan(low, high, color=REAL, alpha=0.12, lw=0)
+    axes.axhline(100 * baseline["test_accuracy_mean"], color=REAL, ls="--", lw=1.3, label="real only (baseline)")
+    _draw_band(axes, percents, settings, SYNTHETIC)
+    axes.plot(percents, _percent(settings, "test_accuracy_mean"), "o-", color=SYNTHETIC, ms=4.5, label="mean")
+    chosen = next(setting for setting in settings if setting["synthetic_percent"] == result["chosen_percent"])
+    at = chosen["synthetic_percent"], 100 * chosen["test_accuracy_mean"]
+    axes.plot(*at, "o", ms=12, mfc="none", mec=INK, mew=1.3, ls="none", label="share chosen on val")
+    axes.set_xticks(percents)
+    axes.set_ylim(_limits(settings))
+    title = f"What synthetic images change ({result['dataset']}, mode {result['mode']}, {baseline['n']} seeds)"
+    _finish(axes, title, "synthetic share of every training batch (%)")
+
+
+def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
+    curve, worth = result["learning_curve"], result["worth"]
+    sizes = [point["num_real"] for point in curve]
+    _draw_band(axes, sizes, curve, REAL)
+    axes.plot(sizes, _percent(curve, "test_accuracy_mean"), "o", color=REAL, ms=4.5, label="mean")
+    fitted = fit_curve(sizes, [point["test_accuracy_mean"] for point in curve])
+    axes.plot(fitted[0], 100 * fitted[1], color=REAL, lw=1.4, label="learning curve")
+    height = 100 * worth["test_accuracy"]
+    label = f"real + {worth['synthetic_percent']} % synthetic"
+    axes.axhline(height, color=SYNTHETIC, ls=":", lw=1.4, label=label)
+    at = worth["num_real_equivalent"], height
+    if worth["bound"] == "equals":
+        axes.plot(*at, "D", color=SYNTHETIC, ms=7, ls="none", label="worth")
+    in_left_half = at[0] ** 2 < min(sizes) * max(sizes)  # of a logarithmic axis; the curve rises to the right
+    place, side = ((6, -15), "left") if in_left_half else ((0, 7), "right")
+    text = BOUNDS[worth["bound"]].format(at[0])
+    axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    title = f"What real images alone reach ({result['dataset']}, {curve[0]['n']} seeds)"
+    axes.set_ylim(_limits([*curve, {"test_accuracy": [worth["test_accuracy"]]}]))
+    _finish(axes, title, "real training images (log scale)")
+
+
+def _draw_history(axes: Axes, history: dict[str, list[float]]) -> None:
+    images = [count / 1000 for count in history["images"]]
+    axes.plot(images, history["loss_d"], color=REAL, lw=1.3, label="discriminator")
+    axes.plot(images, history["loss_g"], color=SYNTHETIC, lw=1.3, ls="--", label="generator")
+    _finish(axes, "GAN training", "real images shown (thousands)", "adversarial loss")
+
+
+def _draw_band(axes: Axes, x: list[int], rows: list[dict[str, Any]], colour: str) -> None:
+    """The 95 % interval as a band, and every seed as a small point."""
+    low, high = _percent(rows, "test_accuracy_low"), _percent(rows, "test_accuracy_high")
+    axes.fill_between(x, low, high, color=colour, alpha=0.16, lw=0, label="95 % interval")
+    seeds = [(at, 100 * value) for at, row in zip(x, rows, strict=True) for value in row["test_accuracy"]]
+    axes.plot(*zip(*seeds, strict=True), "o", color=colour, alpha=0.55, ms=2.6, ls="none", label="single seeds")
+
+
+def _percent(rows: list[dict[str, Any]], key: str) -> list[float]:
+    return [100 * row[key] for row in rows]
+
+
+def _limits(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """Range of the y axis: every seed, and of the intervals what does not dwarf the seeds.
+
+    With two or three seeds a t-interval can be ten times as wide as the data.
+    """
+    values = [100 * value for row in rows for value in row["test_accuracy"]]
+    span = max(max(values) - min(values), 0.5)
+    ends = [100 * row[key] for row in rows for key in ("test_accuracy_low", "test_accuracy_high") if key in row]
+    low, high = min(values) - span, max(values) + span
+    return max(low, min([*values, *ends]) - 0.05 * span), min(high, max([*values, *ends]) + 0.05 * span)
+
+
+def _finish(axes: Axes, title: str, x_label: str, y_label: str = "test accuracy (%)") -> None:
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.tick_params(length=3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)

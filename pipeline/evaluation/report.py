@@ -1,0 +1,185 @@
+"""The story of a result for people: table, CSV, Markdown, and one HTML page that needs no network."""
+
+import base64
+import csv
+import io
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.config import Params
+from pipeline.errors import UserError
+from pipeline.evaluation import tables
+from pipeline.evaluation.ablation import read_json
+from pipeline.evaluation.plots import ablation_svg, accuracy_svg, history_svg, inline, learning_curve_svg
+from pipeline.evaluation.statistics import headline, points
+from pipeline.files import write_json
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
+HISTORY = ("images", "loss_d", "loss_g")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the report shows besides the result.
+
+    Attributes:
+        dataset: content of dataset.json.
+        params: all values of params.yaml, as YAML.
+        gan_samples: PNG, synthetic images of every class.
+        neighbours: PNG, synthetic images beside their nearest real ones.
+        history: columns of train_gan.csv.
+        versions: of Python and the libraries that computed the numbers.
+    """
+
+    dataset: dict[str, Any]
+    params: str
+    gan_samples: bytes
+    neighbours: bytes
+    history: dict[str, list[float]]
+    versions: dict[str, str]
+
+
+def read_evidence(params: Params, dataset: Path, gan_samples: Path, gan_history: Path, scores: Path) -> Evidence:
+    """Collects what the report shows.
+
+    Raises:
+        UserError: a file is missing or damaged; the line names the stage that writes it.
+    """
+    return Evidence(
+        dataset=read_json(dataset, "prepare"),
+        # from the values, not from the file: its comments are no input of a stage
+        params=yaml.safe_dump(params.model_dump(), sort_keys=False),
+        gan_samples=_read_bytes(gan_samples, "train_gan"),
+        neighbours=_read_bytes(scores / "neighbours.png", "assess"),
+        history=_read_history(gan_history),
+        versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    )
+
+
+def write_report(out: Path, result: dict[str, Any], evidence: Evidence) -> list[Path]:
+    """Writes ablation.json, ablation.csv, ablation.svg, report.md and report.html; returns their paths."""
+    texts = {
+        "ablation.csv": to_csv(result),
+        "ablation.svg": ablation_svg(result),
+        "report.md": to_markdown(result, evidence.dataset),
+        "report.html": to_html(result, evidence),
+    }
+    write_json(out / "ablation.json", rounded(result))
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    return [out / "ablation.json", *(out / name for name in texts)]
+
+
+def to_csv(result: dict[str, Any]) -> str:
+    """The settings, one row a percent; accuracies as fractions, seeds separated by spaces."""
+    columns = [key for key, value in result["settings"][0].items() if not isinstance(value, list)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*columns, "seeds"])
+    for setting in rounded(result["settings"]):
+        writer.writerow([*(setting[key] for key in columns), " ".join(map(str, setting["seeds"]))])
+    return buffer.getvalue()
+
+
+def to_text(result: dict[str, Any]) -> str:
+    """Table, verdict and worth for a terminal."""
+    rows = [row[:1] + row[3:] for row in (tables.SETTINGS, *tables.setting_rows(result))]  # no counts: 96 columns
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "* best on val", "", result["verdict_text"], result["worth"]["text"]])
+
+
+def to_markdown(result: dict[str, Any], dataset: dict[str, Any]) -> str:
+    """The report for a pull request or a repository page; text from data is escaped."""
+    parts = [
+        f"## {headline(result['verdict'], result['mode'])}",
+        _md(result["verdict_text"]),
+        _md(result["worth"]["text"]),
+        "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
+        _md_table(tables.SETTINGS, tables.setting_rows(result)),
+        *map(_md, tables.setup_sentences(result)),
+        "### The synthetic images",
+        _md(tables.fidelity_note(result)),
+        _md_table(tables.FIDELITY, tables.fidelity_rows(result)),
+        "<details><summary>Every class</summary>",
+        _md(tables.class_note(result)),
+        _md_table(tables.CLASSES, tables.class_rows(result, dataset["class_names"])),
+        "</details>",
+        "### Reproduce",
+        "\n".join(["```sh", *tables.commands(result), "```"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_html(result: dict[str, Any], evidence: Evidence) -> str:
+    """The whole story as one page: figures inline, images embedded, nothing loaded from anywhere."""
+    jinja = Environment(
+        loader=PackageLoader("pipeline.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = {
+        "accuracy": accuracy_svg(result),
+        "curve": learning_curve_svg(result),
+        "gan": history_svg(evidence.history),
+    }
+    return jinja.get_template("report.html.jinja").render(
+        result=result,
+        evidence=evidence,
+        headline=headline(result["verdict"], result["mode"]),
+        chosen=next(s for s in result["settings"] if s["synthetic_percent"] == result["chosen_percent"]),
+        class_scale=max(
+            abs(row[f"difference_{end}"]) for row in result["per_class"].values() for end in ("low", "high")
+        ),
+        figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
+        pngs={name: base64.b64encode(getattr(evidence, name)).decode() for name in ("gan_samples", "neighbours")},
+        tables=tables,
+        points=points,
+    )
+
+
+def rounded(content: Any) -> Any:
+    """`content` with every float at six decimals, as it is written."""
+    if isinstance(content, float):
+        return round(content, 6)
+    if isinstance(content, dict):
+        return {key: rounded(value) for key, value in content.items()}
+    return [rounded(value) for value in content] if isinstance(content, list) else content
+
+
+def _md(text: str) -> str:
+    """`text` as Markdown shows it literally, on one line: no markup, no table cell, no HTML."""
+    text = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_md(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _read_bytes(path: Path, stage: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run: dvc repro {stage}") from None
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    """The columns that the report draws."""
+    records = list(csv.DictReader(io.StringIO(_read_bytes(path, "train_gan").decode())))
+    try:
+        return {name: [float(record[name]) for record in records] for name in HISTORY}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro train_gan") from None

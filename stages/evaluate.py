@@ -1,0 +1,39 @@
+"""Compare every declared cell with the baseline and tell the result: tables, figure, report."""
+
+import typer
+
+from pipeline.config import load_params
+from pipeline.evaluation.ablation import evaluate, read_json
+from pipeline.evaluation.report import read_evidence, to_text, write_report
+from pipeline.runtime import PathFlag, run_stage
+from pipeline.tracking import tracked_run
+
+
+def main(
+    cells: PathFlag,
+    models: PathFlag,
+    assess: PathFlag,
+    scores: PathFlag,
+    dataset: PathFlag,
+    gan_samples: PathFlag,
+    gan_history: PathFlag,
+    out: PathFlag,
+) -> None:
+    """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
+    params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "ablation")
+    result = evaluate(params, cells, read_json(assess, "assess"))
+    evidence = read_evidence(params, dataset, gan_samples, gan_history, scores)
+    with tracked_run("evaluate", cell={}) as run:
+        files = write_report(out, result, evidence)
+        for setting in result["settings"]:
+            curve = {f"test_accuracy_{end}": setting[f"test_accuracy_{end}"] for end in ("mean", "low", "high")}
+            run.log(curve, step=setting["synthetic_percent"])
+        for file in files:
+            run.artifact(file)
+        best = result["champion"]
+        run.register("classifier", models / best["stage"] / f"{best['percent']}-{best['seed']}", alias="champion")
+    typer.echo(to_text(result))
+
+
+if __name__ == "__main__":
+    run_stage(main)
