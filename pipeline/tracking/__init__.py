@@ -1,0 +1,126 @@
+"""Runs in MLflow, written by a companion process so that no stage waits for them or fails by them.
+
+mlflow takes two seconds to import and a server may take any time to answer. The stage therefore only writes
+JSON lines into a pipe; `python -m pipeline.tracking.writer` at its other end imports mlflow while the stage
+computes, and ends with it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.tracking.execution import behind
+
+Message = dict[str, Any]
+PATIENCE = 60.0  # seconds that a finished stage waits for its last upload
+
+
+class Run:
+    """A run that takes metrics, files and models; nothing it does can fail or delay the stage."""
+
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        self._send = send
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Logs `metrics` at `step`, in one batch."""
+        values = {name: float(value) for name, value in metrics.items()}
+        self._send({"do": "log", "metrics": values, "step": int(step), "time": _now()})
+
+    def artifact(self, path: Path) -> None:
+        """Uploads the file `path`, which must stay until the run ends."""
+        self._send({"do": "artifact", "path": str(path.resolve())})
+
+    def register(self, name: str, path: Path, alias: str) -> None:
+        """Makes the file or folder `path` the newest version, `alias`, of the model `<dataset>-<name>`."""
+        self._send({"do": "register", "name": name, "path": str(path.resolve()), "alias": alias})
+
+
+@contextmanager
+def tracked_run(stage: str, *, cell: Mapping[str, int]) -> Iterator[Run]:
+    """The MLflow run of `stage`; for `evaluate` the parent run that holds the whole execution.
+
+    `cell` is what identifies the run among those of its stage (`synthetic_percent`, `real_percent`, `seed`);
+    empty for a stage without cells. A store out of reach raises nothing: one line on stderr says so.
+
+    Raises:
+        UserError: PIPELINE_TRACKING is neither `on` nor `off`.
+    """
+    if not _is_on():
+        yield Run(_ignore)
+        return
+    writer = _start_writer()
+    status = "FAILED"
+    try:
+        _send(writer, {"do": "start", "stage": stage, "cell": dict(cell), "time": _now()})
+        yield Run(partial(_send, writer))
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        _send(writer, {"do": "end", "status": status, "tags": _torch_tags(), "time": _now()})
+        _finish(writer)
+
+
+def _ignore(message: Message) -> None:
+    """Takes what a run logs where nobody tracks."""
+
+
+def _is_on() -> bool:
+    switch = os.environ.get("PIPELINE_TRACKING", "on")
+    if switch not in ("on", "off"):
+        raise UserError(f"PIPELINE_TRACKING is {switch!r}: set it to on or off")
+    return switch == "on" and os.environ.get("RANK", "0") == "0"  # of several processes the first one logs
+
+
+def _start_writer() -> "subprocess.Popen[bytes]":
+    """Starts the companion on this very code; in its own session, so that Ctrl-C leaves it its last word."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.tracking.writer"],
+        bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
+    )  # fmt: skip
+
+
+def _send(writer: "subprocess.Popen[bytes]", message: Message) -> None:
+    assert writer.stdin is not None
+    with suppress(BrokenPipeError):  # the companion died: _finish tells
+        writer.stdin.write(json.dumps(message).encode() + b"\n")
+
+
+def _finish(writer: "subprocess.Popen[bytes]") -> None:
+    """Waits for the companion; one that is stuck or died is given up with the one line."""
+    assert writer.stdin is not None
+    writer.stdin.close()
+    try:
+        died = writer.wait(PATIENCE) != 0
+        reason = f"its writer ended with code {writer.returncode}"
+    except subprocess.TimeoutExpired:
+        writer.kill()
+        died, reason = True, f"no answer for {PATIENCE:.0f} s"
+    if died:
+        sys.stderr.write(behind(reason) + "\n")
+
+
+def _torch_tags() -> dict[str, str]:
+    """Where the stage computed, if it used torch at all."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    device = torch.cuda.get_device_name() if torch.cuda.is_initialized() else "cpu"
+    return {"torch": str(torch.__version__), "device": device}
+
+
+def _now() -> int:
+    """Milliseconds since 1970, MLflow's unit."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,185 @@
+"""Runs rebuilt from the files in git: the parent, the cells of the declared grid, GAN and assessment."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.tracking import execution as names
+from pipeline.tracking import store
+from pipeline.tracking.store import Experiment, Parent, Point
+from pipeline.tracking.view import pin_view
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+RESULTS = Path("results")
+IDENTITY = ("synthetic_percent", "real_percent", "seed")
+FINAL = ("test_accuracy", "test_loss", "val_accuracy", "train_loss")
+SOURCE = "backfill"
+
+
+@dataclass
+class Tally:
+    """How many declared runs were added, agreed with the files already, or have no result there."""
+
+    added: int = 0
+    kept: int = 0
+    absent: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the files say about one run."""
+
+    stage: str
+    key: str
+    points: list[Point]
+    cell: Mapping[str, int] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The stage's name in DVC."""
+        return names.dvc_name(self.stage, self.key)
+
+
+def sync(params: Mapping[str, Any]) -> Tally:
+    """Writes to the store what the files hold and it lacks: the parent with curve and report, its children.
+
+    `params` is the whole of params.yaml. An execution that holds every locked result already, such as a
+    `dvc exp run` that was applied, stays as it is.
+    """
+    execution = names.current_execution(params)
+    experiment = store.open_experiment(execution.dataset)
+    parent = store.find_parent(experiment, execution)
+    if parent is None and (held := _count_held(experiment, params)):
+        return Tally(kept=held)
+    parent = parent or store.open_parent(experiment, execution, time=_now(), source=SOURCE)
+    tally = complete(parent, params)
+    _write_parent(parent)
+    return tally
+
+
+def complete(parent: Parent, params: Mapping[str, Any]) -> Tally:
+    """Adds a run for every declared result that no run under `parent` agrees with.
+
+    Cells that DVC took from its cache, or that ran without tracking, thus stand beside the others.
+    """
+    tally, locked = Tally(), names.lock_entries()
+    there = {run.data.tags.get("dvc.stage"): run for run in store.children(parent)}
+    for stage, key in declared(params):
+        result = read_result(stage, key)
+        if result is None:
+            tally.absent += 1
+            continue
+        run_id = _keep_or_add(parent, result, there.get(result.name), tally)
+        if stage_key := names.stage_key(locked.get(result.name)):
+            parent.client.set_tag(run_id, "pipeline.stage_key", stage_key)
+    pin_view(parent)
+    return tally
+
+
+def declared(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Stages, with the keys of their cells, that params declare and whose results are in git."""
+    ablation = params["ablation"]
+    yield "train_gan", ""
+    yield "assess", ""
+    for stage, axis in names.AXES.items():
+        for percent in ablation[axis]:
+            for seed in ablation["seeds"]:
+                yield stage, names.cell_key(stage, {axis: percent, "seed": seed})
+
+
+def _count_held(experiment: Experiment, params: Mapping[str, Any]) -> int:
+    """The number of locked results if some execution has a run for each of them, else 0."""
+    locked = names.lock_entries()
+    wanted = {key for cell in declared(params) if (key := names.stage_key(locked.get(names.dvc_name(*cell))))}
+    held: dict[str, set[str]] = {}
+    for run in store.search(experiment, {"dataset": params["dataset"]["name"]}):
+        tags = run.data.tags
+        if tags.get("pipeline.stage_key") in wanted:
+            held.setdefault(tags["pipeline.execution"], set()).add(tags["pipeline.stage_key"])
+    return len(wanted) if wanted in held.values() else 0
+
+
+def _keep_or_add(parent: Parent, result: Result, run: "MlflowRun | None", tally: Tally) -> str:
+    """Keeps a run that agrees with the files, or puts a new one in its place; returns its id."""
+    if run is not None and _agrees(run, result):
+        tally.kept += 1
+        return str(run.info.run_id)
+    run_id = store.create_child(parent, result.stage, result.cell, time=_now(), source=SOURCE)
+    store.log_points(parent.client, run_id, result.points, _now())
+    for path in result.files:
+        store.log_file(parent.client, run_id, path)
+    parent.client.set_terminated(run_id)
+    if run is not None:
+        parent.client.delete_run(run.info.run_id)
+    tally.added += 1
+    return run_id
+
+
+def _agrees(run: "MlflowRun", result: Result) -> bool:
+    """Whether the run has ended and its last values are the files'."""
+    last = {point.metric: point.value for point in result.points}
+    both = last.keys() & run.data.metrics.keys()
+    equal = all(store.agree(run.data.metrics[name], last[name]) for name in both)
+    return bool(run.info.status == "FINISHED" and equal)
+
+
+def read_result(stage: str, key: str) -> Result | None:
+    """The result of a stage or cell; None before it ran."""
+    if stage == "train_gan":
+        points = _history(RESULTS / "history" / "train_gan.csv")
+        return Result(stage, key, points, files=(RESULTS / "gan_samples.png",)) if points else None
+    if stage == "assess":
+        values = _json(RESULTS / "assess.json") or {}
+        numbers = [Point(name, value, 0) for name, value in values.items() if isinstance(value, int | float)]
+        return Result(stage, key, numbers) if numbers else None
+    final = _json(RESULTS / "cells" / f"{stage}-{key}.json")
+    if final is None:
+        return None
+    points = _history(RESULTS / "history" / f"{stage}-{key}.csv")
+    curves = {point.metric for point in points}
+    points += [Point(name, final[name], final["steps"]) for name in FINAL if name in final and name not in curves]
+    return Result(stage, key, points, {name: final[name] for name in IDENTITY})
+
+
+def _history(path: Path) -> list[Point]:
+    """Points of a CSV with a column `step` and one a metric; empty fields are no points."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        Point(metric, float(value), int(row["step"]))
+        for row in rows
+        for metric, value in row.items()
+        if metric != "step" and value
+    ]
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _write_parent(parent: Parent) -> None:
+    """What evaluate logs: the mean curve over synthetic_percent, the report and the figure."""
+    ablation = _json(RESULTS / "ablation.json")
+    if ablation is None:
+        return
+    points = [
+        Point(name, item[name], item["synthetic_percent"]) for item in ablation["settings"] for name in store.CURVE
+    ]
+    store.log_new_points(parent.client, parent.run_id, points, _now())
+    for path in (RESULTS / "report.md", RESULTS / "ablation.svg"):
+        if path.exists():
+            store.log_file(parent.client, parent.run_id, path)
+    parent.client.set_terminated(parent.run_id)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

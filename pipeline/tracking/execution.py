@@ -1,0 +1,165 @@
+"""What a run is called and tied to: execution, cell, dvc.lock entry, data folders. Imports no mlflow."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PARENT_STAGE = "evaluate"  # its run is the parent itself
+AXES = {
+    "train_baseline": "real_percent",
+    "train_classifier": "synthetic_percent",
+}  # of the matrices in dvc.yaml
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One walk through the graph with one set of params: an MLflow parent run.
+
+    Attributes:
+        name: DVC's experiment name, or profile-dataset-digest.
+        digest: first 8 hex digits of the sha256 of params.yaml and dvc.yaml.
+        params: every value of params.yaml, flattened to dotted names.
+    """
+
+    name: str
+    digest: str
+    dataset: str
+    profile: str
+    params: Mapping[str, str]
+
+
+def current_execution(params: Mapping[str, Any]) -> Execution:
+    """The execution that the working folder's files and DVC's environment describe.
+
+    Args:
+        params: the whole of params.yaml, as `Params.model_dump()` gives it.
+    """
+    dataset, profile = params["dataset"]["name"], params["profile"]
+    files = [path.read_bytes() if path.exists() else b"" for path in (Path("params.yaml"), Path("dvc.yaml"))]
+    digest = hashlib.sha256(b"\0".join(files)).hexdigest()[:8]
+    name = os.environ.get("DVC_EXP_NAME") or f"{profile}-{dataset}-{digest}"
+    return Execution(name, digest, dataset, profile, dict(_flatten(params)))
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, str(value)
+
+
+def repository() -> Path:
+    """The real repository's root: DVC runs queued experiments in temporary copies of it."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+def store_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file in the repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository() / 'mlflow.db'}"
+
+
+def without_credentials(text: str) -> str:
+    """`text` on one line, without the user, password or token of any address in it."""
+    for value in filter(None, map(os.environ.get, CREDENTIALS)):
+        text = text.replace(value, "***")
+    text = re.sub(r"(?<=//)\S*@", "", text)
+    return " ".join(re.sub(r"\?[^\s'\")]*", "", text).split())
+
+
+def behind(reason: object) -> str:
+    """The one line that says why the tracking store lacks something, and how to catch up."""
+    why = without_credentials(f"{reason}")[:200]
+    return (f"tracking: {without_credentials(store_uri())} is behind ({why}); the result is safe; "
+            "catch up with: python -m pipeline.tracking sync")  # fmt: skip
+
+
+def is_server() -> bool:
+    """Whether the store is a server that keeps artifacts by itself."""
+    return store_uri().startswith(("http://", "https://"))
+
+
+def cell_key(stage: str, cell: Mapping[str, int]) -> str:
+    """The cell's part of file and stage names, as in `50-0`; empty for a stage without cells."""
+    return f"{cell[AXES[stage]]}-{cell['seed']}" if cell else ""
+
+
+def dvc_name(stage: str, key: str) -> str:
+    """The stage's name in DVC, as in `train_classifier@50-0`."""
+    return f"{stage}@{key}" if key else stage
+
+
+def run_tags(execution: Execution, stage: str, cell: Mapping[str, int]) -> dict[str, str]:
+    """Tags that hold wherever the run is written: now, or later by `sync`.
+
+    `pipeline.curve` tells the cells of the ablation, the baseline among them, from the other real-only ones,
+    which draw the learning curve.
+    """
+    tags = execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
+    if stage in AXES:
+        is_ablation = stage == "train_classifier" or cell["real_percent"] == 100
+        tags["pipeline.curve"] = "ablation" if is_ablation else "learning_curve"
+    return tags
+
+
+def execution_tags(execution: Execution) -> dict[str, str]:
+    """Tags of the parent and of all its children."""
+    tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
+    tags |= {"profile": execution.profile, "dataset": execution.dataset}
+    experiment = os.environ.get("DVC_EXP_NAME")
+    return tags | ({"dvc.exp": experiment} if experiment else {})
+
+
+def git_tags() -> dict[str, str]:
+    """Commit, and whether tracked files differ from it; empty outside git."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return {"git.commit": commit, "git.dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def lock_entries() -> dict[str, Any]:
+    """dvc.lock's entries by stage name; none before the first `dvc repro`."""
+    return dict(_yaml(Path("dvc.lock")).get("stages") or {})
+
+
+def stage_key(entry: Mapping[str, Any] | None) -> str | None:
+    """sha256 over command, md5 of the deps and params of a dvc.lock entry: equal keys, equal results."""
+    if entry is None:
+        return None
+    deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    content = json.dumps([entry["cmd"], deps, entry.get("params", {})], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def data_inputs(stage: str) -> dict[str, str]:
+    """md5 by path of the data folders that `stage` reads, wholly or in part: outs of other stages."""
+    deps = _yaml(Path("dvc.yaml")).get("stages", {}).get(stage, {}).get("deps", [])
+    outs = {out["path"]: out["md5"] for entry in lock_entries().values() for out in entry.get("outs", [])}
+    folders = {folder for dep in deps for folder in (dep, *map(str, Path(dep).parents))}
+    return {path: md5 for path, md5 in outs.items() if path in folders and path.startswith("data/")}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a lock of 200 cells takes PyYAML's own seconds
+    return yaml.load(path.read_bytes(), Loader=loader) or {}  # noqa: S506 - both loaders are the safe ones
