@@ -1,0 +1,130 @@
+"""Inputs of `evaluate` as the stages before it would write them, with a planted gain."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config import Params, parse_params
+from pipeline.configure import compose_params
+from pipeline.evaluation.ablation import evaluate
+from pipeline.evaluation.report import read_evidence, write_report
+
+CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
+FIDELITY = {
+    "feature_space": "pooled activations of the real-only classifier 100-0",
+    "num_images": 200,
+    "frechet_distance": 12.5,
+    "frechet_distance_floor": 1.75,
+    "precision": 0.81,
+    "recall": 0.62,
+    "density": 0.94,
+    "coverage": 0.77,
+    "gan_test_accuracy": 0.955,
+    "gan_test_accuracy_per_class": dict.fromkeys(CLASSES, 0.955),
+    "memorised_percent": 1.25,
+    "memorised_percent_expected": 1.0,
+}
+
+Gain = Callable[[int], float]  # synthetic_percent -> gain in accuracy over the baseline
+
+
+def make_params(*choices: str) -> Params:
+    """Demo params with five seeds and `choices`."""
+    return parse_params(compose_params(["dataset=digits", "profile=demo", "ablation.seeds=[0,1,2,3,4]", *choices]))
+
+
+def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES) -> None:
+    """Everything that evaluate reads, as the stages before it would write it."""
+    random, grid = np.random.default_rng(0), params.ablation
+    level = {seed: random.normal(0, 0.004) for seed in grid.seeds}  # what equal seeds share
+    size = params.dataset.train_size
+    for percent in grid.real_percent:
+        for seed in grid.seeds:
+            accuracy = 0.96 + 0.02 * np.log2(percent / 100) + level[seed]
+            write_cell(folder, params, ("train_baseline", percent, seed), accuracy, size * percent // 100, classes)
+    for percent in grid.synthetic_percent:
+        for seed in grid.seeds:
+            accuracy = 0.96 + gain(percent) + level[seed] + random.normal(0, 0.001)
+            seen = 0 if percent == 100 else size
+            write_cell(folder, params, ("train_classifier", percent, seed), accuracy, seen, classes)
+    write_evidence(folder, classes)
+
+
+def write_cell(
+    folder: Path,
+    params: Params,
+    key: tuple[str, int, int],
+    accuracy: float,
+    seen: int,
+    classes: tuple[str, ...],
+) -> None:
+    """One cell's JSON, as train_baseline and train_classifier write it."""
+    stage, percent, seed = key
+    mixed, images = stage == "train_classifier", params.dataset.test_size
+    record = {
+        "stage": stage,
+        "synthetic_percent": percent if mixed else 0,
+        "real_percent": 100 if mixed else percent,
+        "seed": seed,
+        "budget": params.ablation.budget,
+        "num_real": seen,
+        "num_synthetic": params.synthesize.num_images if mixed else 0,
+        "steps": params.classifier.steps,
+        "train_loss": 0.1,
+        "val_accuracy": round(min(accuracy, 1.0), 6),
+        "test_accuracy": round(round(min(accuracy, 1.0) * images) / images, 6),
+        "test_loss": 0.2,
+        "test_accuracy_per_class": {
+            name: round(min(accuracy + 0.01 * (place - 1.5) * mixed, 1.0), 6) for place, name in enumerate(classes)
+        },
+    } | ({"mode": params.ablation.mode} if mixed else {})
+    path = folder / "cells" / f"{stage}-{percent}-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+
+
+def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
+    """What the report shows besides the cells."""
+    counts = {"train": 800, "reserve": 320, "val": 200, "test": 400}
+    dataset = {
+        "dataset": "digits",
+        "class_names": list(classes),
+        "image_size": 16,
+        "channels": 1,
+        "counts": {split: dict.fromkeys(classes, count // len(classes)) for split, count in counts.items()},
+        "duplicates_dropped": dict.fromkeys(counts, 0),
+        "digests": {split: f"{place:064x}" for place, split in enumerate(counts)},
+    }
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    (folder / "scores").mkdir(exist_ok=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (160, 160), np.uint8)
+    for path in (folder / "gan_samples.png", folder / "scores" / "neighbours.png"):
+        Image.fromarray(pixels).save(path)
+    steps = range(250, 1501, 250)
+    rows = [f"{step},{64 * step},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.4,-0.4" for step in steps]
+    (folder / "train_gan.csv").write_text("\n".join(["step,images,loss_d,loss_g,d_real,d_fake", *rows, ""]))
+
+
+def evaluate_and_write(folder: Path, params: Params, out: Path) -> dict[str, Any]:
+    """What the stage does."""
+    result = evaluate(params, folder / "cells", FIDELITY)
+    evidence = read_evidence(
+        params,
+        folder / "dataset.json",
+        folder / "gan_samples.png",
+        folder / "train_gan.csv",
+        folder / "scores",
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_report(out, result, evidence)
+    return result
+
+
+def change_cell(folder: Path, name: str, **values: Any) -> None:
+    """Overwrites `values` in a cell."""
+    path = folder / "cells" / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))

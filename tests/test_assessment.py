@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy import linalg
+
+from pipeline.config import Assess
+from pipeline.evaluation.assessment import Judge, assess, neighbours_picture
+from pipeline.evaluation.fidelity import Features, frechet_distance, measure_manifold, squared_distances
+from pipeline.evaluation.memorisation import find_nearest, memorised_percent
+from pipeline.images import LabelledImages
+
+
+def normal(count: int, dim: int, seed: int) -> Features:
+    """Standard normal rows."""
+    return np.random.Generator(np.random.Philox(seed)).standard_normal((count, dim)).astype(np.float32)
+
+
+def test_frechet_distance_has_its_closed_form() -> None:
+    """Between N(0, I) and N(m, 4 I) in d dimensions it is |m|² + d, and it agrees with scipy's matrix root."""
+    first, second = normal(200_000, 3, 1), 2 * normal(200_000, 3, 2) + np.array([1, 0, -2], np.float32)
+    assert frechet_distance(first, second) == pytest.approx(5 + 3, rel=0.02)
+    small, other = normal(50, 6, 3), normal(60, 6, 4) @ normal(6, 6, 5)
+    cov1, cov2 = np.cov(small, rowvar=False), np.cov(other, rowvar=False)
+    root = linalg.sqrtm(cov1 @ cov2).real
+    means = ((small.mean(0) - other.mean(0)) ** 2).sum()
+    assert frechet_distance(small, other) == pytest.approx(means + np.trace(cov1 + cov2 - 2 * root), rel=1e-4)
+
+
+def test_frechet_distance_of_equal_sets_is_zero_even_where_covariance_is_singular() -> None:
+    """Fewer images than dimensions leave no NaN and no negative value."""
+    few = normal(5, 40, 1)
+    assert frechet_distance(few, few) == pytest.approx(0, abs=1e-4)
+
+
+def test_manifold_metrics_have_their_hand_values() -> None:
+    """On a line with k = 1, every ball and who is in it can be read off."""
+    real = np.array([[0.0], [1.0], [10.0], [12.0]], np.float32)  # radii 1, 1, 2, 2
+    synthetic = np.array([[0.5], [0.9], [30.0]], np.float32)  # radii 0.4, 0.4, 29.1
+    found = measure_manifold(real, synthetic, 1)
+    assert found.precision == pytest.approx(2 / 3)  # 30 lies in no real ball
+    assert found.recall == pytest.approx(3 / 4)  # 1 is near 0.9; 10 and 12 are within 29.1 of 30
+    assert found.density == pytest.approx((2 + 2 + 0) / 3)
+    assert found.coverage == pytest.approx(2 / 4)
+
+
+def test_collapse_lowers_coverage_and_not_precision() -> None:
+    """One perfect image repeated is precise and covers next to nothing: that is why both are reported."""
+    real = normal(300, 4, 1)
+    found = measure_manifold(real, np.repeat(real[:1], 300, 0) + np.float32(1e-3) * normal(300, 4, 2), 5)
+    assert found.precision == 1
+    assert found.coverage < 0.1
+
+
+def test_distances_agree_with_the_definition() -> None:
+    """The expanded square equals the sum of squared differences."""
+    first, second = normal(7, 5, 1), normal(9, 5, 2)
+    expected = ((first[:, None] - second[None]) ** 2).sum(2)
+    assert np.allclose(squared_distances(first, second), expected, atol=1e-4)
+
+
+def test_a_copying_generator_is_found_out() -> None:
+    """Repeated training images score 100 %, fresh draws about the expected 1 %."""
+    train, unseen, fresh = normal(2000, 8, 1), normal(2000, 8, 2), normal(2000, 8, 3)
+    reference = find_nearest(unseen, train)
+    copies = find_nearest(train[:500] + np.float32(1e-3), train)
+    assert np.array_equal(copies.row, np.arange(500))
+    assert memorised_percent(copies, reference) == 100
+    assert memorised_percent(find_nearest(fresh, train), reference) < 3
+
+
+@pytest.fixture
+def judge() -> Judge:
+    """Judges by the mean brightness of three bands, which is what tells the classes apart."""
+
+    def bands(data: LabelledImages) -> Features:
+        return np.stack([data.images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1).astype(np.float32)
+
+    return Judge("bands", bands, lambda data: bands(data) / np.float32(10))
+
+
+def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -> None:
+    """A third of one class mislabelled shows in the accuracy of that class alone, and in the scores row by row."""
+    labels = patches.labels.copy()
+    wrong = np.flatnonzero(labels == 1)[:5]
+    labels[wrong] = 2
+    synthetic = LabelledImages(patches.images, labels, patches.class_names)
+    metrics, scores, _ = assess(Assess(num_images=60, num_neighbours=3), synthetic, patches, patches, judge)
+    assert metrics["gan_test_accuracy"] == pytest.approx(55 / 60)
+    assert metrics["gan_test_accuracy_per_class"] == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
+    assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
+    assert scores["confidence"].astype(float)[wrong].max() < 0.5
+    assert metrics["frechet_distance"] == pytest.approx(0, abs=1e-2)
+
+
+def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:
+    """Where synthetic images are training images, both rows of each pair are the same."""
+    _, _, nearest = assess(Assess(num_images=60, num_neighbours=3), patches, patches, patches, judge)
+    picture = neighbours_picture(patches, patches, nearest)
+    assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
+    assert np.array_equal(picture[:16], picture[16:32])

@@ -1,0 +1,190 @@
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import Block, Params, load_params, parse_params, read_yaml
+from pipeline.configure import compose_params, hand_edits, write_params
+from pipeline.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    """A deep copy of `values` with one dotted key set, or removed where `value` is Ellipsis."""
+    result = copy.deepcopy(values)
+    *path, last = key.split(".")
+    block = result
+    for part in path:
+        block = block[part]
+    if value is ...:
+        del block[last]
+    else:
+        block[last] = value
+    return result
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("gan.stepz", 5, "gan.stepz: no such key"),
+        ("gann", {}, "gann: no such key"),
+        ("gan.steps", ..., "gan.steps: missing"),
+        ("gan.steps", "many", "gan.steps: should be a valid integer, not 'many'"),
+        ("gan.steps", 1.5, "gan.steps: should be a valid integer"),
+        ("gan.steps", True, "gan.steps: should be a valid integer"),
+        ("gan.steps", 0, "gan.steps: should be greater than 0, not 0"),
+        ("gan.steps", 10**12, "gan.steps: should be less than or equal to 1000000000"),
+        ("gan.recipe", "wgan", "gan.recipe: should be 'r3' or 'dcgan', not 'wgan'"),
+        ("gan.r3.learning_rate", "2e-4", "gan.r3.learning_rate: '2e-4' is text to YAML; write 0.0002"),
+        ("gan.r3.learning_rate", float("nan"), "gan.r3.learning_rate"),
+        ("gan.r3.beta2", 1.0, "gan.r3.beta2: should be less than 1"),
+        ("gan.translate", 16, "gan.translate is 16, not below the image size 16"),
+        (
+            "ablation.synthetic_percent",
+            [0, 50],
+            "ablation.synthetic_percent.0: should be greater than or equal to 1",
+        ),
+        (
+            "ablation.synthetic_percent",
+            [50, 101],
+            "ablation.synthetic_percent.1: should be less than or equal to 100",
+        ),
+        ("ablation.synthetic_percent", [50, 50], "synthetic_percent names a value twice"),
+        ("ablation.synthetic_percent", [], "ablation.synthetic_percent"),
+        ("ablation.synthetic_percent", 50, "ablation.synthetic_percent: should be a valid list, not 50"),
+        ("ablation.real_percent", [50], "real_percent lacks 100"),
+        ("ablation.seeds", [0], "ablation.seeds"),
+        ("ablation.seeds", [0, -1], "ablation.seeds.1"),
+        ("ablation.budget", "real_epochs", "budget real_epochs has no meaning at synthetic_percent 100"),
+        ("ablation.mode", "mix", "ablation.mode: should be 'add' or 'replace'"),
+        ("dataset.name", "mnist", "dataset.name"),
+        ("dataset.name", "image_folder", "path is empty"),
+        ("dataset.image_size", 28, "dataset.image_size"),
+        ("synthesize", None, "synthesize"),
+        ("synthesize.latent_std", 0.0, "synthesize.latent_std: should be greater than 0"),
+        ("classifier.label_smoothing", 1.0, "classifier.label_smoothing"),
+    ],
+)
+def test_wrong_params_are_one_line_that_names_the_key(
+    tiny_values: dict[str, Any], key: str, value: object, told: str
+) -> None:
+    """Typos, wrong types, text for numbers, values out of range and contradictions are refused by name."""
+    with pytest.raises(UserError) as error:
+        parse_params(changed(tiny_values, key, value))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00", ""])
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path, text: str) -> None:
+    """Broken YAML names the file and keeps to one line."""
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml: ") as error:
+        read_yaml(file)
+    assert "\n" not in str(error.value)
+
+
+def test_params_cannot_be_changed(tiny: Params) -> None:
+    """Values are read, never written, once they are loaded."""
+    with pytest.raises(ValueError, match="frozen"):
+        tiny.gan.steps = 3
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with our graph and the demo's params, as the current one."""
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    write_params(Path("params.yaml"), ["dataset=digits", "profile=demo"])
+    return tmp_path
+
+
+@pytest.mark.usefixtures("project")
+def test_a_stage_gets_only_what_it_names() -> None:
+    """Values that a stage does not name are not there, so it cannot depend on them unseen."""
+    params = load_params("gan", "ablation.budget", "ablation.mode")
+    assert params.gan.steps > 0
+    assert (params.ablation.budget, params.ablation.mode) == ("steps", "add")
+    with pytest.raises(AttributeError):
+        _ = params.classifier
+    with pytest.raises(AttributeError):
+        _ = params.ablation.seeds
+
+
+@pytest.mark.usefixtures("project")
+def test_a_stage_may_not_read_what_dvc_does_not_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under DVC, a block that dvc.yaml does not declare for the stage is refused, matrix cells included."""
+    monkeypatch.setenv("DVC_STAGE", "train_classifier@50-0")
+    assert load_params("classifier", "ablation.mode").ablation.mode == "add"
+    with pytest.raises(UserError, match=r"stage train_classifier reads params \['gan'\]"):
+        load_params("classifier", "gan")
+
+
+@pytest.mark.usefixtures("project")
+def test_the_whole_file_is_checked_whatever_a_stage_reads() -> None:
+    """A typo in the last stage's block stops the first stage."""
+    file = Path("params.yaml")
+    file.write_text(file.read_text().replace("num_neighbours", "num_neighbors"))
+    with pytest.raises(UserError, match=r"assess\.num_neighbors: no such key"):
+        load_params("dataset")
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits", "image_folder dataset.path=x"])
+@pytest.mark.parametrize("profile", ["demo", "cpu", "gpu"])
+def test_every_profile_fits_every_dataset(dataset: str, profile: str) -> None:
+    """All combinations compose into valid params that name their profile."""
+    values = compose_params([*f"dataset={dataset}".split(), f"profile={profile}"])
+    assert (values["profile"], values["dataset"]["name"]) == (profile, dataset.split()[0])
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        (["dataset=mnist"], "Could not find 'dataset/mnist'"),
+        (["gan.stepz=3"], "Could not override 'gan.stepz'."),
+        (["dataset=image_folder"], "path is empty: name your folder"),
+        (["gan.steps=many"], "gan.steps: should be a valid integer"),
+        (["gan.steps"], "gan.steps"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_configure_refuses_in_one_line_and_keeps_the_old_file(choices: list[str], told: str) -> None:
+    """Unknown groups, keys and values are told; params.yaml stays as it was."""
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(UserError) as error:
+        write_params(Path("params.yaml"), choices)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.usefixtures("project")
+def test_hand_edits_are_noted() -> None:
+    """The header says what composed the file, paths with spaces included; edits are listed with both values."""
+    file = Path("params.yaml")
+    write_params(file, ["dataset=image_folder", "path=my (old) pictures, 2=1", "profile=cpu", "gan.steps=7"])
+    assert hand_edits(file) == []
+    values = yaml.safe_load(file.read_text())
+    assert (values["gan"]["steps"], values["dataset"]["path"]) == (7, "my (old) pictures, 2=1")
+    file.write_text(file.read_text().replace("steps: 7", "steps: 8"))
+    assert hand_edits(file) == ["gan.steps: 7 → 8"]
+
+
+def test_composing_twice_gives_equal_bytes(tmp_path: Path) -> None:
+    """params.yaml is a function of the choices."""
+    for name in ("a", "b"):
+        write_params(tmp_path / name, ["profile=gpu"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_every_value_is_documented() -> None:
+    """Each field of each block says what it means."""
+    for block in Block.__subclasses__():
+        for name, field in block.model_fields.items():
+            nested = hasattr(field.annotation, "model_fields")
+            assert nested or field.description, f"{block.__name__}.{name} lacks a docstring"

@@ -1,0 +1,171 @@
+import base64
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+
+from pipeline.config import Params
+from pipeline.errors import UserError
+from pipeline.evaluation.report import to_markdown, to_text
+from tests.evaluation_inputs import CLASSES, evaluate_and_write, make_params, write_inputs
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params, dict[str, Any]]:
+    """A folder of inputs in which 50 % helps, evaluated into `out`."""
+    folder, params = tmp_path_factory.mktemp("inputs"), make_params()
+    write_inputs(folder, params, lambda percent: {25: 0.004, 50: 0.01, 100: -0.03}[percent])
+    return folder, params, evaluate_and_write(folder, params, folder / "out")
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """A folder of inputs that a test may damage."""
+    write_inputs(tmp_path, make_params(), lambda percent: 0.0)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("dataset.json", "prepare"),
+        ("gan_samples.png", "train_gan"),
+        ("train_gan.csv", "train_gan"),
+        ("scores/neighbours.png", "assess"),
+    ],
+)
+def test_missing_evidence_names_its_stage(cells: Path, file: str, stage: str) -> None:
+    """A missing input of the report is named with the stage that writes it."""
+    (cells / file).unlink()
+    with pytest.raises(UserError, match=f"{file}: not found; run: dvc repro {stage}$"):
+        evaluate_and_write(cells, make_params(), cells / "out")
+
+
+def test_history_without_a_loss_is_refused(cells: Path) -> None:
+    """A history that lacks a column is named, not drawn in part."""
+    (cells / "train_gan.csv").write_text("step,images,loss_d\n1,64,0.5\n")
+    with pytest.raises(UserError, match=r"train_gan\.csv: damaged .*loss_g"):
+        evaluate_and_write(cells, make_params(), cells / "out")
+
+
+# ---- files ------------------------------------------------------------------------------------------------
+
+
+def test_files_depend_on_their_inputs_alone(
+    written: tuple[Path, Params, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same inputs elsewhere, under a user's own matplotlibrc, give every file byte for byte."""
+    folder, params, _ = written
+    monkeypatch.setitem(mpl.rcParams, "axes.linewidth", 5)
+    write_inputs(tmp_path / "moved", params, lambda percent: {25: 0.004, 50: 0.01, 100: -0.03}[percent])
+    evaluate_and_write(tmp_path / "moved", params, tmp_path / "moved" / "out")
+    names = {"ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html"}
+    assert {path.name for path in (folder / "out").iterdir()} == names
+    for name in names:
+        assert (folder / "out" / name).read_bytes() == (tmp_path / "moved" / "out" / name).read_bytes(), name
+
+
+def test_files_name_no_path_and_no_time(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """No file tells the folder it was made in, or the year."""
+    folder, _, _ = written
+    for path in (folder / "out").iterdir():
+        text = re.sub(r"base64,[^\"]*", "", path.read_text(encoding="utf-8"))
+        assert str(folder) not in text
+        assert not re.search(r"\b20[2-9]\d-\d\d", text), path.name
+
+
+def test_csv_is_the_settings(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """ablation.csv holds one row a percent with the numbers of ablation.json."""
+    folder, _, _ = written
+    settings = json.loads((folder / "out" / "ablation.json").read_text())["settings"]
+    with (folder / "out" / "ablation.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(settings)
+    for row, setting in zip(rows, settings, strict=True):
+        assert row["seeds"] == "0 1 2 3 4"
+        for key in ("synthetic_percent", "test_accuracy_mean", "difference_low", "p_value", "p_value_holm"):
+            assert float(row[key]) == setting[key]
+
+
+def test_terminal_table_tells_the_numbers(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """The text ends with verdict and worth; the chosen row bears the star and fits a terminal."""
+    result = written[2]
+    lines = to_text(result).splitlines()
+    chosen = next(line for line in lines if " *" in line)
+    assert chosen.split()[0] == "50"
+    assert f"{100 * result['settings'][2]['test_accuracy_mean']:.2f}" in chosen
+    assert lines[-2:] == [result["verdict_text"], result["worth"]["text"]]
+    assert max(map(len, lines[:5])) <= 100
+
+
+# ---- hostile names ----------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Collects tags, ids, text and whatever an HTML page would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.references: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes the tag and its addresses."""
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.loads.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            self.references += re.findall(r"url\(#([^)]*)\)", value or "")
+
+    def handle_data(self, data: str) -> None:
+        """Gathers the text."""
+        self.text += data
+
+
+def test_class_names_are_text_in_html(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """A class named <script> is shown, not run."""
+    page = Page((written[0] / "out" / "report.html").read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert all(name in page.text for name in CLASSES)
+
+
+def test_class_names_are_text_in_markdown(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """A name with a pipe, a backtick or a tag stays in its cell."""
+    folder, _, result = written
+    dataset = json.loads((folder / "dataset.json").read_text())
+    rows = [line for line in to_markdown(result, dataset).splitlines() if line.startswith("| ")]
+    row = next(line for line in rows if line.startswith("| a"))
+    assert row.startswith("| a\\|b \\`c\\` |")
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    assert any(line.startswith("| &lt;script&gt;alert(1)&lt;/script&gt; |") for line in rows)
+
+
+def test_page_loads_nothing(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """The page is one file: no address in src, href, @import or url(), every reference inside it resolves."""
+    text = (written[0] / "out" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.loads
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.loads)
+    assert "@import" not in text
+    assert not re.search(r"url\(\s*['\"]?(?!#)", text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {address[1:] for address in page.loads if address[0] == "#"} | set(page.references) <= set(page.ids)
+
+
+def test_page_shows_its_pictures(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """Samples and neighbours are in the page, unchanged."""
+    folder, _, _ = written
+    text = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    for path in (folder / "gan_samples.png", folder / "scores" / "neighbours.png"):
+        assert base64.b64encode(path.read_bytes()).decode() in text

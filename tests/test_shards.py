@@ -1,0 +1,600 @@
+"""Shards: what is written is read back, by us and by others, whatever was interrupted or damaged before."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.shards import writer
+from pipeline.shards.card import write_card
+from pipeline.shards.manifest import Manifest, content_digest, find_problems, read_manifest, write_manifest
+from pipeline.shards.reader import read_column, read_images
+from pipeline.shards.writer import ShardRecord, write_shards, write_split
+
+NAMES = ("cat", "dög", "no", "7")
+Draw = Callable[[int, int], tuple[Pixels, Indices]]
+
+
+def labelled(count: int, size: tuple[int, int, int] = (8, 8, 3), seed: int = 0) -> LabelledImages:
+    """Random pixels, classes in turn."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, *size), dtype=np.uint8)
+    return LabelledImages(pixels, np.arange(count) % len(NAMES), NAMES)
+
+
+def drawing(images: LabelledImages) -> Draw:
+    """Draws rows of `images`."""
+    return lambda start, stop: (images.images[start:stop], images.labels[start:stop])
+
+
+def write(folder: Path, images: LabelledImages, draw: Draw | None = None, digest: str = "d") -> list[ShardRecord]:
+    """Shards of drawn images."""
+    return write_shards(
+        folder, "train", num_images=len(images), class_names=NAMES, seed=5, generator="test",
+        draw=draw or drawing(images), recipe_digest=digest,
+    )  # fmt: skip
+
+
+def dataset(root: Path, images: LabelledImages) -> Path:
+    """A finished dataset folder."""
+    splits = {"train": write(root / "data", images)}
+    write_manifest(root, splits, recipe={"seed": 5}, environment={"pyarrow": pa.__version__})
+    write_card(root, name="Test images", licence="other")
+    return root
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """All files below `root`."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rows a group, eight a shard: many shards from few images."""
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(writer, "SHARD_ROWS", 8)
+
+
+@given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]), st.integers(0, 99))
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_images_survive(
+    tmp_path: Path, short_shards: None, count: int, height: int, width: int, channels: int, seed: int
+) -> None:
+    """Any number and size of images comes back with labels and class names, an empty split included."""
+    images = labelled(count, (height, width, channels), seed)
+    folder = tmp_path / "val"
+    records = write_split(folder, "val", images, index=np.arange(count) * 3, seed=1, generator="source")
+    found = read_images(folder)
+    assert (found.images == images.images).all()
+    assert found.images.shape == images.images.shape
+    assert (found.labels == images.labels).all()
+    assert found.class_names == NAMES
+    assert (read_column(folder, "index") == np.arange(count) * 3).all()
+    assert sum(record.rows for record in records) == count
+    assert not (tmp_path / ".tmp").exists()
+
+
+def test_shards_have_the_designed_layout(tmp_path: Path) -> None:
+    """16,384 rows a shard, 1,024 a row group, one draw a group, five nullable columns, plain image bytes."""
+    asked: list[tuple[int, int]] = []
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        asked.append((start, stop))
+        return np.zeros((stop - start, 2, 2, 3), np.uint8), np.zeros(stop - start, np.int64)
+
+    records = write(tmp_path / "data", labelled(16384 + 1500, (2, 2, 3)), draw)
+    assert asked == [(start, min(start + 1024, 17884)) for start in range(0, 17884, 1024)]
+    assert [(r.file, r.rows, r.first_index) for r in records] == [
+        ("train-00000-of-00002.parquet", 16384, 0), ("train-00001-of-00002.parquet", 1500, 16384)
+    ]  # fmt: skip
+    shard = pq.ParquetFile(tmp_path / "data" / records[1].file)
+    assert [shard.metadata.row_group(i).num_rows for i in range(2)] == [1024, 476]
+    image = shard.metadata.row_group(0).column(0)
+    assert (image.compression, image.has_dictionary_page, image.statistics) == ("UNCOMPRESSED", False, None)
+    assert [(f.name, str(f.type), f.nullable) for f in shard.schema_arrow] == [
+        ("image", "struct<bytes: binary, path: string>", True), ("label", "int64", True),
+        ("index", "int64", True), ("seed", "int64", True), ("generator", "string", True),
+    ]  # fmt: skip
+    assert set(read_column(tmp_path / "data", "seed")) == {5}
+    assert set(read_column(tmp_path / "data", "generator")) == {"test"}
+    assert (read_column(tmp_path / "data", "index") == np.arange(17884)).all()
+
+
+def test_two_writes_are_equal_to_the_byte(tmp_path: Path, short_shards: None) -> None:
+    """A dataset is a function of its inputs: two folders agree in every byte of every file."""
+    images = labelled(20)
+    first, second = dataset(tmp_path / "a", images), dataset(tmp_path / "deeper" / "b", images)
+    assert tree(first) == tree(second)
+    assert sorted(path.name for path in first.iterdir()) == ["README.md", "data", "manifest.json"]
+
+
+def failing_at(images: LabelledImages, row: int) -> Draw:
+    """Draws until a row is reached."""
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        if start <= row < stop:
+            raise KeyboardInterrupt
+        return drawing(images)(start, stop)
+
+    return draw
+
+
+def interrupted(folder: Path, images: LabelledImages, row: int) -> None:
+    """A write that stops when `row` is to be drawn."""
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, images, failing_at(images, row))
+
+
+@pytest.mark.parametrize("row", [0, 5, 9, 23, 29])
+def test_an_interrupted_write_resumes(tmp_path: Path, short_shards: None, row: int) -> None:
+    """Stopped in any shard and run again: finished shards are not drawn again, the bytes are equal."""
+    images = labelled(30)
+    expected = dataset(tmp_path / "whole", images)
+    interrupted(tmp_path / "cut" / "data", images, row)
+    starts: list[int] = []
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        starts.append(start)
+        return drawing(images)(start, stop)
+
+    write(tmp_path / "cut" / "data", images, draw)
+    assert starts == list(range(row // 8 * 8, 30, 4))
+    assert tree(dataset(tmp_path / "cut", images)) == tree(expected)
+
+
+def test_a_damaged_finished_shard_is_redone(tmp_path: Path, short_shards: None) -> None:
+    """A resumed write trusts no shard: one with a flipped bit, one cut short and one gone are redone."""
+    images = labelled(40)
+    expected = tree(dataset(tmp_path / "whole", images))
+    folder = tmp_path / "cut" / "data"
+    interrupted(folder, images, 36)
+    flip_bit(folder / "train-00000-of-00005.parquet")
+    cut_short(folder / "train-00001-of-00005.parquet")
+    (folder / "train-00002-of-00005.parquet").unlink()
+    starts: list[int] = []
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        starts.append(start)
+        return drawing(images)(start, stop)
+
+    write(folder, images, draw)
+    assert starts == [0, 4, 8, 12, 16, 20, 32, 36]
+    assert {name: data for name, data in expected.items() if name.startswith("data/")} == tree(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("change", ["digest", "count"])
+def test_another_recipe_starts_from_zero(tmp_path: Path, short_shards: None, change: str) -> None:
+    """Finished shards and leftovers of another recipe, or of another number of images, are not kept."""
+    old, new = labelled(40, seed=1), labelled(40 if change == "digest" else 32, seed=2)
+    folder = tmp_path / "cut" / "data"
+    interrupted(folder, old, 36)
+    (tmp_path / "cut" / ".tmp" / "data-train" / "train-00004-of-00005.parquet.part").write_bytes(b"half")
+    write(folder, new, digest="e" if change == "digest" else "d")
+    write(tmp_path / "whole" / "data", new)
+    assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+def flip_bit(path: Path) -> None:
+    """Damages a pixel."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+
+
+def cut_short(path: Path) -> None:
+    """Takes the end of a file."""
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+WRITE_WITH_LITTLE_SPACE = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from pipeline.errors import UserError
+from pipeline.shards.writer import write_shards
+from pipeline.shards import writer
+writer.ROW_GROUP_ROWS, writer.SHARD_ROWS = 4, 8
+sizes = [2, 2, 60]  # the third shard is larger than a file may be
+def draw(start, stop):
+    size = sizes[start // 8]
+    return np.zeros((stop - start, size, size, 3), np.uint8), np.zeros(stop - start, np.int64)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_shards(Path(sys.argv[1]), "train", num_images=24, class_names=("a",), seed=0, generator="g",
+                 draw=draw, recipe_digest="d")
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    """When the disk refuses a shard: one line that names it, no half file, finished shards stay."""
+    folder = tmp_path / "root" / "data"
+    command = [sys.executable, "-c", WRITE_WITH_LITTLE_SPACE, str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"{folder}/train-00002-of-00003.parquet: cannot write (File too large)")
+    assert result.stderr.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "train-00000-of-00003.parquet", "train-00001-of-00003.parquet"
+    ]  # fmt: skip
+    assert not list(tmp_path.rglob("*.part"))
+    assert len(list((tmp_path / "root" / ".tmp").rglob("train-*.json"))) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Where the folder's place is taken by a file, the error is one line with its path."""
+    (tmp_path / "data").write_text("")
+    with pytest.raises(UserError, match=r"/data: cannot write"):
+        write(tmp_path / "data", labelled(1))
+
+
+def test_a_missing_shard_is_named(tmp_path: Path, short_shards: None) -> None:
+    """A folder that lacks a shard, first or last, is refused by the name of that shard."""
+    for number in (0, 3):
+        write(tmp_path / "data", labelled(30))
+        (tmp_path / "data" / f"train-0000{number}-of-00004.parquet").unlink()
+        with pytest.raises(UserError, match=f"shard train-0000{number}-of-00004.parquet is missing"):
+            read_images(tmp_path / "data")
+
+
+def test_a_folder_of_two_sets_or_none_is_refused(tmp_path: Path, short_shards: None) -> None:
+    """Two splits in one folder, a file of another name, and an empty folder are refused by name."""
+    with pytest.raises(UserError, match="holds no Parquet shards"):
+        read_images(tmp_path / "absent")
+    write(tmp_path / "data", labelled(8))
+    shutil.copy(tmp_path / "data/train-00000-of-00001.parquet", tmp_path / "data/test-00000-of-00001.parquet")
+    with pytest.raises(UserError, match="holds 2 sets of shards"):
+        read_images(tmp_path / "data")
+    (tmp_path / "data/test-00000-of-00001.parquet").rename(tmp_path / "data/mine.parquet")
+    with pytest.raises(UserError, match=r"mine\.parquet: not named as a shard"):
+        read_images(tmp_path / "data")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.9])
+def test_a_truncated_file_is_named(tmp_path: Path, short_shards: None, keep: float) -> None:
+    """A shard cut anywhere is one line with its path, and never fewer images."""
+    write(tmp_path / "data", labelled(20))
+    path = tmp_path / "data/train-00001-of-00003.parquet"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep if keep >= 1 else keep * len(data))])
+    with pytest.raises(UserError, match=r"train-00001-of-00003\.parquet: not a readable Parquet file") as caught:
+        read_images(tmp_path / "data")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(0, 10**9), st.integers(1, 255))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_corrupt_byte_never_passes_as_another_error(
+    tmp_path: Path, short_shards: None, place: int, change: int
+) -> None:
+    """Any byte of a shard changed: reading gives images or a UserError, and `find_problems` always tells."""
+    root = tmp_path / "set"
+    if not root.exists():
+        dataset(root, labelled(20))
+    path = root / "data/train-00001-of-00003.parquet"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[place % len(whole)] ^= change
+    path.write_bytes(damaged)
+    try:
+        read_images(root / "data")
+    except UserError as error:
+        assert path.name in str(error) or "class" in str(error)  # noqa: PT017 (images are an answer too)
+    assert any("sha256" in problem for problem in find_problems(root))
+    path.write_bytes(whole)
+
+
+def counts(data: bytes) -> tuple[int, int]:
+    """Rows as the footer says, in all and in the first group."""
+    footer = pq.read_metadata(io.BytesIO(data))
+    return footer.num_rows, footer.row_group(0).num_rows
+
+
+def test_a_wrong_row_count_in_the_footer_is_told(tmp_path: Path) -> None:
+    """A footer that promises a row too many or too few never gives an image that was not read."""
+    write(tmp_path / "data", labelled(8))
+    path = tmp_path / "data/train-00000-of-00001.parquet"
+    whole = path.read_bytes()
+    for claimed in (7, 9):
+        both = whole
+        for expected in ((claimed, 8), (8, claimed)):
+            changed, both = patch(whole, both, claimed, expected)
+            path.write_bytes(changed)
+            with pytest.raises(UserError, match=rf"says it has {expected[0]} rows, its groups {expected[1]}"):
+                read_images(tmp_path / "data")
+        assert counts(both) == (claimed, claimed)
+    path.write_bytes(both)
+    with pytest.raises(UserError, match=r"train-00000-of-00001\.parquet"):
+        read_images(tmp_path / "data")
+
+
+def patch(whole: bytes, both: bytes, claimed: int, expected: tuple[int, int]) -> tuple[bytes, bytes]:
+    """Finds the byte of the footer that makes `counts` as expected; changes it in both files."""
+    for place in range(len(whole) - 5000, len(whole)):
+        if whole[place] == 2 * 8:  # thrift writes 8 so
+            changed = whole[:place] + bytes([2 * claimed]) + whole[place + 1 :]
+            try:
+                if counts(changed) == expected:
+                    return changed, both[:place] + bytes([2 * claimed]) + both[place + 1 :]
+            except (pa.ArrowException, OSError):
+                continue
+    raise AssertionError(expected)
+
+
+def rewritten(folder: Path, table: pa.Table, **options: Any) -> None:
+    """The table as a single shard of another program."""
+    folder.mkdir()
+    pq.write_table(table, folder / "train-00000-of-00001.parquet", **options)
+
+
+def test_rows_encoded_again_are_read(tmp_path: Path) -> None:
+    """Compressed PNGs, other row groups, Snappy, dictionaries: only the pixels count."""
+    images = labelled(50)
+    write(tmp_path / "data", images)
+    table = pq.read_table(tmp_path / "data")
+    pngs = []
+    for row, value in enumerate(table["image"].to_pylist()):
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(value["bytes"])).save(buffer, "PNG")
+        pngs.append({"bytes": buffer.getvalue() if row % 3 else value["bytes"], "path": "x.png"})
+    changed = table.set_column(0, table.schema.field("image"), pa.array(pngs, table.schema.field("image").type))
+    rewritten(tmp_path / "other", changed, row_group_size=7)
+    found = read_images(tmp_path / "other")
+    assert (found.images == images.images).all()
+    assert (found.labels == images.labels).all()
+    assert found.class_names == NAMES
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("label", 4, "row 5: label 4 is none of the 4 classes"),
+        ("label", None, "row 5: label None is none of the 4 classes"),
+        ("image", None, "row 5: holds no image bytes"),
+        ("image", {"bytes": None, "path": "x.png"}, "row 5: holds no image bytes"),
+        ("image", {"bytes": b"?", "path": None}, "row 5: not a readable image"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, column: str, value: object, message: str) -> None:
+    """A row without a usable image or label is one line with file and row."""
+    write(tmp_path / "data", labelled(9))
+    table = pq.read_table(tmp_path / "data")
+    values = table[column].to_pylist()
+    values[5] = value
+    field = table.schema.field(column)
+    place = table.schema.get_field_index(column)
+    rewritten(tmp_path / "other", table.set_column(place, field, pa.array(values, field.type)))
+    with pytest.raises(UserError, match=rf"other/train-00000-of-00001\.parquet: {message}"):
+        read_images(tmp_path / "other")
+
+
+def test_a_foreign_file_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    """A Parquet file without our columns or class names says which it lacks."""
+    rewritten(tmp_path / "a", pa.table({"x": [1]}))
+    with pytest.raises(UserError, match="lacks column image"):
+        read_images(tmp_path / "a")
+    rewritten(tmp_path / "b", pa.table({"image": [b"x"], "label": [0]}))
+    with pytest.raises(UserError, match="columns image and label are binary and int64"):
+        read_images(tmp_path / "b")
+    write(tmp_path / "data", labelled(3))
+    rewritten(tmp_path / "c", pq.read_table(tmp_path / "data").replace_schema_metadata(None))
+    with pytest.raises(UserError, match="names no classes"):
+        read_images(tmp_path / "c")
+    with pytest.raises(UserError, match="lacks column score"):
+        read_column(tmp_path / "data", "score")
+
+
+def test_the_content_digest_is_of_content(tmp_path: Path, short_shards: None) -> None:
+    """The digest is equal for one shard or many and any compression, and differs for another order."""
+    images = labelled(20)
+    write(tmp_path / "many", images)
+    rewritten(tmp_path / "one", pq.read_table(tmp_path / "many"), compression="zstd")
+    many, one = (sorted((tmp_path / name).glob("*.parquet")) for name in ("many", "one"))
+    assert len(many) == 3
+    assert content_digest(many) == content_digest(one)
+    assert content_digest(many) != content_digest(many[::-1])
+
+
+def verify(root: Path) -> subprocess.CompletedProcess[str]:
+    """The command, as a user runs it."""
+    command = [sys.executable, "-m", "pipeline.shards", "verify", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_verify_says_ok_in_one_line(tmp_path: Path) -> None:
+    """A whole dataset gives one line and exit code 0."""
+    result = verify(dataset(tmp_path / "set", labelled(20)))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"OK: {tmp_path / 'set'}: 20 images, 4 classes, 1 shards, content sha256 ")
+    assert result.stdout.count("\n") == 1
+
+
+def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards: None) -> None:
+    """A flipped bit and a missing shard are two lines and exit code 2; a missing manifest is one."""
+    root = dataset(tmp_path / "set", labelled(30))
+    flip_bit(root / "data/train-00001-of-00004.parquet")
+    (root / "data/train-00003-of-00004.parquet").unlink()
+    result = verify(root)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert "train-00001-of-00004.parquet: its sha256 is" in lines[0]
+    assert "train-00003-of-00004.parquet: missing" in lines[1]
+    result = verify(tmp_path / "nowhere")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "manifest.json: not found" in result.stderr
+
+
+def damage(values: dict[str, Any], key: str) -> None:
+    """Makes one number of a manifest wrong."""
+    record = values["splits"]["train"][1]
+    if key in values:
+        values[key] = 29 if key == "num_images" else "0" * 64 if key == "content_sha256" else ["other"] * 4
+    else:
+        record[key] = record[key] + 1
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("num_images", "num_images is 29, its shards have 30 rows"),
+        ("rows", "has 8 rows, the manifest says 9"),
+        ("first_index", "begins at 9, not 8"),
+        ("bytes", "bytes, the manifest says"),
+        ("content_sha256", "content_sha256 is 0000"),
+        ("class_names", "columns or class names are not those of the dataset"),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_found(tmp_path: Path, short_shards: None, key: str, message: str) -> None:
+    """Any number of the manifest that does not agree with the shards is told."""
+    root = dataset(tmp_path / "set", labelled(30))
+    assert find_problems(root) == []
+    values = json.loads((root / "manifest.json").read_text())
+    damage(values, key)
+    (root / "manifest.json").write_text(json.dumps(values))
+    assert any(message in problem for problem in find_problems(root))
+
+
+def test_leftovers_and_a_missing_card_are_found(tmp_path: Path) -> None:
+    """A dataset without its card is not finished; a strange file in data/ would be read by others."""
+    root = dataset(tmp_path / "set", labelled(3))
+    (root / "README.md").unlink()
+    (root / "data" / "x.parquet.tmp").write_bytes(b"")
+    (root / ".tmp").mkdir()
+    problems = find_problems(root)
+    assert [problem.split(": ")[0] for problem in problems] == [
+        str(root / "data" / "x.parquet.tmp"), str(root / "README.md"), str(root / ".tmp")
+    ]  # fmt: skip
+
+
+def test_the_manifest_is_read_as_written(tmp_path: Path, short_shards: None) -> None:
+    """The manifest holds files, counts, hashes, recipe and environment, and comes back equal."""
+    images = labelled(30)
+    splits = {"train": write(tmp_path / "data", images)}
+    written = write_manifest(tmp_path, splits, recipe={"seed": 5}, environment={"torch": "2"})
+    assert read_manifest(tmp_path) == written
+    assert isinstance(written, Manifest)
+    assert written.num_images == 30
+    assert written.splits["train"][3].file == "data/train-00003-of-00004.parquet"
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(UserError, match=r"manifest\.json: not a manifest"):
+        read_manifest(tmp_path)
+
+
+@pytest.fixture
+def images() -> LabelledImages:
+    """What `root` holds."""
+    return labelled(40)
+
+
+@pytest.fixture
+def root(tmp_path: Path, images: LabelledImages, short_shards: None) -> Path:
+    """A finished dataset of five shards."""
+    return dataset(tmp_path / "set", images)
+
+
+def opened(encoded: bytes) -> Pixels:
+    """Pixels of an encoded image, by Pillow."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image)
+
+
+def check_rows(found: list[tuple[bytes, int]], images: LabelledImages) -> None:
+    """Encoded images and labels are those of `images`, in order."""
+    assert (np.stack([opened(encoded) for encoded, _ in found]) == images.images).all()
+    assert [label for _, label in found] == images.labels.tolist()
+
+
+def test_pandas_opens_the_shards(root: Path, images: LabelledImages) -> None:
+    """pandas.read_parquet of the data folder gives every image, pixel by pixel."""
+    table = pd.read_parquet(root / "data")
+    check_rows([(image["bytes"], label) for image, label in zip(table["image"], table["label"], strict=True)], images)
+
+
+def test_pyarrow_opens_the_shards(root: Path, images: LabelledImages) -> None:
+    """pyarrow.parquet.read_table of the data folder gives every image, pixel by pixel."""
+    rows = pq.read_table(root / "data").to_pylist()
+    check_rows([(row["image"]["bytes"], row["label"]) for row in rows], images)
+
+
+def test_duckdb_opens_the_shards(root: Path, images: LabelledImages) -> None:
+    """DuckDB reads the files with a glob, orders and filters by index."""
+    duckdb = pytest.importorskip("duckdb")
+    query = f"SELECT image.bytes, label FROM '{root}/data/*.parquet' ORDER BY index"  # noqa: S608
+    check_rows(duckdb.sql(query).fetchall(), images)
+    count = duckdb.sql(f"SELECT count(*) FROM '{root}/data/*.parquet' WHERE index >= 30").fetchall()  # noqa: S608
+    assert count == [(10,)]
+
+
+def test_polars_opens_the_shards(root: Path, images: LabelledImages) -> None:
+    """polars.read_parquet of the data folder gives every image, pixel by pixel."""
+    polars = pytest.importorskip("polars")
+    table = polars.read_parquet(root / "data")
+    check_rows([(image["bytes"], label) for image, label in table.select("image", "label").iter_rows()], images)
+
+
+@pytest.fixture
+def datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Hugging Face datasets, offline and with all its files in the test's folder."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return pytest.importorskip("datasets")
+
+
+def check_hugging_face(found: Any, images: LabelledImages) -> None:
+    """Decoded images, labels and class names are those of `images`."""
+    assert found.features["label"].names == list(NAMES)
+    assert (np.stack([np.asarray(image) for image in found["image"]]) == images.images).all()
+    assert list(found["label"]) == images.labels.tolist()
+
+
+def test_hugging_face_opens_the_shards(datasets: Any, root: Path, images: LabelledImages, tmp_path: Path) -> None:
+    """load_dataset gives decoded images and class names, from the files alone and by the folder's card."""
+    cache = str(tmp_path / "cache")
+    files = str(root / "data" / "*.parquet")
+    from_files = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)
+    check_hugging_face(from_files, images)
+    check_hugging_face(datasets.load_dataset(str(root), split="train", cache_dir=cache), images)
+
+
+def test_hugging_face_refuses_a_dataset_that_lacks_a_shard(datasets: Any, root: Path, tmp_path: Path) -> None:
+    """The card's row count makes load_dataset stop where a shard is missing."""
+    (root / "data/train-00002-of-00005.parquet").unlink()
+    with pytest.raises(datasets.utils.info_utils.NonMatchingSplitsSizesError):
+        datasets.load_dataset(str(root), split="train", cache_dir=str(tmp_path / "cache"))
+
+
+def test_what_hugging_face_writes_again_is_read(
+    datasets: Any, root: Path, images: LabelledImages, tmp_path: Path
+) -> None:
+    """A dataset mapped over its images and written by datasets comes back to us, class names included."""
+    found = datasets.load_dataset(str(root), split="train", cache_dir=str(tmp_path / "cache"))
+    mirrored = found.map(lambda row: {"image": row["image"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)})
+    (tmp_path / "again").mkdir()
+    mirrored.to_parquet(str(tmp_path / "again" / "train-00000-of-00001.parquet"))
+    again = read_images(tmp_path / "again")
+    assert (again.images == images.images[:, :, ::-1]).all()
+    assert again.class_names == NAMES
+
+
+def test_the_card_says_what_is_in_the_folder(root: Path) -> None:
+    """The card names licence, counts of each class, recipe, seed, generator and how to load it."""
+    text = (root / "README.md").read_text()
+    for part in ("license: other", "40 **synthetic** images of 4 classes, 8x8 pixels, RGB", "| dög | 10 |",
+                 "Generator `test`, seed 5", '"seed": 5', 'split="train"', "num_examples: 40"):  # fmt: skip
+        assert part in text

@@ -1,0 +1,190 @@
+"""Splits: disjoint by content, balanced to any prefix, a function of the seed; short classes are named."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Dataset
+from pipeline.errors import UserError
+from pipeline.images import LabelledImages, concatenate
+from pipeline.sources.splits import check_sizes, describe, split
+
+NAMES = ("cat", "dog", "emu")
+PARTS = ("test", "val", "train", "reserve")
+
+
+def make(contents: list[int], labels: list[int], names: tuple[str, ...] = NAMES) -> LabelledImages:
+    """2 x 2 grey images; equal numbers in `contents` give equal pixels."""
+    images = np.array(contents, ">u4").view(np.uint8).reshape(-1, 2, 2, 1)
+    return LabelledImages(images, np.array(labels, np.int64), names)
+
+
+def balanced(rows_per_class: int, first: int = 0, names: tuple[str, ...] = NAMES) -> LabelledImages:
+    """Distinct images numbered from `first`, sorted by class."""
+    size = rows_per_class * len(names)
+    labels = np.repeat(np.arange(len(names)), rows_per_class)
+    return make(list(range(first, first + size)), labels.tolist(), names)
+
+
+def ask(train: int, val: int, test: int, seed: int = 0) -> Dataset:
+    """Params of a split with these sizes."""
+    return Dataset(name="digits", path="", image_size=16, train_size=train, val_size=val, test_size=test, seed=seed)
+
+
+def contents(images: LabelledImages) -> list[int]:
+    """The numbers that `make` turned into these images."""
+    numbers: list[int] = np.ascontiguousarray(images.images).reshape(-1, 4).view(">u4").ravel().tolist()
+    return numbers
+
+
+def spread(labels: np.ndarray) -> int:
+    """Largest difference between the counts of two classes."""
+    return int(np.ptp(np.bincount(labels, minlength=len(NAMES))))
+
+
+@given(st.lists(st.tuples(st.integers(0, 44), st.integers(0, 2)), max_size=60), st.integers(0, 99))
+def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, int]], seed: int) -> None:
+    """Whatever is copied, with equal or other labels: every content stays once, the copies are counted."""
+    copied = make([content for content, _ in copies], [label for _, label in copies])
+    splits = split(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed))
+    kept = [content for part in PARTS for content in contents(splits.images[part])]
+    assert sorted(kept) == list(range(45))
+    assert sum(splits.duplicates_dropped.values()) == len(copies)
+
+
+@given(st.integers(3, 20), st.integers(3, 20), st.integers(3, 20), st.integers(0, 99))
+def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) -> None:
+    """Sizes are exact; class counts of test, val, any prefix of train + reserve differ by 1 at most."""
+    splits = split(balanced(24), None, ask(train, val, test, seed))
+    assert [len(splits.images[part]) for part in PARTS] == [test, val, train, 72 - test - val - train]
+    growing = concatenate(splits.images["train"], splits.images["reserve"]).labels
+    assert max(spread(growing[:stop]) for stop in range(len(growing))) <= 1
+    assert spread(splits.images["test"].labels) <= 1
+    assert spread(splits.images["val"].labels) <= 1
+
+
+def test_reserve_of_uneven_classes_starts_balanced() -> None:
+    """A small class is used up in its turns; the rest of the large ones comes after."""
+    pool = concatenate(balanced(10), make(list(range(100, 120)), [1] * 20))
+    labels = split(pool, None, ask(3, 3, 3)).images["reserve"].labels
+    assert spread(labels[: 3 * 7]) == 0
+    assert set(labels[3 * 7 :].tolist()) == {1}
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_a_seed_draws_its_own_split(seed: int) -> None:
+    """Equal seeds give equal splits in equal order, other seeds others; images keep their labels."""
+    pool = balanced(30)
+    once, again, other = (split(pool, None, ask(30, 15, 15, s)).images for s in (seed, seed, seed ^ 1))
+    label_of = dict(zip(contents(pool), pool.labels.tolist(), strict=True))
+    for part in PARTS:
+        assert once[part].digest() == again[part].digest()
+        assert once[part].digest() != other[part].digest()
+        assert [label_of[content] for content in contents(once[part])] == once[part].labels.tolist()
+
+
+def test_pool_images_that_are_in_test_are_dropped_and_counted() -> None:
+    """A copy of a test image stays in test alone, also one with another label."""
+    test = balanced(4, first=1000)
+    pool = concatenate(balanced(10), make([1002, 1003, 1004, 1011], [0, 0, 1, 0]))
+    splits = split(pool, test, ask(6, 6, 12))
+    assert sorted(contents(splits.images["test"])) == list(range(1000, 1012))
+    rest = [content for part in PARTS[1:] for content in contents(splits.images[part])]
+    assert sorted(rest) == list(range(30))
+    assert splits.duplicates_dropped["test"] == 0
+    assert sum(splits.duplicates_dropped.values()) == 4
+
+
+def test_copies_within_the_official_test_set_are_passed_over() -> None:
+    """Every content once, for any seed; a copy that was drawn is counted."""
+    test = concatenate(balanced(4, first=1000), make([1000, 1001], [0, 0]))
+    drawn = [split(balanced(10), test, ask(6, 6, 12, seed)) for seed in range(20)]
+    assert all(sorted(contents(splits.images["test"])) == list(range(1000, 1012)) for splits in drawn)
+    assert {splits.duplicates_dropped["test"] for splits in drawn} == {0, 1, 2}
+
+
+def test_sizes_hold_however_many_are_copies() -> None:
+    """Half the pool are copies: test, val and train have their sizes all the same, reserve has the lack."""
+    pool = concatenate(balanced(10), balanced(10))
+    splits = split(pool, None, ask(12, 6, 6))
+    assert [len(splits.images[part]) for part in PARTS] == [6, 6, 12, 6]
+    assert sum(splits.duplicates_dropped.values()) == 30
+
+
+def test_contradictory_labels_leave_one_image() -> None:
+    """The same pixels under two labels: the one drawn first stays, the other is counted."""
+    pool = concatenate(balanced(10), make([0, 10], [2, 2]))
+    splits = split(pool, None, ask(6, 6, 6))
+    kept = Counter(content for part in PARTS for content in contents(splits.images[part]))
+    assert kept == Counter(range(30))
+    assert sum(splits.duplicates_dropped.values()) == 2
+
+
+def test_a_class_too_small_is_named() -> None:
+    """One line with the class, what it has, what each split needs of it, and which values to lower."""
+    pool = concatenate(balanced(37, names=NAMES), make(list(range(500, 600)), [1] * 50 + [2] * 50))
+    with pytest.raises(UserError) as error:
+        split(pool, None, ask(120, 30, 30))
+    assert str(error.value) == (
+        "class 'cat' has 37 images, the split needs 60 (train 40 + val 10 + test 10): "
+        "lower dataset.train_size, val_size or test_size"
+    )
+
+
+def test_duplicates_that_make_a_class_too_small_are_told() -> None:
+    """A user who counts 60 files learns why they are not 60 images."""
+    pool = concatenate(balanced(50), make([0] * 10 + list(range(500, 520)), [0] * 10 + [1] * 10 + [2] * 10))
+    with pytest.raises(UserError, match=r"^class 'cat' has 60 images, 10 of them duplicates, the split needs 60"):
+        split(pool, None, ask(120, 30, 30))
+
+
+def test_an_official_test_set_is_drawn_from_by_class() -> None:
+    """A smaller test is balanced, and of the official set; the pool then owes train and val alone."""
+    splits = split(balanced(10), balanced(10, first=1000), ask(18, 12, 10))
+    assert min(contents(splits.images["test"])) >= 1000
+    assert len(splits.images["test"]) == 10
+    assert spread(splits.images["test"].labels) == 1
+    assert len(splits.images["reserve"]) == 0
+
+
+def test_a_test_larger_than_the_official_one_is_refused() -> None:
+    """The message counts official test images, not those of the pool, and names the one value to lower."""
+    with pytest.raises(UserError) as error:
+        split(balanced(100), balanced(10, first=1000), ask(30, 30, 33))
+    assert str(error.value) == (
+        "class 'cat' has 10 official test images, the split needs 11 (test 11): lower dataset.test_size"
+    )
+
+
+@pytest.mark.parametrize(("sizes", "key"), [((2, 3, 3), "train"), ((3, 2, 3), "val"), ((3, 3, 2), "test")])
+def test_a_split_without_some_class_is_refused(sizes: tuple[int, int, int], key: str) -> None:
+    """Fewer images than classes would leave a class out of the report without a word."""
+    with pytest.raises(UserError, match=rf"^dataset.{key}_size is 2, too few for 3 classes: raise it to 3"):
+        split(balanced(10), None, ask(*sizes))
+
+
+def test_describe_counts_every_class_of_every_split() -> None:
+    """dataset.json holds names, shape, counts, drops and digests as the later stages read them."""
+    splits = split(balanced(10), None, ask(6, 6, 6))
+    told = describe("digits", splits)
+    assert told | {"digests": None} == {
+        "dataset": "digits",
+        "class_names": ["cat", "dog", "emu"],
+        "image_size": 2,
+        "channels": 1,
+        "counts": {part: dict.fromkeys(NAMES, 4 if part == "reserve" else 2) for part in PARTS},
+        "duplicates_dropped": dict.fromkeys(PARTS, 0),
+        "digests": None,
+    }
+    assert told["digests"] == {part: splits.images[part].digest() for part in PARTS}
+
+
+def test_a_learning_curve_beyond_the_reserve_is_stopped_early() -> None:
+    """What the last cells would run into is told before any training, with the largest percent there is."""
+    splits = split(balanced(20), None, ask(20, 10, 10))
+    check_sizes(splits, [25, 100, 200])
+    with pytest.raises(UserError, match=r"real_percent \[201\] .* 40 real images .* name at most 200"):
+        check_sizes(splits, [100, 201])

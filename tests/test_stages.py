@@ -1,0 +1,307 @@
+"""The whole graph through real DVC, Parquet and SQLite MLflow, on tiny values, in a repository of its own."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.configure import write_params
+from tests.conftest import TINY
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PIPELINE_TRACKING": "off",
+}
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in `folder`; both its streams come back as `stdout`."""
+    return subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT | environment, check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def make_project(folder: Path) -> Path:
+    """A fresh repository with our code and the tiny params."""
+    for name in ("pipeline", "stages", "conf"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
+    write_params(folder / "params.yaml", TINY)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "."]):
+        assert run(folder, *command).returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after one `dvc repro` from zero, tracked in SQLite."""
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    done = run(folder, "dvc", "repro", PIPELINE_TRACKING="on")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def lock_of(folder: Path) -> bytes:
+    """The bytes of dvc.lock."""
+    return (folder / "dvc.lock").read_bytes()
+
+
+def test_one_repro_answers_the_question(reproduced: Path) -> None:
+    """Every declared setting is there with its interval, and verdict, worth, fidelity and curve beside it."""
+    result: dict[str, Any] = json.loads((reproduced / "results/ablation.json").read_text())
+    assert [setting["synthetic_percent"] for setting in result["settings"]] == [0, 50, 100]
+    for setting in result["settings"]:
+        low, mean, high = (setting[f"test_accuracy_{end}"] for end in ("low", "mean", "high"))
+        assert low <= mean <= high
+        assert (setting["n"], setting["seeds"]) == (2, [0, 1])
+    assert result["verdict"] in ("helps", "no_difference", "hurts")
+    assert [point["num_real"] for point in result["learning_curve"]] == [50, 100, 200]
+    assert {"worth", "fidelity", "per_class", "dataset", "profile", "budget"} <= set(result)
+    for name in ("ablation.csv", "ablation.svg", "report.md", "report.html", "gan_samples.png"):
+        assert (reproduced / "results" / name).stat().st_size > 0
+
+
+def test_cells_hold_what_they_declare(reproduced: Path) -> None:
+    """A mixed cell saw all real and all synthetic images, a synthetic-only one no real image, each as many steps."""
+    cells = {file.stem: json.loads(file.read_text()) for file in (reproduced / "results/cells").iterdir()}
+    assert len(cells) == 3 * 2 + 2 * 2
+    assert len({cell["steps"] for cell in cells.values()}) == 1
+    sizes = {name: (cell["num_real"], cell["num_synthetic"]) for name, cell in cells.items()}
+    assert sizes["train_baseline-50-0"] == (50, 0)
+    assert sizes["train_baseline-200-1"] == (200, 0)
+    assert sizes["train_classifier-50-0"] == (100, 300)
+    assert sizes["train_classifier-100-1"] == (0, 300)
+
+
+def test_a_second_repro_has_nothing_to_do(reproduced: Path) -> None:
+    """Everything is up to date right after a run, though Python has left its caches about."""
+    assert "up to date" in run(reproduced, "dvc", "repro").stdout
+
+
+def test_a_stage_gives_equal_bytes_again(reproduced: Path) -> None:
+    """Running generator, dataset and a cell by force changes no byte of dvc.lock: outs are functions of inputs."""
+    before = lock_of(reproduced)
+    for stage in ("prepare", "train_gan", "synthesize", "assess", "train_classifier@50-1", "evaluate"):
+        forced = run(reproduced, "dvc", "repro", "--force", "--single-item", stage)
+        assert forced.returncode == 0, forced.stdout
+    assert lock_of(reproduced) == before
+
+
+def test_no_file_of_an_out_knows_time_or_place(reproduced: Path) -> None:
+    """JSON, CSV, cards and reports name neither this folder nor this host."""
+    here = [str(reproduced), os.uname().nodename]
+    for folder in ("results", "data", "models"):
+        for file in (reproduced / folder).rglob("*"):
+            if file.suffix in (".json", ".csv", ".md", ".html", ".svg"):
+                text = file.read_text()
+                assert not [word for word in here if len(word) > 3 and word in text], file
+
+
+def test_a_new_generator_retrains_no_baseline(reproduced: Path) -> None:
+    """Editing the GAN makes the mixed cells stale and leaves every real-only cell alone."""
+    file = reproduced / "pipeline/gan/ema.py"
+    before = file.read_text()
+    file.write_text(before + "\n# edited\n")
+    stale = json.loads(run(reproduced, "dvc", "status", "--json").stdout)
+    file.write_text(before)
+    assert {"train_gan", "synthesize"} <= set(stale)
+    assert not [name for name in stale if name.startswith(("train_baseline", "prepare"))]
+
+
+def test_a_missing_cell_names_the_command(reproduced: Path) -> None:
+    """evaluate walks the declared grid: what is missing is an error with its remedy, what is too much is ignored."""
+    cell = reproduced / "results/cells/train_classifier-50-1.json"
+    stray = cell.with_name("train_classifier-75-9.json")
+    text = cell.read_text()
+    command = shlex.split(yaml.safe_load((reproduced / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"])
+    cell.unlink()
+    stray.write_text(text)
+    missing = run(reproduced, *command)
+    cell.write_text(text)
+    ignored = run(reproduced, *command)
+    stray.unlink()
+    assert missing.returncode == 2
+    assert "dvc repro train_classifier@50-1" in missing.stdout
+    assert missing.stdout.count("\n") == 1
+    assert ignored.returncode == 0, ignored.stdout
+    assert "up to date" in run(reproduced, "dvc", "repro").stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("steps: 12", "stepz: 12", "classifier.stepz: no such key"),
+        ("learning_rate: 0.001", "learning_rate: 2e-3", "gan.r3.learning_rate: '2e-3' is text to YAML; write 0.002"),
+        ("synthetic_percent: [50, 100]", "synthetic_percent: [0, 50]", "ablation.synthetic_percent.0"),
+        ("synthetic_percent: [50, 100]", "synthetic_percent: [50, 101]", "ablation.synthetic_percent.1"),
+    ],
+)
+def test_wrong_params_stop_dvc_before_any_work(reproduced: Path, old: str, new: str, told: str) -> None:
+    """`dvc repro` ends in one line of ours, no traceback, and nothing is lost."""
+    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
+    assert old in before
+    file.write_text(before.replace(old, new))
+    stopped = run(reproduced, "dvc", "repro")
+    file.write_text(before)
+    assert stopped.returncode != 0
+    assert told in stopped.stdout
+    assert "Traceback" not in stopped.stdout
+    assert "Running stage" not in run(reproduced, "dvc", "repro").stdout
+
+
+def test_an_undeclared_block_stops_the_stage(reproduced: Path) -> None:
+    """A stage that reads what dvc.yaml does not watch is stopped, with the place to mend."""
+    file, before = reproduced / "dvc.yaml", (reproduced / "dvc.yaml").read_text()
+    file.write_text(before.replace("      - assess\n    outs:", "      - profile\n    outs:"))
+    stopped = run(reproduced, "dvc", "repro", "assess")
+    file.write_text(before)
+    assert "dvc.yaml: stage assess reads params ['assess']; add them under its `params:`" in stopped.stdout
+    run(reproduced, "dvc", "repro", "assess")
+
+
+def test_dvc_tells_the_same_numbers(reproduced: Path) -> None:
+    """`dvc metrics show` and `dvc plots show` read the files of the result."""
+    metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json").stdout)
+    files = next(iter(metrics.values()))["data"]
+    cell = json.loads((reproduced / "results/cells/train_classifier-100-0.json").read_text())
+    shown = files["results/cells/train_classifier-100-0.json"]["data"]
+    assert shown["test_accuracy"] == cell["test_accuracy"]
+    plots = run(reproduced, "dvc", "plots", "show", "--json", "results/ablation.csv")
+    assert plots.returncode == 0, plots.stdout
+    assert "synthetic_percent" in plots.stdout
+
+
+def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
+    """SQLite has one parent, a child a stage and cell, and the cells' final accuracies as in the files."""
+    with sqlite3.connect(reproduced / "mlflow.db") as store:
+        children = store.execute("select count(*) from tags where key = 'mlflow.parentRunId'").fetchone()[0]
+        finished = store.execute("select count(*) from runs where status = 'FINISHED'").fetchone()[0]
+        accuracy = {
+            round(value, 6) for (value,) in store.execute("select value from metrics where key = 'test_accuracy'")
+        }
+    assert children == 4 + 10  # prepare, train_gan, synthesize, assess; ten cells
+    assert finished == children + 1
+    cells = [json.loads(file.read_text()) for file in (reproduced / "results/cells").iterdir()]
+    assert accuracy == {cell["test_accuracy"] for cell in cells}
+
+
+def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
+    """`python -m pipeline.shards verify` passes on what synthesize left and names a shard with one flipped bit."""
+    sound = run(reproduced, "python", "-m", "pipeline.shards", "verify", "data/synthetic")
+    assert sound.returncode == 0, sound.stdout
+    copy = reproduced / "copy"
+    shutil.copytree(reproduced / "data/synthetic", copy)
+    shard = next((copy / "data").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[5000] ^= 1
+    shard.chmod(0o644)
+    shard.write_bytes(content)
+    found = run(reproduced, "python", "-m", "pipeline.shards", "verify", "copy")
+    shutil.rmtree(copy)
+    assert found.returncode == 2
+    assert shard.name in found.stdout
+
+
+def test_an_experiment_asks_the_classic_gan(reproduced: Path) -> None:
+    """`dvc exp run -S gan.recipe=dcgan` trains the baseline recipe, `exp show` lists it, `metrics diff` compares."""
+    before = (reproduced / "params.yaml").read_text()
+    for command in (["git", "add", "."], ["git", *WHO, "commit", "-qm", "start"]):
+        assert run(reproduced, *command).returncode == 0
+    asked = run(reproduced, "dvc", "exp", "run", "-n", "classic", "-S", "gan.recipe=dcgan", "train_gan")
+    recipe = json.loads((reproduced / "models/gan/generator.json").read_text())["recipe"]
+    shown = run(reproduced, "dvc", "exp", "show", "--csv").stdout
+    changed = run(reproduced, "dvc", "params", "diff", "--json").stdout
+    (reproduced / "params.yaml").write_text(before)
+    restored = run(reproduced, "dvc", "repro")
+    assert asked.returncode == 0, asked.stdout
+    assert recipe == "dcgan"
+    assert "classic" in shown
+    assert json.loads(changed)["params.yaml"] == {"gan.recipe": {"old": "r3", "new": "dcgan"}}
+    assert restored.returncode == 0, restored.stdout
+    assert json.loads(run(reproduced, "dvc", "metrics", "diff", "--json").stdout) == {}
+
+
+WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+
+
+KILLED_STAGE = (
+    "import os, runpy, signal, sys\n"
+    "from pipeline.gan import training\n"
+    "training.SECONDS_BETWEEN_SAVES = 0.0\n"
+    "save, countdown = training.save_state, int(sys.argv.pop(1))\n"
+    "def save_then_die(*arguments):\n"
+    "    global countdown\n"
+    "    save(*arguments)\n"
+    "    countdown -= 1\n"
+    "    if countdown == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+    "training.save_state = save_then_die\n"
+    "runpy.run_module('stages.train_gan', run_name='__main__')\n"
+)
+
+
+def test_a_killed_generator_goes_on_to_equal_bytes(reproduced: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of training, then the stage again: weights and history as if nothing had happened."""
+    flags = ["--train", str(reproduced / "data/prepared/train"), "--out", str(tmp_path / "gan"),
+             "--history", str(tmp_path / "history.csv"), "--samples", str(tmp_path / "samples.png")]  # fmt: skip
+    killed = run(reproduced, sys.executable, "-c", KILLED_STAGE, "4", *flags, DVC_ROOT=str(reproduced))
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    left = list((reproduced / ".resume/train_gan").glob("*/state.pt"))
+    assert len(left) == 1
+    assert not (tmp_path / "gan").exists()
+    again = run(reproduced, sys.executable, "-m", "stages.train_gan", *flags, DVC_ROOT=str(reproduced))
+    assert again.returncode == 0, again.stdout
+    assert not left[0].exists()
+    for name in ("generator.safetensors", "generator.json"):
+        assert (tmp_path / "gan" / name).read_bytes() == (reproduced / "models/gan" / name).read_bytes()
+    assert (tmp_path / "history.csv").read_bytes() == (reproduced / "results/history/train_gan.csv").read_bytes()
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "6", "8"]
+
+
+def test_no_stage_outlives_a_killed_dvc(reproduced: Path) -> None:
+    """kill -9 of dvc alone ends the stage that it runs, and the next repro is not blocked."""
+    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
+    file.write_text(before.replace("steps: 8\n", "steps: 800000\n"))
+    dvc = subprocess.Popen(["dvc", "repro", "train_gan"], cwd=reproduced, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    stage = wait_for_child(dvc.pid, "stages.train_gan")
+    dvc.kill()
+    dvc.wait()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{stage}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    orphan = Path(f"/proc/{stage}").exists()
+    file.write_text(before)
+    assert not orphan
+    again = run(reproduced, "dvc", "repro")
+    assert again.returncode == 0, again.stdout
+
+
+def wait_for_child(parent: int, module: str) -> int:
+    """Process id of the running `module` below `parent`, once it has had time to set itself up."""
+    for _ in range(300):
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it may end while we look
+                words = (process / "cmdline").read_text().split("\0")
+                ppid = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                if ppid == parent and module in words:
+                    time.sleep(3)
+                    return int(process.name)
+        time.sleep(0.1)
+    raise AssertionError(f"{module} did not start")

@@ -1,0 +1,176 @@
+import math
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pipeline.evaluation.statistics import (
+    Verdict,
+    choose_percent,
+    holm,
+    judge,
+    mean_interval,
+    paired_difference,
+    points,
+    spread,
+    verdict_sentence,
+)
+
+IMAGE = 1e-4  # one of 10,000 test images
+
+accuracies = st.integers(0, 10_000).map(lambda count: count / 10_000)
+samples = st.lists(accuracies, min_size=2, max_size=12)
+pairs = st.lists(st.tuples(accuracies, accuracies), min_size=2, max_size=12)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+def columns(rows: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Accuracies with, and without synthetic images."""
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+@given(samples)
+def test_mean_interval_is_the_t_interval_of_scipy(values: list[float]) -> None:
+    """Mean and 95 % interval are Student's; the spread is at least one test image."""
+    interval, deviation = mean_interval(values, IMAGE), spread(values, IMAGE)
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), deviation / math.sqrt(len(values)))
+    assert interval.mean == pytest.approx(np.mean(values))
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    assert deviation == pytest.approx(max(np.std(values, ddof=1), IMAGE))
+
+
+@given(pairs)
+def test_paired_difference_is_the_paired_t_test_of_scipy(rows: list[tuple[float, float]]) -> None:
+    """Where differences spread by an image or more, p and interval are those of scipy.stats.ttest_rel."""
+    after, before = columns(rows)
+    assume(np.std(np.subtract(after, before), ddof=1) >= IMAGE)
+    found, expected = paired_difference(after, before, IMAGE), stats.ttest_rel(after, before)
+    assert found.p_value == pytest.approx(expected.pvalue, abs=1e-9)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.difference.low, found.difference.high) == pytest.approx((low, high), abs=1e-9)
+
+
+@given(pairs, st.randoms())
+def test_order_of_seeds_does_not_matter(rows: list[tuple[float, float]], random: Random) -> None:
+    """The same pairs in another order give the same comparison."""
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    first, second = (paired_difference(*columns(order), IMAGE) for order in (rows, shuffled))
+    assert first.p_value == pytest.approx(second.p_value)
+    assert first.difference.mean == pytest.approx(second.difference.mean)
+
+
+def test_equal_results_have_p_1() -> None:
+    """No difference at any seed is no evidence of one."""
+    found = paired_difference([0.91, 0.92, 0.93], [0.91, 0.92, 0.93], 1 / 400)
+    assert found.p_value == 1
+    assert found.difference.mean == 0
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_seeds_that_agree_on_an_image_or_two_prove_nothing(images: int) -> None:
+    """A gain of the same one or two of 400 test images at all three seeds is not significant."""
+    before = [0.91, 0.9175, 0.925]
+    gain = images / 400
+    found = paired_difference([round(value + gain, 6) for value in before], before, 1 / 400)
+    assert found.p_value == pytest.approx(stats.ttest_1samp([gain - 1 / 400, gain, gain + 1 / 400], 0).pvalue)
+    assert found.p_value > 0.05
+    assert found.difference.low < 0 < found.difference.high
+
+
+def test_seeds_that_agree_on_many_images_prove_a_lot() -> None:
+    """A loss of the same 10 of 400 test images at all three seeds is significant."""
+    assert paired_difference([0.9, 0.905, 0.91], [0.925, 0.93, 0.935], 1 / 400).p_value < 0.01
+
+
+def test_rounding_of_cells_is_no_spread() -> None:
+    """Differences that are one image each, told apart by the sixth decimal alone, count as equal."""
+    before, after = [0.952778, 0.955556, 0.958333], [0.955556, 0.958333, 0.961111]  # n / 360
+    assert paired_difference(after, before, 1 / 360).p_value > 0.05
+
+
+def test_holm_equals_hand_values() -> None:
+    """0.01, 0.04, 0.03, 0.005 adjust to 0.03, 0.06, 0.06, 0.02 (worked by hand)."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.2]) == [0.2]
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+@given(p_values)
+def test_holm_never_lowers_a_p_value_nor_changes_the_order(values: list[float]) -> None:
+    """Adjusted p-values are at least the raw ones, at most 1 and m times the raw, and sorted alike."""
+    adjusted = holm(values)
+    assert all(raw <= p <= min(1, len(values) * raw) for raw, p in zip(values, adjusted, strict=True))
+    assert all(first <= second for first, second in pairwise(p for _, p in sorted(zip(values, adjusted, strict=True))))
+
+
+@given(p_values, st.randoms())
+def test_holm_follows_its_p_values(values: list[float], random: Random) -> None:
+    """A p-value's adjusted value does not depend on its place."""
+    order = list(range(len(values)))
+    random.shuffle(order)
+    moved = holm([values[row] for row in order])
+    assert moved == [holm(values)[row] for row in order]
+
+
+def test_best_percent_on_val_is_chosen_and_the_smaller_of_equals() -> None:
+    """Ties go to the smaller share, in whatever order the grid names them."""
+    assert choose_percent({100: 0.90, 50: 0.95, 25: 0.94}) == 50
+    assert choose_percent({75: 0.95, 25: 0.95}) == 25
+
+
+def test_verdict_needs_significance_and_sign() -> None:
+    """Helps and hurts need an adjusted p below 0.05; the sign tells which."""
+    assert judge(0.01, 0.049) == "helps"
+    assert judge(-0.01, 0.049) == "hurts"
+    assert judge(0.01, 0.05) == "no_difference"
+    assert judge(-0.01, 0.3) == "no_difference"
+
+
+def simulate(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
+    """Verdicts over `draws` grids of three percents, all with the true `gain`, 1,000 test images each.
+
+    Val and test of one classifier share its luck, so that a choice on val has every chance to cheat.
+    """
+    random, percents, verdicts = np.random.default_rng(0), (25, 50, 75), []
+    for _ in range(draws):
+        luck = random.normal(0.9, 0.01, (4, seeds)) + np.array([[0.0], [gain], [gain], [gain]])
+        test, val = (random.binomial(1000, luck.clip(0, 1)) / 1000 for _ in range(2))
+        tests = [paired_difference(test[row], test[0], 1 / 1000) for row in (1, 2, 3)]
+        chosen = percents.index(choose_percent(dict(zip(percents, val[1:].mean(1), strict=True))))
+        p_holm = holm([t.p_value for t in tests])[chosen]
+        verdicts.append(judge(tests[chosen].difference.mean, p_holm))
+    return verdicts
+
+
+def test_no_effect_is_seldom_called_help_or_harm() -> None:
+    """Without an effect at most 5 % of 400 grids say helps, and as few say hurts."""
+    verdicts = simulate(0.0, 400)
+    assert verdicts.count("helps") <= 20
+    assert verdicts.count("hurts") <= 20
+
+
+def test_planted_effects_are_found() -> None:
+    """A gain of 5 points is found in most grids with 5 seeds, and so is a loss."""
+    assert simulate(0.05, 100, seeds=5).count("helps") >= 80
+    assert simulate(-0.05, 100, seeds=5).count("hurts") >= 80
+
+
+def test_sentence_carries_the_numbers() -> None:
+    """The verdict's sentence tells percent, difference, interval, adjusted p, comparisons and seeds."""
+    difference = mean_interval([0.01, 0.012, 0.014], IMAGE)
+    sentence = verdict_sentence("helps", "replace", 50, difference, 0.0123, percents=3, seeds=3)
+    assert sentence == (
+        "Replacing real images by synthetic ones helps: at 50 % synthetic, the share chosen on val, test "
+        "accuracy is 1.20 points above the real-only baseline (95 % interval +0.70 to +1.70, p = 0.012 after "
+        "Holm's correction over 3 percents, n = 3 seeds)."
+    )
+
+
+def test_points_has_no_signed_zero() -> None:
+    """What rounds to nothing carries no sign."""
+    assert [points(value) for value in (0.01234, -0.01, -0.00001, 0.0)] == ["+1.23", "-1.00", "0.00", "0.00"]

@@ -1,0 +1,503 @@
+"""Tracking: runs, their execution, and what happens when the store is not there. Real SQLite, real processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.files import write_csv, write_json
+from pipeline.tracking import backfill, execution, store, tracked_run, writer
+from pipeline.tracking.view import view_url
+
+ROOT = Path(__file__).resolve().parents[1]
+CELL = {"synthetic_percent": 50, "real_percent": 100, "seed": 0}
+BASELINE = {"synthetic_percent": 0, "real_percent": 100, "seed": 0}
+GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
+BEHIND = "is behind"
+STAGE = """
+import sys
+from pipeline.tracking import tracked_run
+with tracked_run("train_classifier", cell=dict(synthetic_percent=50, real_percent=100, seed=int(sys.argv[1]))) as run:
+    run.log({"val_accuracy": 0.5}, 1)
+    run.log({"val_accuracy": 0.6}, 2)
+    print("logged", "mlflow" in sys.modules, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store.import_mlflow()
+        store.connect()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, tiny_values: dict[str, Any]) -> Path:
+    """The working folder: params.yaml, dvc.yaml, an empty store."""
+    for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK", "PIPELINE_TRACKING"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    params = tiny_values | {"ablation": tiny_values["ablation"] | GRID}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    return tmp_path
+
+
+def read_params() -> dict[str, Any]:
+    """The values in force."""
+    values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    return values
+
+
+def open_parent() -> store.Parent:
+    """The only parent run, as the store has it."""
+    found = store.find_parent(store.open_experiment("digits"), execution.current_execution(read_params()))
+    assert found
+    return found
+
+
+def child(name: str) -> Any:
+    """The only child of DVC's stage `name`."""
+    (run,) = store.children(open_parent(), name)
+    return run
+
+
+def points(run: Any, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of a metric, in the order of steps."""
+    history = open_parent().client.get_metric_history(run.info.run_id, metric)
+    return sorted((item.step, item.value) for item in history)
+
+
+def write_run(stage: str, cell: dict[str, int], *messages: dict[str, Any], status: str | None = "FINISHED") -> None:
+    """Writes a run as the companion does, in this process."""
+    start = {"do": "start", "stage": stage, "cell": cell, "time": 1}
+    end = [{"do": "end", "status": status}] if status else []
+    writer.write(iter([start, *messages, *end]))
+
+
+def metrics(step: int, **values: float) -> dict[str, Any]:
+    """The message by which a stage logs `values`."""
+    return {"do": "log", "metrics": values, "step": step, "time": 1}
+
+
+def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
+    """The files of one cell, as the stages write them."""
+    is_baseline = stage == "train_baseline"
+    name = f"{stage}-{percent}-{seed}"
+    identity = {
+        "synthetic_percent": 0 if is_baseline else percent,
+        "real_percent": percent if is_baseline else 100,
+        "seed": seed,
+    }
+    final = {"steps": 2, "train_loss": 0.1, "val_accuracy": 0.6, "test_loss": 0.3}
+    write_json(Path(f"results/cells/{name}.json"), identity | final | {"stage": stage, "test_accuracy": accuracy})
+    rows: list[dict[str, float]] = [
+        {"step": step, "train_loss": 0.2 / step, "val_accuracy": 0.3 * step} for step in (1, 2)
+    ]
+    write_csv(Path(f"results/history/{name}.csv"), rows)
+
+
+def write_results() -> None:
+    """Everything a finished `dvc repro` leaves in git, and the files of a cell that the grid lost since."""
+    for seed in (0, 1):
+        for percent in (25, 100):
+            write_cell("train_baseline", percent, seed, 0.8 + seed / 100)
+        for percent in (10, 50, 100):
+            write_cell("train_classifier", percent, seed, 0.7 + seed / 100)
+    settings = [
+        {"synthetic_percent": p, "test_accuracy_mean": 0.8, "test_accuracy_low": 0.7, "test_accuracy_high": 0.9}
+        for p in (0, 50, 100)
+    ]
+    write_json(Path("results/ablation.json"), {"settings": settings})
+    write_json(Path("results/assess.json"), {"feature_space": "ours", "frechet_distance": 12.5})
+    write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
+    Path("results/gan_samples.png").write_bytes(b"picture")
+    Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
+    Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")
+
+
+def write_lock(test_md5: str = "c" * 32) -> None:
+    """A dvc.lock with the data folders and the cells 50-0 and 50-1."""
+    outs = {"prepare": "data/prepared", "synthesize": "data/synthetic"}
+    entries: dict[str, Any] = {
+        stage: {"cmd": stage, "outs": [{"path": path, "md5": f"{letter * 32}.dir"}]}
+        for letter, (stage, path) in zip("ab", outs.items(), strict=True)
+    }
+    for seed in (0, 1):
+        deps = [{"path": "data/prepared", "md5": test_md5}]
+        entries[f"train_classifier@50-{seed}"] = {"cmd": f"train {seed}", "deps": deps, "params": {}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
+
+
+def start_stage(seed: int = 0) -> "subprocess.Popen[str]":
+    """A stage in its own process, which has logged two steps and waits for a line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, str(seed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits until `condition` is true, three minutes at most: a server starts slowly on a busy machine."""
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, "waited three minutes in vain"
+        time.sleep(0.2)
+
+
+def test_run_is_whole(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A cell's run has its identity alone as params, its curve, files, lineage and model; the parent all params."""
+    monkeypatch.setenv("DVC_STAGE", "train_classifier@50-0")
+    write_lock()
+    figure, model = repo / "figure.svg", repo / "model.safetensors"
+    figure.write_text("<svg/>", encoding="utf-8")
+    model.write_bytes(b"weights")
+    with tracked_run("train_classifier", cell=CELL) as run:
+        run.log({"train_loss": 0.2, "val_accuracy": 0.5}, 10)
+        run.log({"train_loss": 0.1, "val_accuracy": 0.6}, 20)
+        run.artifact(figure)
+        run.register("champion", model, "champion")
+    assert capfd.readouterr().err == ""
+    cell, parent = child("train_classifier@50-0"), open_parent()
+    assert cell.info.run_name == "train_classifier 50-0"
+    assert cell.info.status == "FINISHED"
+    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "0"}
+    assert points(cell, "val_accuracy") == [(10, 0.5), (20, 0.6)]
+    inputs = {item.dataset.name: item.dataset.digest for item in cell.inputs.dataset_inputs}
+    assert inputs == {"data/prepared": f"{'a' * 32}.dir", "data/synthetic": f"{'b' * 32}.dir"}
+    assert [item.path for item in parent.client.list_artifacts(cell.info.run_id)] == ["figure.svg", "model"]
+    version = parent.client.get_model_version_by_alias("digits-champion", "champion")
+    assert Path(str(version.source).removeprefix("file://"), "model.safetensors").read_bytes() == b"weights"
+    top = parent.client.get_run(parent.run_id)
+    assert top.info.status == "RUNNING"
+    assert top.info.run_name == cell.data.tags["pipeline.execution"] == parent.execution.name
+    assert top.data.params["gan.r3.width"] == str(read_params()["gan"]["r3"]["width"])
+    assert top.data.params["ablation.synthetic_percent"] == "[50, 100]"
+
+
+def test_rerun_replaces(repo: Path) -> None:
+    """The same cell again leaves one run: the newer one, with its own curve alone."""
+    write_run("train_classifier", CELL, metrics(1, val_accuracy=0.1), metrics(2, val_accuracy=0.2))
+    write_run("train_classifier", CELL, metrics(2, val_accuracy=0.7))
+    assert points(child("train_classifier@50-0"), "val_accuracy") == [(2, 0.7)]
+
+
+def test_changed_params_start_a_new_execution(repo: Path) -> None:
+    """Other params are another parent, also under a DVC experiment's name that is used again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_EXP_NAME", "wide")
+        write_run("train_classifier", CELL)
+        first = open_parent()
+        params = read_params()
+        params["gan"]["r3"]["width"] += 1
+        Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        write_run("train_classifier", CELL)
+        second = open_parent()
+    assert first.execution.name == second.execution.name == "wide"
+    assert first.run_id != second.run_id
+    assert len(store.children(first)) == len(store.children(second)) == 1
+
+
+def test_failed_stage(repo: Path) -> None:
+    """A stage's own error passes through, and its run says FAILED."""
+    with pytest.raises(ZeroDivisionError), tracked_run("prepare", cell={}):
+        _ = 1 / 0
+    assert child("prepare").info.status == "FAILED"
+
+
+def test_killed_stage_keeps_its_curve(repo: Path) -> None:
+    """After kill -9 the run says KILLED; the stage that resumes at step 3 continues the curve of its steps 1, 2.
+
+    The stage's process never imports mlflow.
+    """
+    process = start_stage()
+    assert process.stdout
+    assert process.stdout.readline() == "logged False\n"
+    process.kill()
+    process.communicate()
+    wait_for(lambda: (repo / "mlflow.db.lock").exists() and store.children(open_parent()))
+    wait_for(lambda: child("train_classifier@50-0").info.status == "KILLED")
+    write_run("train_classifier", CELL, metrics(3, val_accuracy=0.7))
+    cell = child("train_classifier@50-0")
+    assert points(cell, "val_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7)]
+    assert cell.info.status == "FINISHED"
+
+
+def test_off(repo: Path) -> None:
+    """PIPELINE_TRACKING=off: no mlflow, no companion, no store."""
+    Path("mlflow.db").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_TRACKING", "off")
+        process = start_stage()
+        output, errors = process.communicate("\n")
+    assert (process.returncode, output, errors) == (0, "logged False\n", "")
+    assert not list(repo.glob("ml*"))
+
+
+def test_switch_is_on_or_off(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt switch is the user's error, not a silent choice."""
+    monkeypatch.setenv("PIPELINE_TRACKING", "no")
+    with pytest.raises(UserError, match="on or off"), tracked_run("prepare", cell={}):
+        pass
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:1", "sqlite:////proc/none/x.db", "nonsense://me:secret@x"])
+def test_store_out_of_reach(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], uri: str
+) -> None:
+    """A store that is not there costs seconds and one line without the password; the stage's body runs."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    done, begin = False, time.monotonic()
+    with tracked_run("train_classifier", cell=CELL) as run:
+        run.log({"val_accuracy": 0.5}, 1)
+        done = True
+    errors = capfd.readouterr().err
+    assert done
+    assert time.monotonic() - begin < 25
+    assert errors.count("\n") == 1, errors
+    assert errors.startswith("tracking: ")
+    assert "catch up with: python -m pipeline.tracking sync" in errors
+    assert "secret" not in errors
+
+
+def test_writer_that_dies(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A companion that cannot even start is one line at the end of the stage."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with tracked_run("prepare", cell={}) as run:
+        for step in range(100):
+            run.log({"x": 1.0}, step)
+    assert capfd.readouterr().err.count(BEHIND) == 1
+
+
+def test_store_fails_in_the_middle(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An upload that fails ends the run's tracking with one line, not the stage."""
+    with tracked_run("prepare", cell={}) as run:
+        run.log({"x": 1.0}, 1)
+        run.artifact(repo / "none.png")
+        run.log({"x": 2.0}, 2)
+    assert capfd.readouterr().err.count(BEHIND) == 1
+
+
+@given(user=st.text(), password=st.text(min_size=8), host=st.sampled_from(["host", "10.0.0.1:5000"]))
+def test_credentials_are_never_printed(user: str, password: str, host: str) -> None:
+    """Whatever is between // and @ of an address does not survive, wherever the address stands."""
+    secret = "".join(c for c in password if c.isalnum()) + "/Zq7"
+    name = "".join(c for c in user if c.isalnum())
+    shown = execution.without_credentials(f"API request to http://{name}:{secret}@{host}/api?token={secret} failed")
+    assert "Zq7" not in shown
+    assert host in shown
+
+
+def test_one_store_for_four(repo: Path) -> None:
+    """Four stages that begin at once where no store is yet all get their run, under one parent."""
+    Path("mlflow.db").unlink()
+    stages = [start_stage(seed) for seed in range(4)]
+    outcomes = [stage.communicate("\n") for stage in stages]
+    assert [errors for _, errors in outcomes] == [""] * 4
+    assert len(store.children(open_parent())) == 4
+    assert len(store.search(store.open_experiment("digits"), {"pipeline.role": "parent"})) == 1
+
+
+def test_sync_rebuilds_the_runs(repo: Path) -> None:
+    """From the files in git alone: parent with curve, report and figure; GAN, assessment and declared cells."""
+    write_results()
+    write_lock()
+    tally = backfill.sync(read_params())
+    assert (tally.added, tally.kept, tally.absent) == (10, 0, 0)
+    parent = open_parent()
+    names = {run.data.tags["dvc.stage"] for run in store.children(parent)}
+    assert {"train_gan", "assess", "train_baseline@25-1", "train_classifier@100-0"} < names
+    assert "train_classifier@10-0" not in names
+    cell = child("train_classifier@50-1")
+    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "1"}
+    assert cell.data.tags["pipeline.source"] == "backfill"
+    assert len(cell.data.tags["pipeline.stage_key"]) == 64
+    assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
+    assert points(cell, "test_accuracy") == [(2, 0.71)]
+    assert child("assess").data.metrics == {"frechet_distance": 12.5}
+    assert [file.path for file in parent.client.list_artifacts(child("train_gan").info.run_id)] == ["gan_samples.png"]
+    top = parent.client.get_run(parent.run_id)
+    assert top.info.status == "FINISHED"
+    assert top.data.tags[store.NOTE] == "# It helps\n"
+    assert points(top, "test_accuracy_mean") == [(0, 0.8), (50, 0.8), (100, 0.8)]
+
+
+def test_sync_twice_adds_nothing(repo: Path) -> None:
+    """Sync can be run at any time: the second one keeps every run and every point."""
+    write_results()
+    backfill.sync(read_params())
+    before = {run.info.run_id for run in store.children(open_parent())}
+    tally = backfill.sync(read_params())
+    assert (tally.added, tally.kept) == (0, 10)
+    parent = open_parent()
+    assert {run.info.run_id for run in store.children(parent)} == before
+    assert len(points(parent.client.get_run(parent.run_id), "test_accuracy_low")) == 3
+
+
+def test_sync_believes_the_files(repo: Path) -> None:
+    """A live run that agrees with the files stays; one that does not, or never ended, is replaced."""
+    write_results()
+    second = CELL | {"seed": 1}
+    write_run("train_classifier", CELL, metrics(2, test_accuracy=0.7000001))
+    write_run("train_classifier", second, metrics(2, test_accuracy=0.5))
+    write_run("train_baseline", BASELINE, status=None)
+    kept = child("train_classifier@50-0").info.run_id
+    tally = backfill.sync(read_params())
+    assert (tally.added, tally.kept) == (9, 1)
+    assert child("train_classifier@50-0").info.run_id == kept
+    assert child("train_classifier@50-1").data.metrics["test_accuracy"] == 0.71
+    assert child("train_baseline@100-0").info.status == "FINISHED"
+
+
+def test_evaluate_is_the_parent(repo: Path) -> None:
+    """Evaluate's run is the parent: curve with step = percent, report as description, cached cells beside the others.
+
+    Evaluating again adds no point.
+    """
+    write_results()
+    write_run("train_classifier", CELL, metrics(2, test_accuracy=0.7))
+    report = {"do": "artifact", "path": str(Path("results/report.md").resolve())}
+    for _ in range(2):
+        write_run("evaluate", {}, metrics(0, test_accuracy_mean=0.81), metrics(50, test_accuracy_mean=0.83), report)
+    parent = open_parent()
+    top = parent.client.get_run(parent.run_id)
+    assert points(top, "test_accuracy_mean") == [(0, 0.81), (50, 0.83)]
+    assert top.data.tags[store.NOTE] == "# It helps\n"
+    assert top.info.status == "FINISHED"
+    assert len(store.children(parent)) == 10
+
+
+def test_sync_knows_an_applied_experiment(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `dvc exp run` tracked under its own name is not added again once its files are applied."""
+    write_results()
+    write_lock()
+    monkeypatch.setenv("DVC_EXP_NAME", "trial")
+    write_run("evaluate", {})
+    monkeypatch.delenv("DVC_EXP_NAME")
+    tally = backfill.sync(read_params())
+    assert (tally.added, tally.kept) == (0, 2)
+    assert len(store.search(store.open_experiment("digits"), {"pipeline.role": "parent"})) == 1
+    write_lock("d" * 32)
+    assert backfill.sync(read_params()).added == 10
+
+
+def test_sync_without_a_store(repo: Path) -> None:
+    """An unreachable store is one line and exit code 2."""
+    write_results()
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.tracking", "sync"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:1"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: tracking: http://127.0.0.1:1 cannot be written")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
+
+
+def test_view_shows_the_ablation(repo: Path) -> None:
+    """The address's share key names a view of this execution's cells, grouped by percent, learning curve left out."""
+    write_results()
+    backfill.sync(read_params())
+    parent = open_parent()
+    tags = parent.client.get_experiment(parent.experiment.id).tags
+    state = json.loads(tags["mlflow.sharedViewState.bypercent"])
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "synthetic_percent"}]
+    found = parent.client.search_runs([parent.experiment.id], state["searchFilter"])
+    assert {run.data.tags["dvc.stage"].split("-")[0] for run in found} == {
+        "train_baseline@100",
+        "train_classifier@50",
+        "train_classifier@100",
+    }
+    assert "viewStateShareKey=bypercent" in view_url("http://127.0.0.1:5000", parent.experiment.id)
+
+
+@pytest.fixture
+def server(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real MLflow server on a free port of this machine, as MLFLOW_TRACKING_URI."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{repo}/mlflow.db", "--artifacts-destination", f"{repo}/artifacts"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *place, *stores],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    try:
+        wait_for(lambda: _answers(f"{address}/health"))
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own server
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.CaptureFixture[str]) -> None:
+    """Over HTTP all is the same; a server that dies in the middle of a stage costs one line."""
+    report = repo / "report.md"
+    report.write_text("# It helps\n", encoding="utf-8")
+    with tracked_run("train_classifier", cell=CELL) as run:
+        run.log({"val_accuracy": 0.5}, 1)
+        run.artifact(report)
+        run.register("generator", report, "latest")
+    cell, client = child("train_classifier@50-0"), open_parent().client
+    assert points(cell, "val_accuracy") == [(1, 0.5)]
+    assert [file.path for file in client.list_artifacts(cell.info.run_id)] == ["model", "report.md"]
+    assert client.get_model_version_by_alias("digits-generator", "latest").run_id == cell.info.run_id
+    assert capfd.readouterr().err == ""
+    begin = time.monotonic()
+    with tracked_run("train_classifier", cell=CELL | {"seed": 1}) as run:
+        run.log({"val_accuracy": 0.5}, 1)
+        wait_for(lambda: len(store.children(open_parent())) == 2)
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        for step in range(2, 500):
+            run.log({"val_accuracy": 0.5}, step)
+        run.artifact(report)
+    assert time.monotonic() - begin < 60
+    errors = capfd.readouterr().err
+    assert errors.count(BEHIND) == errors.count("\n") == 1, errors
