@@ -68,7 +68,7 @@ def main() -> None:
     def ours() -> Batches:
         for step in range(IMAGES // values.batch_size):
             rows = torch.from_numpy(batch_rows(step, values.batch_size, 0, (IMAGES, 0), seed=0)[0]).to(device)
-            yield to_unit_range(augment(resident[rows], seed=0, step=step)), targets[rows]
+            yield to_unit_range(augment(resident.index_select(0, rows), seed=0, step=step)), targets[rows]
 
     def theirs() -> Batches:
         for x, y in peer:

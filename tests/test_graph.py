@@ -65,7 +65,7 @@ def test_every_stage_has_its_script_and_every_script_its_stage() -> None:
     """Stage = script."""
     assert {file.stem for file in (ROOT / "stages").glob("[!_]*.py")} == set(GRAPH)
     for name, stage in GRAPH.items():
-        assert stage["cmd"].split()[:3] == ["python", "-m", f"stages.{name}"]
+        assert stage["cmd"].split()[:4] == ["exec", "python", "-m", f"stages.{name}"]
 
 
 @pytest.mark.parametrize("stage", sorted(GRAPH))

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.config import Classifier
 from pipeline.images import random_words
@@ -26,16 +25,17 @@ class Augmentation:
         return self._cutout(images, draws[3:]) if self._values.cutout else images
 
     def _crop_and_flip(self, images: Tensor, draws: np.ndarray) -> Tensor:
-        """One gather does both: the column index runs backwards where an image is mirrored."""
-        reach = self._values.translate
+        """One gather does both: an index beyond the border is reflected, and columns run backwards in a mirror."""
+        reach, last = self._values.translate, self._size - 1
         rows = self._offset(draws[0], 2 * reach + 1) + self._range
         columns = self._offset(draws[1], 2 * reach + 1) + self._range
         if self._values.flip:
             mirror = self._offset(draws[2], 2).bool()
             columns = torch.where(mirror, columns.flip(1), columns)
-        padded = _pad(images, reach)
-        batch = torch.arange(len(images), device=images.device)[:, None, None]
-        return padded[batch, rows[:, :, None], columns[:, None, :]]
+        rows, columns = (last - (last - (index - reach).abs()).abs() for index in (rows, columns))
+        start = torch.arange(len(images), device=images.device)[:, None] * self._size
+        pixels = (start + rows)[:, :, None] * self._size + columns[:, None, :]
+        return images.reshape(-1, images.shape[3]).index_select(0, pixels.flatten()).view_as(images)
 
     def _cutout(self, images: Tensor, draws: np.ndarray) -> Tensor:
         """A square of mid grey, wholly inside the image (DeVries & Taylor 2017)."""
@@ -50,11 +50,3 @@ class Augmentation:
     def _offset(self, words: np.ndarray, span: int) -> Tensor:
         """Uniform integers 0 ... span - 1, shape (N, 1), on the device."""
         return torch.from_numpy((words % span).astype(np.int64))[:, None].to(self._range.device)
-
-
-def _pad(images: Tensor, reach: int) -> Tensor:
-    """Reflects `reach` pixels of the border outwards, NHWC uint8."""
-    if reach == 0:
-        return images
-    floats = images.permute(0, 3, 1, 2).float()  # reflection is not implemented for bytes
-    return F.pad(floats, (reach,) * 4, mode="reflect").byte().permute(0, 2, 3, 1)

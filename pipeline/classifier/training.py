@@ -71,7 +71,7 @@ def train_classifier(
             step, classifier.batch_size, synthetic_percent, (len(real), len(synthetic)), seed=seed
         )
         index = torch.from_numpy(np.concatenate([rows, len(real) + synthetic_rows])).to(device)
-        x, y = to_unit_range(augment(images[index], seed=seed, step=step)), labels[index]
+        x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
         for group in optimizer.param_groups:
             group["lr"] = classifier.learning_rate * one_cycle(step, num_steps)
         loss = F.cross_entropy(network(x), y, label_smoothing=classifier.label_smoothing)
