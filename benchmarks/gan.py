@@ -1,0 +1,172 @@
+"""What the recipes are worth after equal compute: `python -m benchmarks.gan dataset=digits profile=demo`.
+
+Trains the profile's recipe, then the classic `dcgan` for as many seconds as that took (in steps, from its rate
+measured here first), once a GAN seed, on the same images. Each generator's images are judged by one real-only
+classifier and train one classifier a seed, which reads the real test images: CAS. Further arguments are values as
+for `pipeline.configure`; GAN_SEEDS and CLASSIFIER_SEEDS (3 and 5) tell how many.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+
+from pipeline.classifier.network import ConvNet
+from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
+from pipeline.config import Gan, Params, parse_params
+from pipeline.configure import compose_params
+from pipeline.evaluation.assessment import Judge, assess
+from pipeline.evaluation.statistics import mean_interval
+from pipeline.gan.sampling import Sampler
+from pipeline.gan.training import train_gan
+from pipeline.images import LabelledImages, empty_like
+from pipeline.runtime import describe_environment, pick_device
+from pipeline.sources.splits import split
+from stages.prepare import SOURCES
+
+GAN_SEEDS = int(os.environ.get("GAN_SEEDS", "3"))
+CLASSIFIER_SEEDS = int(os.environ.get("CLASSIFIER_SEEDS", "5"))
+PACE_STEPS = 60  # steps that tell a recipe's rate
+PEER = "dcgan"
+
+
+class Measured(NamedTuple):
+    """One generator's numbers; accuracies and shares as fractions."""
+
+    cas: float
+    gan_test: float
+    weakest_class: float
+    coverage: float
+    distance: float
+    memorised_percent: float
+    images: int
+    seconds: float
+
+
+def main() -> None:
+    """Prints one row a generator, then the mean of each recipe with its 95 % interval, and their difference."""
+    params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
+    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
+    measure = partial(accuracy_of_real, params, splits, device)
+    real = [measure(seed) for seed in range(CLASSIFIER_SEEDS)]
+    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {GAN_SEEDS} GAN seeds, "
+          f"{CLASSIFIER_SEEDS} classifier seeds each; {describe_environment(device)}")  # fmt: skip
+    print(f"real only: {tell([100 * accuracy for accuracy in real])} %")
+    recipes: dict[str, list[Measured]] = {params.gan.recipe: [], PEER: []}
+    assert len(recipes) == 2, f"choose a recipe that is not {PEER}"
+    for seed in range(GAN_SEEDS):
+        seconds = None
+        for recipe, rows in recipes.items():
+            rows.append(measure_recipe(params, splits, judge, device, recipe=recipe, seed=seed, seconds=seconds))
+            seconds = rows[-1].seconds
+            print(f"{recipe:9} gan seed {seed}: {describe(rows[-1])}", flush=True)
+    summarize(recipes)
+
+
+def train(
+    params: Params,
+    splits: dict[str, LabelledImages],
+    real: LabelledImages,
+    synthetic: LabelledImages,
+    *,
+    seed: int,
+    device: torch.device,
+) -> ConvNet:
+    """A classifier of the profile's kind, on real images or, where there are synthetic ones, on those alone."""
+    trained = train_classifier(params.classifier, real, synthetic, splits["val"],
+                               synthetic_percent=100 if len(synthetic) else 0, num_steps=params.classifier.steps,
+                               seed=seed, device=device, log=lambda *_: None)  # fmt: skip
+    return trained.network
+
+
+def accuracy_of_real(params: Params, splits: dict[str, LabelledImages], device: torch.device, seed: int) -> float:
+    """Test accuracy of a classifier trained on the real images."""
+    network = train(params, splits, splits["train"], empty_like(splits["train"]), seed=seed, device=device)
+    return measure_accuracy(predict(network, splits["test"], flip=params.classifier.flip), splits["test"])
+
+
+def measure_recipe(
+    params: Params,
+    splits: dict[str, LabelledImages],
+    judge: ConvNet,
+    device: torch.device,
+    *,
+    recipe: str,
+    seed: int,
+    seconds: float | None,
+) -> Measured:
+    """Trains a generator for the profile's steps, or for as many as fit into `seconds`, and measures its images."""
+    gan = params.gan.model_copy(update={"recipe": recipe, "seed": seed})
+    if seconds is not None:
+        pace = timed_gan(gan.model_copy(update={"steps": PACE_STEPS}), splits["train"], device)[1] / PACE_STEPS
+        gan = gan.model_copy(update={"steps": max(1, round(seconds / pace))})
+    sampler, spent = timed_gan(gan, splits["train"], device)
+    images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std)
+    drawn = LabelledImages(images, labels, sampler.class_names)
+    eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
+    metrics, _, _ = assess(params.assess, drawn, splits["train"], splits["val"], eyes)
+    found = cast(dict[str, Any], metrics)
+    accuracies = []
+    for classifier_seed in range(CLASSIFIER_SEEDS):
+        network = train(params, splits, empty_like(drawn), drawn, seed=classifier_seed, device=device)
+        logits = predict(network, splits["test"], flip=params.classifier.flip)
+        accuracies.append(measure_accuracy(logits, splits["test"]))
+    return Measured(
+        cas=statistics.fmean(accuracies),
+        gan_test=found["gan_test_accuracy"],
+        weakest_class=min(found["gan_test_accuracy_per_class"].values()),
+        coverage=found["coverage"],
+        distance=found["frechet_distance"] - found["frechet_distance_floor"],
+        memorised_percent=found["memorised_percent"],
+        images=gan.steps * gan.batch_size,
+        seconds=spent,
+    )
+
+
+def timed_gan(gan: Gan, real: LabelledImages, device: torch.device) -> tuple[Sampler, float]:
+    """A trained generator and the seconds that its training took."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        sampler, _ = train_gan(gan, real, device=device, folder=Path(folder), on_probe=lambda *_: None)
+    return sampler, time.perf_counter() - started
+
+
+def describe(row: Measured) -> str:
+    """One generator in a line."""
+    return (
+        f"synthetic only {100 * row.cas:.2f} %, GAN-test {100 * row.gan_test:.1f} % (weakest class "
+        f"{100 * row.weakest_class:.1f}), coverage {row.coverage:.3f}, Frechet above floor {row.distance:.2f}, "
+        f"memorised {row.memorised_percent:.2f} %; {row.images:,} images in {row.seconds:.0f} s"
+    )
+
+
+def summarize(recipes: dict[str, list[Measured]]) -> None:
+    """Prints each recipe's means over the GAN seeds, then the gain over the peer, paired by GAN seed."""
+    for recipe, rows in recipes.items():
+        print(f"{recipe:9} mean: synthetic only {tell([100 * row.cas for row in rows])} %, "
+              f"GAN-test {tell([100 * row.gan_test for row in rows])} %, "
+              f"coverage {tell([row.coverage for row in rows])}, "
+              f"Frechet above floor {tell([row.distance for row in rows])}")  # fmt: skip
+    (name, own), (_, peer) = recipes.items()
+    gains = [100 * (a.cas - b.cas) for a, b in zip(own, peer, strict=True)]
+    ratios = [a.distance / b.distance for a, b in zip(own, peer, strict=True)]
+    print(f"{name} over {PEER}: synthetic only {tell(gains)} points, Frechet above floor times {tell(ratios)}")
+
+
+def tell(values: list[float]) -> str:
+    """Mean with its 95 % t-interval where there are several values."""
+    if len(values) < 2:
+        return f"{values[0]:.3g} (n = 1)"
+    found = mean_interval(values, 1e-9)
+    return f"{found.mean:.4g} ({found.low:.4g} to {found.high:.4g}, n = {len(values)})"
+
+
+if __name__ == "__main__":
+    main()
