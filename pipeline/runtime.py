@@ -1,8 +1,6 @@
 """Where a stage runs: its entry point, device, determinism, and its end when the parent dies."""
 
-import atexit
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -30,7 +28,6 @@ def run_stage(main: Callable[..., Any]) -> None:
     traceback.
     """
     die_with_parent()
-    atexit.register(gc.freeze)  # or the interpreter's last collection walks all of torch for half a second
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
