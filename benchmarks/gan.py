@@ -17,14 +17,15 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
+from pipeline.assessment.assess import Judge, assess
+from pipeline.assessment.probe import Examiner
 from pipeline.classifier.network import ConvNet
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import Gan, Params, parse_params
 from pipeline.configure import compose_params
-from pipeline.evaluation.assessment import Judge, assess
 from pipeline.evaluation.statistics import mean_interval
 from pipeline.gan.sampling import Sampler
-from pipeline.gan.training import train_gan
+from pipeline.gan.training import Watch, train_gan
 from pipeline.images import LabelledImages, empty_like
 from pipeline.runtime import describe_environment, pick_device
 from pipeline.sources.splits import split
@@ -105,9 +106,9 @@ def measure_recipe(
     """Trains a generator for the profile's steps, or for as many as fit into `seconds`, and measures its images."""
     gan = params.gan.model_copy(update={"recipe": recipe, "seed": seed})
     if seconds is not None:
-        pace = timed_gan(gan.model_copy(update={"steps": PACE_STEPS}), splits["train"], device)[1] / PACE_STEPS
+        pace = timed_gan(gan.model_copy(update={"steps": PACE_STEPS}), splits, judge, device)[1] / PACE_STEPS
         gan = gan.model_copy(update={"steps": max(1, round(seconds / pace))})
-    sampler, spent = timed_gan(gan, splits["train"], device)
+    sampler, spent = timed_gan(gan, splits, judge, device)
     images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std)
     drawn = LabelledImages(images, labels, sampler.class_names)
     eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
@@ -130,12 +131,24 @@ def measure_recipe(
     )
 
 
-def timed_gan(gan: Gan, real: LabelledImages, device: torch.device) -> tuple[Sampler, float]:
-    """A trained generator and the seconds that its training took."""
+def timed_gan(
+    gan: Gan, splits: dict[str, LabelledImages], judge: ConvNet, device: torch.device
+) -> tuple[Sampler, float]:
+    """The best generator of a training and the seconds that it took, probes and small CAS included."""
+    val = splits["val"]
+
+    def measure_cas(drawn: LabelledImages) -> float:
+        network = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100,
+                                   num_steps=gan.judge.steps, seed=gan.seed, device=device,
+                                   log=lambda *_: None).network  # fmt: skip
+        return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
+
+    eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
+    watch = Watch(Examiner(gan.health, val, eyes, measure_cas), lambda *_: None, lambda: 0)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        sampler, _ = train_gan(gan, real, device=device, folder=Path(folder), on_probe=lambda *_: None)
-    return sampler, time.perf_counter() - started
+        trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), watch=watch)
+    return trained.sampler, time.perf_counter() - started
 
 
 def describe(row: Measured) -> str:

@@ -56,6 +56,60 @@ class Dataset(Block):
         return self
 
 
+class Classifier(Block):
+    """How a classifier is trained: those of the cells, and the small ones that watch the GAN (`gan.judge`)."""
+
+    width: Positive
+    """Channels of the first convolution; later groups have multiples."""
+    steps: Positive
+    """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
+    batch_size: Positive
+    """Images a step, real and synthetic together."""
+    learning_rate: PositiveFloat
+    """Peak of the one-cycle schedule (Nesterov SGD, on the mean loss of a batch)."""
+    momentum: Annotated[float, Field(gt=0, lt=1)]
+    """Nesterov momentum."""
+    weight_decay: NonNegativeFloat
+    """L2 penalty of convolutions and the linear layer."""
+    label_smoothing: Fraction
+    """Probability mass spread over all classes."""
+    flip: bool
+    """Training images are mirrored at random (never for digits)."""
+    translate: Count
+    """Largest random shift of a training image, in pixels."""
+    cutout: Count
+    """Side of the grey square put over a training image, in pixels; 0 turns it off."""
+
+
+class Health(Block):
+    """What is measured of the generator while it trains, and when an alarm takes training back to its best state."""
+
+    num_images: Annotated[int, Field(ge=2, le=10**6)]
+    """Generated images that a probe looks at, beside as many of val."""
+    cas_every: Positive
+    """Steps from one small CAS to the next; it decides which state is the best."""
+    cas_images: Positive
+    """Generated images that a small CAS trains on."""
+    grace_percent: Percent
+    """Share of the steps before which a generator may still lack classes, variety and coverage."""
+    patience: Positive
+    """Probes in a row that must agree before D counts as won or dead."""
+    won_below: NonNegativeFloat
+    """D has won where its loss is below this share of its loss by guessing."""
+    dead_above: NonNegativeFloat
+    """D is dead where its loss is above this share of its loss by guessing."""
+    min_gan_test: Fraction
+    """The judge must recognise this share of the images of every class."""
+    min_diversity: NonNegativeFloat
+    """Variance of the features of every class's images, over that of real ones, must not be below."""
+    max_coverage_drop: Annotated[float, Field(gt=0, le=1)]
+    """Coverage may fall this far below its best."""
+    max_restarts: Count
+    """Alarms that are answered; at the next one the best state is published, marked degraded."""
+    penalty: NonNegativeFloat
+    """Weight of R1 from the second restart on, in recipes without a penalty of their own."""
+
+
 class R3(Block):
     """Values of the recipe `r3`: relativistic pairing with R1 and R2 penalties and an auxiliary class head."""
 
@@ -79,6 +133,27 @@ class R3(Block):
     """Weight of the class head's cross-entropy, on real images for D and on generated ones for G."""
 
 
+class HingeSn(Block):
+    """Values of the recipe `hinge_sn`: hinge loss, spectral norm, projection, consistency regularisation."""
+
+    latent_dim: Positive
+    """Dimensions of z."""
+    width: Positive
+    """Channels at the finest resolution of the generator; coarser ones have multiples."""
+    learning_rate: PositiveFloat
+    """Adam's step size at the start."""
+    beta1: Fraction
+    """Adam's decay of the first moment, a step."""
+    beta2: Fraction
+    """Adam's decay of the second moment, a step."""
+    decay_percent: Percent
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
+    consistency_weight: NonNegativeFloat
+    """Weight of the squared difference of D's logits for two augmentations of a real image; 0 turns it off."""
+    auxiliary_weight: NonNegativeFloat
+    """Weight of the class head's cross-entropy, on real images for D and on generated ones for G."""
+
+
 class Dcgan(Block):
     """Values of the recipe `dcgan`: the classic baseline, made conditional by a label embedding."""
 
@@ -92,13 +167,17 @@ class Dcgan(Block):
     """Adam's decay of the first moment, a step."""
     beta2: Fraction
     """Adam's decay of the second moment, a step."""
+    decay_percent: Percent
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
 
 
 class Gan(Block):
     """How the class-conditional GAN is trained (stage `train_gan`)."""
 
-    recipe: Literal["r3", "dcgan"]
+    recipe: Literal["r3", "hinge_sn", "dcgan"]
     """Networks, losses and their values: the block of the same name below."""
+    networks: str
+    """Your own generator and discriminator as `module:function` (docs/own-networks.md); empty for the recipe's."""
     seed: Seed
     """Draws the initial weights, latents, batches and augmentations."""
     steps: Positive
@@ -115,8 +194,18 @@ class Gan(Block):
     """Largest shift, in pixels, of real and generated images alike before D; 0 turns it off."""
     probe_every: Positive
     """Steps from one history row and sample grid to the next."""
+    judge: Classifier
+    """The real-only classifier that looks at probes, and those of the small CAS."""
+    health: Health
     r3: R3
+    hinge_sn: HingeSn
     dcgan: Dcgan
+
+    @property
+    def values(self) -> R3 | HingeSn | Dcgan:
+        """The block of the recipe in force."""
+        chosen: R3 | HingeSn | Dcgan = getattr(self, self.recipe)
+        return chosen
 
 
 class Synthesize(Block):
@@ -130,31 +219,6 @@ class Synthesize(Block):
     """Standard deviation of z; below 1 more typical images, above 1 more varied ones."""
     licence: str
     """What the dataset card states, as a Hugging Face licence id; `unknown` until you decide."""
-
-
-class Classifier(Block):
-    """How every classifier is trained (stages `train_baseline` and `train_classifier`)."""
-
-    width: Positive
-    """Channels of the first convolution; later groups have multiples."""
-    steps: Positive
-    """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
-    batch_size: Positive
-    """Images a step, real and synthetic together."""
-    learning_rate: PositiveFloat
-    """Peak of the one-cycle schedule (Nesterov SGD, on the mean loss of a batch)."""
-    momentum: Annotated[float, Field(gt=0, lt=1)]
-    """Nesterov momentum."""
-    weight_decay: NonNegativeFloat
-    """L2 penalty of convolutions and the linear layer."""
-    label_smoothing: Fraction
-    """Probability mass spread over all classes."""
-    flip: bool
-    """Training images are mirrored at random (never for digits)."""
-    translate: Count
-    """Largest random shift of a training image, in pixels."""
-    cutout: Count
-    """Side of the grey square put over a training image, in pixels; 0 turns it off."""
 
 
 class Assess(Block):
@@ -211,6 +275,8 @@ class Params(Block):
     def _blocks_agree(self) -> Self:
         moves = {
             "gan.translate": self.gan.translate,
+            "gan.judge.translate": self.gan.judge.translate,
+            "gan.judge.cutout": self.gan.judge.cutout,
             "classifier.translate": self.classifier.translate,
             "classifier.cutout": self.classifier.cutout,
         }

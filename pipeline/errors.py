@@ -1,4 +1,4 @@
-"""The one exception for what a user can cause and mend."""
+"""What ends a stage in one line: a user's mistake, or a wish to stop."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,11 @@ class UserError(ValueError):
     Entry points print the line and exit with code 2; every other exception is a fault of ours and keeps
     its traceback.
     """
+
+
+class StoppedError(Exception):
+    """Someone asked the stage to stop, and its work is saved; the entry point exits as the signal's default would."""
+
+    def __init__(self, signal_number: int, where: str) -> None:
+        super().__init__(f"{where}: stopped by signal {signal_number}, its work is saved; the same command goes on")
+        self.exit_code = 128 + signal_number

@@ -29,9 +29,19 @@ class Progress:
             self._last_line = now
             print(self._line(now, note), file=sys.stderr, flush=True)  # noqa: T201 - a log line
 
+    def rewind(self, done: int) -> None:
+        """Goes back to `done` finished units; the rate counts from here."""
+        self._started, self._done, self._done_at_start = time.monotonic(), done, done
+        self._bar.n = done
+        self._bar.refresh()
+
+    def say(self, line: str) -> None:
+        """Prints a line without tearing the bar."""
+        tqdm.write(line, file=sys.stderr)
+
     def _line(self, now: float, note: str) -> str:
         rate = (self._done - self._done_at_start) / (now - self._started)
-        left = (self._total - self._done) / rate
+        left = (self._total - self._done) / max(rate, 1e-9)
         share = 100 * self._done / self._total
         return f"{self._name}: {share:.0f} % ({rate:.0f} {self._unit}/s, {left:.0f} s left) {note}".rstrip()
 

@@ -4,13 +4,14 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import UserError
+from pipeline.errors import StoppedError, UserError
 
 if TYPE_CHECKING:  # stages without a network start without torch
     import torch
@@ -25,7 +26,7 @@ def run_stage(main: Callable[..., Any]) -> None:
     """Runs `main` as a command line: its keyword arguments are the flags.
 
     A UserError ends in one line and exit code 2, Ctrl-C in exit code 130; any other exception keeps its
-    traceback.
+    traceback. A stage that saves before it stops exits with 128 + the signal.
     """
     die_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -35,12 +36,42 @@ def run_stage(main: Callable[..., Any]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
         sys.exit(2)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)  # noqa: T201 - as above
+        sys.exit(stopped.exit_code)
 
 
 def die_with_parent() -> None:
     """Asks Linux to end this process when its parent ends, so that a killed `dvc` leaves no orphan at work."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def hold_signals() -> Iterator[Callable[[], int]]:
+    """Holds SIGTERM and SIGINT back; the callable gives the first one's number, or 0.
+
+    Work that can save its state asks at every step (pre-emptible machines send SIGTERM, dvc's death does too).
+    A second signal has its usual effect at once.
+    """
+    received: list[int] = []
+    held = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in held}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def receive(number: int, _: object) -> None:
+        received.append(number)
+        restore()
+
+    for number in held:
+        signal.signal(number, receive)
+    try:
+        yield lambda: received[0] if received else 0
+    finally:
+        restore()
 
 
 def pick_device() -> "torch.device":

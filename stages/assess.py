@@ -2,9 +2,9 @@
 
 from functools import partial
 
+from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.classifier.training import extract_features, load_classifier, predict
 from pipeline.config import load_params
-from pipeline.evaluation.assessment import Judge, assess, neighbours_picture
 from pipeline.files import write_json, write_picture
 from pipeline.runtime import PathFlag, pick_device, run_stage
 from pipeline.shards.reader import read_images

@@ -1,36 +1,80 @@
-"""Train the class-conditional GAN on the training split."""
+"""Train the class-conditional GAN on the training split, watched on val."""
 
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from pipeline.assessment.assess import Judge
+from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import fingerprint, resumable
+from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import load_params
 from pipeline.files import write_csv, write_picture
 from pipeline.gan.sampling import Sampler
-from pipeline.gan.training import train_gan
-from pipeline.images import tile
-from pipeline.runtime import PathFlag, describe_environment, pick_device, run_stage
+from pipeline.gan.training import Watch, train_gan
+from pipeline.images import LabelledImages, Pixels, empty_like, tile
+from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
 from pipeline.shards.reader import read_images
 from pipeline.tracking import tracked_run
 
 GRID_COLUMNS = 10
+EVOLUTION_COLUMNS = 12  # at most
 
 
-def main(train: PathFlag, out: PathFlag, history: PathFlag, samples: PathFlag) -> None:
-    """Writes the averaged generator to OUT, its losses to HISTORY and a grid of its images to SAMPLES."""
-    params = load_params("gan")
-    real = read_images(train)
-    device = pick_device()
-    parts = {"gan": params.gan.model_dump(), "train": real.digest(), "environment": describe_environment(device)}
-    key = fingerprint(parts, code=("gan", "images"))
-    with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder:
+def main(
+    train: PathFlag, val: PathFlag, out: PathFlag, history: PathFlag, samples: PathFlag, evolution: PathFlag
+) -> None:
+    """Writes the best generator to OUT, its losses and probes to HISTORY and its images to SAMPLES and EVOLUTION."""
+    gan = load_params("gan").gan
+    real, unseen, device = read_images(train), read_images(val), pick_device()
+    parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
+             "environment": describe_environment(device)}  # fmt: skip
+    key = fingerprint(parts, code=("gan", "images", "classifier", "assessment"))
+    fit = partial(train_classifier, gan.judge, val=unseen, num_steps=gan.judge.steps, seed=gan.seed, device=device,
+                  log=lambda *_: None)  # fmt: skip
+
+    def measure_cas(drawn: LabelledImages) -> float:
+        network = fit(real=empty_like(drawn), synthetic=drawn, synthetic_percent=100).network
+        return measure_accuracy(predict(network, unseen, flip=gan.judge.flip), unseen)
+
+    with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder, hold_signals() as stop_wanted:
 
         def on_probe(row: dict[str, float], sampler: Sampler) -> None:
-            write_picture(samples, tile(sampler.grid(GRID_COLUMNS, seed=params.gan.seed), GRID_COLUMNS))
+            grid = sampler.grid(GRID_COLUMNS, seed=gan.seed)
+            write_picture(samples, tile(grid, GRID_COLUMNS))
+            np.save(folder / f"strip-{int(row['restarts'])}-{int(row['step']):09d}.npy", grid[::GRID_COLUMNS])
             run.log(row, int(row["step"]))
             run.artifact(samples)
 
-        sampler, rows = train_gan(params.gan, real, device=device, folder=folder, on_probe=on_probe)
-        write_csv(history, rows)
-        sampler.save(out, params.gan)
+        network = fit(real=real, synthetic=empty_like(real), synthetic_percent=0).network
+        judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
+        watch = Watch(Examiner(gan.health, unseen, judge, measure_cas), on_probe, stop_wanted)
+        trained = train_gan(gan, real, device=device, folder=folder, watch=watch)
+        write_picture(samples, tile(trained.sampler.grid(GRID_COLUMNS, seed=gan.seed), GRID_COLUMNS))
+        write_picture(evolution, evolution_picture(folder))
+        for picture in (samples, evolution):
+            run.artifact(picture)
+        write_csv(history, trained.history)
+        trained.sampler.save(out, gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded)
+        run.log({"restarts": float(trained.restarts), "degraded": float(trained.degraded)}, gan.steps)
+        typer.echo(
+            f"train_gan: kept step {trained.step} of {gan.steps}; {trained.restarts} restarts"
+            + ("; DEGRADED: alarms outlasted them" if trained.degraded else "")
+        )
         run.register("generator", out, alias="latest")
+
+
+def evolution_picture(folder: Path) -> Pixels:
+    """The same latents at every probe, from left to right; a row a class (HWC).
+
+    The strips lie beside the state in `folder`, so that a run that was killed shows all its probes.
+    """
+    files = sorted(folder.glob("strip-*.npy"))
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, EVOLUTION_COLUMNS).round().astype(int))]
+    strips = np.stack([np.load(file) for file in chosen], axis=1)
+    return tile(strips.reshape(-1, *strips.shape[2:]), len(chosen))
 
 
 if __name__ == "__main__":

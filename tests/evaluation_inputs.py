@@ -105,8 +105,13 @@ def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
     for path in (folder / "gan_samples.png", folder / "scores" / "neighbours.png"):
         Image.fromarray(pixels).save(path)
     steps = range(250, 1501, 250)
-    rows = [f"{step},{64 * step},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.4,-0.4" for step in steps]
-    (folder / "train_gan.csv").write_text("\n".join(["step,images,loss_d,loss_g,d_real,d_fake", *rows, ""]))
+    rows = [
+        f"{step},{64 * step},{int(step > 700)},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.7,0.9,"
+        + ("0.4" if step % 500 == 0 else "")  # a small CAS at every other probe
+        for step in steps
+    ]
+    header = "step,images,restarts,loss_d,loss_g,gan_test,coverage,cas"
+    (folder / "train_gan.csv").write_text("\n".join([header, *rows, ""]))
 
 
 def evaluate_and_write(folder: Path, params: Params, out: Path) -> dict[str, Any]:

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from pipeline.config import Assess
-from pipeline.evaluation.assessment import Judge, assess, neighbours_picture
-from pipeline.evaluation.fidelity import Features, frechet_distance, measure_manifold, squared_distances
-from pipeline.evaluation.memorisation import find_nearest, memorised_percent
+from pipeline.assessment.assess import Judge, assess, neighbours_picture
+from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
+from pipeline.assessment.memorisation import find_nearest, memorised_percent
+from pipeline.assessment.probe import Examiner
+from pipeline.config import Assess, Params
 from pipeline.images import LabelledImages
 
 
@@ -97,3 +98,20 @@ def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, 
     picture = neighbours_picture(patches, patches, nearest)
     assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
     assert np.array_equal(picture[:16], picture[16:32])
+
+
+def test_a_probe_sees_classes_variety_and_coverage(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
+    """Real images are fine in every respect; one image a class, or one class for all, is not."""
+    copies = LabelledImages(patches.images[patches.labels % 3], patches.labels, patches.class_names)
+    one_class = LabelledImages(patches.images[patches.labels * 0], patches.labels, patches.class_names)
+    look = Examiner(tiny.gan.health, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
+    numbers = look(lambda count: patches.select(np.arange(count)), with_cas=False)
+    assert numbers["gan_test"] == numbers["gan_test_weakest"] == numbers["coverage"] == 1
+    assert numbers["diversity_weakest"] == pytest.approx(1)
+    collapsed = look(lambda count: copies.select(np.arange(count)), with_cas=False)
+    assert (collapsed["gan_test"], collapsed["diversity_weakest"]) == (1, 0)
+    assert collapsed["coverage"] < 0.5
+    wrong = look(lambda count: one_class.select(np.arange(min(count, 60))), with_cas=True)
+    assert wrong["gan_test"] == pytest.approx(1 / 3)
+    assert wrong["gan_test_weakest"] == 0
+    assert wrong["cas"] == 60 / 10_000

@@ -38,7 +38,7 @@ def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         ("gan.steps", True, "gan.steps: should be a valid integer"),
         ("gan.steps", 0, "gan.steps: should be greater than 0, not 0"),
         ("gan.steps", 10**12, "gan.steps: should be less than or equal to 1000000000"),
-        ("gan.recipe", "wgan", "gan.recipe: should be 'r3' or 'dcgan', not 'wgan'"),
+        ("gan.recipe", "wgan", "gan.recipe: should be 'r3', 'hinge_sn' or 'dcgan', not 'wgan'"),
         ("gan.r3.learning_rate", "2e-4", "gan.r3.learning_rate: '2e-4' is text to YAML; write 0.0002"),
         ("gan.r3.learning_rate", float("nan"), "gan.r3.learning_rate"),
         ("gan.r3.beta2", 1.0, "gan.r3.beta2: should be less than 1"),

@@ -1,5 +1,8 @@
 import copy
 import math
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +12,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from pipeline.assessment.assess import Judge
+from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import save_state
 from pipeline.config import R3, Gan, Params
-from pipeline.errors import UserError
+from pipeline.errors import StoppedError, UserError
 from pipeline.gan import losses, training
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay, update_ema
+from pipeline.gan.health import find_alarm
 from pipeline.gan.latents import balanced_labels, latents, normal_table
-from pipeline.gan.networks import ImageShape, build_networks
+from pipeline.gan.networks import (
+    ImageShape,
+    PixelShuffleGenerator,
+    PixelUnshuffleDiscriminator,
+    build_networks,
+    normalize_spectrum,
+)
 from pipeline.gan.sampling import BLOCK, Sampler
-from pipeline.gan.training import train_gan
+from pipeline.gan.training import TrainedGan, Watch, train_gan
 from pipeline.images import LabelledImages
+from pipeline.runtime import hold_signals
 
 CPU = torch.device("cpu")
+RECIPES = ["r3", "hinge_sn", "dcgan"]
+FINE = {"gan_test": 0.9, "gan_test_weakest": 0.8, "diversity_weakest": 1.0, "coverage": 0.9}
+
+
+def examine(draw: Callable[[int], LabelledImages], *, with_cas: bool) -> dict[str, float]:
+    """Sees nothing wrong."""
+    return FINE | ({"cas": 0.5} if with_cas else {})
+
+
+QUIET = Watch(examine, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
 
 
 def make_gan(tiny: Params, recipe: str, **changes: object) -> Gan:
@@ -31,8 +54,7 @@ def make_gan(tiny: Params, recipe: str, **changes: object) -> Gan:
 
 def train(gan: Gan, real: LabelledImages, folder: Path) -> dict[str, Tensor]:
     """Weights of the averaged generator."""
-    sampler, _ = train_gan(gan, real, device=CPU, folder=folder, on_probe=lambda row, sampler: None)
-    return sampler.network.state_dict()
+    return train_gan(gan, real, device=CPU, folder=folder, watch=QUIET).sampler.network.state_dict()
 
 
 def softplus(x: float) -> float:
@@ -55,15 +77,14 @@ class LinearCritic(nn.Module):
 # ---- networks ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", ["r3", "dcgan"])
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("size", [16, 32, 64])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_keep_their_signatures(tiny: Params, recipe: str, size: int, channels: int) -> None:
     """(z, y) gives images in [-1, 1] of the asked size; (image, y) gives one logit an image."""
     gan, shape = make_gan(tiny, recipe), ImageShape(size, channels, 10)
     generator, critic = build_networks(gan, shape)
-    dim = gan.r3.latent_dim if recipe == "r3" else gan.dcgan.latent_dim
-    images = generator(torch.randn(4, dim), torch.arange(4))
+    images = generator(torch.randn(4, gan.values.latent_dim), torch.arange(4))
     assert images.shape == (4, channels, size, size)
     assert images.abs().max() <= 1
     logits, classes = critic(images, torch.arange(4))
@@ -71,7 +92,7 @@ def test_networks_keep_their_signatures(tiny: Params, recipe: str, size: int, ch
     assert (classes is None) if recipe == "dcgan" else (classes.shape == (4, 10))
 
 
-@pytest.mark.parametrize("recipe", ["r3", "dcgan"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_the_class_matters_to_both_networks(tiny: Params, recipe: str) -> None:
     """Another label gives another logit, and after a step of training another image."""
     gan = make_gan(tiny, recipe)
@@ -79,7 +100,7 @@ def test_the_class_matters_to_both_networks(tiny: Params, recipe: str) -> None:
     for module in generator.modules():  # class gains start equal, as they should
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
-    z = torch.randn(2, gan.r3.latent_dim if recipe == "r3" else gan.dcgan.latent_dim)
+    z = torch.randn(2, gan.values.latent_dim)
     first, second = (generator(z, torch.full((2,), label)) for label in (0, 1))
     assert not torch.allclose(first, second)
     assert not torch.allclose(*(critic(first, torch.full((2,), label))[0] for label in (0, 1)))
@@ -115,6 +136,27 @@ def test_losses_have_their_hand_values(tiny: Params) -> None:
     assert r3_d.item() == pytest.approx(softplus(-3) + 0.5 * softplus(-4))
     r3_g = losses.r3_generator(critic, real, fake, y, values)[0]
     assert r3_g.item() == pytest.approx(softplus(3) + 0.5 * softplus(2))
+    hinge = tiny.gan.hinge_sn.model_copy(update={"auxiliary_weight": 0.5, "consistency_weight": 10.0})
+    hinge_d = losses.hinge_discriminator(critic, real, real + 0.125, fake - 0.125, y, hinge)[0]
+    assert hinge_d.item() == pytest.approx(0 + 0 + 0.5 * softplus(-4) + 10 * 0.5**2)  # logits 2, 2.5 and -1.5
+    assert losses.hinge_discriminator(critic, -real, -real, -fake, y, hinge)[0].item() == pytest.approx(
+        3 + 2 + 0.5 * softplus(4)
+    )
+    assert losses.hinge_generator(critic, fake, y, hinge)[0].item() == pytest.approx(1 + 0.5 * softplus(2))
+
+
+def test_spectral_norm_agrees_with_an_svd() -> None:
+    """After some passes the largest singular value of every weight of D is 1."""
+    torch.manual_seed(0)
+    critic = PixelUnshuffleDiscriminator(8, ImageShape(16, 1, 3))
+    normalize_spectrum(critic)
+    with torch.no_grad():
+        for _ in range(200):
+            critic(torch.randn(2, 1, 16, 16), torch.zeros(2, dtype=torch.long))
+    for name, module in critic.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            largest = torch.linalg.svdvals(module.weight.flatten(1))[0].item()
+            assert largest == pytest.approx(1, abs=0.02), name
 
 
 def test_penalty_is_the_squared_gradient_by_finite_differences() -> None:
@@ -224,7 +266,7 @@ class KilledError(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-@pytest.mark.parametrize("recipe", ["r3", "dcgan"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_resumed_training_gives_the_same_weights(
     tiny: Params, patches: LabelledImages, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,38 +298,234 @@ def test_saving_changes_no_number(
 ) -> None:
     """When the state is saved depends on the clock, so it must not matter to the weights or the history."""
     gan = make_gan(tiny, "r3")
-    quiet = train_gan(gan, patches, device=CPU, folder=tmp_path, on_probe=lambda row, sampler: None)
+    quiet = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
     monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
-    saving = train_gan(gan, patches, device=CPU, folder=tmp_path, on_probe=lambda row, sampler: None)
+    saving = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
     assert quiet[1] == saving[1]
     weights = saving[0].network.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in quiet[0].network.state_dict().items())
 
 
+def test_a_signal_saves_and_the_work_goes_on(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """SIGTERM in the middle of a step is obeyed after it, with the state saved, and no number differs."""
+    gan = make_gan(tiny, "r3")
+    whole = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+
+    def terminate(row: dict[str, float], sampler: Sampler) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with hold_signals() as stop_wanted, pytest.raises(StoppedError, match=r"step 3 of 8.*saved"):
+        train_gan(gan, patches, device=CPU, folder=tmp_path, watch=Watch(examine, terminate, stop_wanted))
+    resumed = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    assert whole[1] == resumed[1]
+    weights = resumed[0].network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole[0].network.state_dict().items())
+
+
+def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
+    """What a user brings: another generator than any recipe's."""
+    generator = PixelShuffleGenerator(latent_dim, width, shape)
+    generator.refine = nn.Conv2d(width, width, 5, 1, 2)
+    return generator, PixelUnshuffleDiscriminator(width, shape)
+
+
+def build_wrong(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
+    """Images of half the size."""
+    smaller = ImageShape(2 * shape.size, shape.channels, shape.num_classes)
+    return PixelShuffleGenerator(latent_dim, width, smaller), PixelUnshuffleDiscriminator(width, smaller)
+
+
+def test_own_networks_are_trained_saved_and_loaded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """`gan.networks` names a function of the user's, and the saved generator finds it again."""
+    gan = make_gan(tiny, "r3", networks="tests.test_gan:build_own")
+    sampler = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET).sampler
+    assert sampler.network.state_dict()["refine.weight"].shape[2:] == (5, 5)
+    sampler.save(tmp_path / "gan", gan, step=8, restarts=0, degraded=False)
+    again = Sampler.load(tmp_path / "gan", CPU).draw(0, 9, seed=1, std=1.0)[0]
+    assert np.array_equal(again, sampler.draw(0, 9, seed=1, std=1.0)[0])
+
+
+@pytest.mark.parametrize(
+    ("networks", "told"),
+    [
+        ("tests.test_gan:build_wrong", r"images are \(2, 1, 32, 32\), not \(2, 1, 16, 16\)"),
+        ("tests.test_gan:CPU", "gan.networks"),
+        ("tests.test_gan:nowhere", "nowhere.*write it as module:function"),
+        ("no_such_module:build", "no_such_module.*write it as module:function"),
+        (":", "write it as module:function"),
+    ],
+)
+def test_networks_that_do_not_fit_are_one_line(tiny: Params, networks: str, told: str) -> None:
+    """Before any training, the line says which setting is wrong and how."""
+    with pytest.raises(UserError, match=told):
+        build_networks(make_gan(tiny, "r3", networks=networks), ImageShape(16, 1, 3))
+
+
 def test_training_moves_samples_towards_the_classes(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """After a few hundred steps on three kinds of bright band, each class is brightest where its band is."""
     gan = make_gan(tiny, "r3", steps=250, probe_every=250)
-    sampler, history = train_gan(gan, patches, device=CPU, folder=tmp_path, on_probe=lambda row, sampler: None)
+    sampler, history, *_ = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
     images, labels = sampler.draw(0, 60, seed=0, std=1.0)
     bands = np.stack([images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1)
     assert (bands.argmax(1) == labels).mean() > 0.9
     assert history[-1]["images"] == 250 * gan.batch_size
 
 
-def test_weights_that_are_not_finite_end_training_in_one_line(
-    tiny: Params, patches: LabelledImages, tmp_path: Path
+# ---- health ------------------------------------------------------------------------------------------------
+
+
+def row(step: int, **changes: float) -> dict[str, float]:
+    """A healthy probe but for `changes`."""
+    return {"step": float(step), "loss_d": 0.6} | FINE | changes
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([row(6)], ""),
+        ([row(3, loss_d=math.nan)], "not finite"),
+        ([row(1, loss_d=0.01), row(2, loss_d=0.01), row(3, loss_d=0.01)], "has won"),
+        ([row(1), row(2, loss_d=0.01), row(3, loss_d=0.01)], ""),
+        ([row(1, loss_d=0.6931), row(2, loss_d=0.6931), row(3, loss_d=0.6931)], "is dead"),
+        ([row(6, gan_test_weakest=0.0)], "a class is lost"),
+        ([row(2, gan_test_weakest=0.0)], ""),  # within the time of grace
+        ([row(6, diversity_weakest=0.01)], "a class has collapsed"),
+        ([row(3, coverage=0.9), row(6, coverage=0.1)], "coverage fell from 0.90 to 0.10"),
+    ],
+)
+def test_every_alarm_has_its_cause(tiny: Params, rows: list[dict[str, float]], told: str) -> None:
+    """Each threshold is crossed alone; healthy rows, one bad probe and the time of grace ring nothing."""
+    alarm = find_alarm(make_gan(tiny, "r3"), rows)
+    assert told in alarm
+    assert bool(told) == bool(alarm)
+
+
+def train_with_fault(gan: Gan, real: LabelledImages, folder: Path, looks: list[dict[str, float]]) -> TrainedGan:
+    """Training whose probes see `looks` one after the other, then nothing wrong."""
+
+    def see(draw: Callable[[int], LabelledImages], *, with_cas: bool) -> dict[str, float]:
+        return examine(draw, with_cas=with_cas) | (looks.pop(0) if looks else {})
+
+    return train_gan(gan, real, device=CPU, folder=folder, watch=Watch(see, lambda row, sampler: None, lambda: 0))
+
+
+def test_a_collapse_goes_back_to_the_best_state(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """Training resumes from the probe with the best CAS so far, with other draws, and the history shows it."""
+    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    gan = make_gan(tiny, "r3", health=health)
+    looks: list[dict[str, float]] = [{}, {"diversity_weakest": 0.01}, {"cas": 0.6}]
+    trained = train_with_fault(gan, patches, tmp_path, looks)
+    assert [(row["step"], row["restarts"]) for row in trained.history] == [(3, 0), (6, 0), (6, 1), (8, 1)]
+    assert trained.history[1]["loss_d"] != trained.history[2]["loss_d"]
+    assert (trained.step, trained.restarts, trained.degraded) == (6, 1, False)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_planted_divergence_is_caught_and_mended(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A learning rate far too high is told with the step and what to do."""
-    gan = make_gan(tiny, "r3", steps=30, r3=tiny.gan.r3.model_copy(update={"learning_rate": 1e30}))
-    with pytest.raises(UserError, match="not finite any more at step 3; lower the learning rate"):
+    """A learning rate that destroys the weights rings; once it is sane again, training ends well.
+
+    Three restarts on the way: the gradient penalty of the second and third is added to every recipe.
+    """
+    factors = [1e30, 1e30, 1e30, 1.0]
+    monkeypatch.setattr(training, "learning_rate_factor", lambda restarts: factors[restarts])
+    trained = train_gan(make_gan(tiny, recipe), patches, device=CPU, folder=tmp_path, watch=QUIET)
+    assert trained.restarts == 3
+    assert not trained.degraded
+    assert all(torch.isfinite(weight).all() for weight in trained.sampler.network.state_dict().values())
+    assert any("penalty" in row for row in trained.history if row["restarts"] == 3)
+
+
+class Forgetful(PixelShuffleGenerator):
+    """Ignores z while `memory` is 0, so that all images of a class are one."""
+
+    memory = 0.0
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(z * self.memory, y)
+
+
+def build_forgetful(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
+    """A generator that has collapsed, and a sound discriminator."""
+    return Forgetful(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+
+
+def test_a_planted_collapse_is_caught_and_mended(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that ignores z rings at the first probe; when it listens again, training ends well."""
+    lenient = {"grace_percent": 0, "min_gan_test": 0.0, "min_diversity": 1e-4, "max_coverage_drop": 1.0}
+    health = tiny.gan.health.model_copy(update=lenient)
+    gan = make_gan(tiny, "r3", health=health, networks="tests.test_gan:build_forgetful")
+    alarms = []
+
+    def find_and_heal(gan: Gan, rows: list[dict[str, float]]) -> str:
+        if alarm := find_alarm(gan, rows):
+            alarms.append(alarm)
+            monkeypatch.setattr(Forgetful, "memory", 1.0)
+        return alarm
+
+    monkeypatch.setattr(training, "find_alarm", find_and_heal)
+    pixels = Judge("pixels", lambda data: data.images.reshape(len(data), -1).astype(np.float32) / np.float32(255),
+                   lambda data: np.eye(3, dtype=np.float32)[data.labels])  # fmt: skip
+    examiner = Examiner(health, patches, pixels, measure_cas=lambda drawn: 0.5)
+    watch = Watch(examiner, lambda row, sampler: None, lambda: 0)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=watch)
+    assert ["collapsed" in alarm for alarm in alarms] == [True]
+    assert (trained.restarts, trained.degraded) == (1, False)
+    assert trained.history[-1]["diversity_weakest"] > 1e-4
+
+
+def test_what_stays_sick_is_published_as_degraded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """After the last restart the best state is kept and marked, not thrown away."""
+    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    looks: list[dict[str, float]] = [{}] + [{"gan_test_weakest": 0.0}] * 4
+    trained = train_with_fault(make_gan(tiny, "r3", health=health), patches, tmp_path, looks)
+    assert (trained.step, trained.restarts, trained.degraded) == (3, 3, True)
+
+
+def test_what_was_never_healthy_is_one_line(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """A learning rate far too high ends, after all restarts, with the alarm and what to do."""
+    gan = make_gan(tiny, "r3", r3=tiny.gan.r3.model_copy(update={"learning_rate": 1e30}))
+    with pytest.raises(UserError, match=r"not finite\); lower gan.r3.learning_rate"):
         train(gan, patches, tmp_path)
+
+
+def test_a_restart_survives_a_kill(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best state, the restarts and the history lie in the checkpoint: killed or not, the weights are equal."""
+    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    gan = make_gan(tiny, "r3", health=health)
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+    whole = train_with_fault(gan, patches, folders[0], [{}, {"diversity_weakest": 0.01}])
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    saves = 0
+
+    def save_and_die(*arguments: object) -> None:
+        nonlocal saves
+        save_state(*arguments)  # type: ignore[arg-type]  # whatever the loop hands over
+        saves += 1
+        if saves == 6:  # the step after the restart
+            raise KilledError
+
+    monkeypatch.setattr(training, "save_state", save_and_die)
+    with pytest.raises(KilledError):
+        train_with_fault(gan, patches, folders[1], [{}, {"diversity_weakest": 0.01}])
+    resumed = train_gan(gan, patches, device=CPU, folder=folders[1], watch=QUIET)
+    assert whole.history == resumed.history
+    weights = resumed.sampler.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.sampler.network.state_dict().items())
 
 
 @pytest.fixture(scope="module")
 def sampler(tiny: Params, patches: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     """A generator after a few steps."""
     folder = tmp_path_factory.mktemp("sampler")
-    return train_gan(tiny.gan, patches, device=CPU, folder=folder, on_probe=lambda row, sampler: None)[0]
+    return train_gan(tiny.gan, patches, device=CPU, folder=folder, watch=QUIET).sampler
 
 
 @settings(deadline=None, max_examples=15)
@@ -302,8 +540,8 @@ def test_an_image_does_not_depend_on_the_range_it_is_drawn_in(sampler: Sampler, 
 
 def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """Weights and JSON suffice to rebuild it, and two saves are equal to the byte."""
-    sampler.save(tmp_path / "a", tiny.gan)
-    sampler.save(tmp_path / "b", tiny.gan)
+    sampler.save(tmp_path / "a", tiny.gan, step=8, restarts=0, degraded=False)
+    sampler.save(tmp_path / "b", tiny.gan, step=8, restarts=0, degraded=False)
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     loaded = Sampler.load(tmp_path / "a", CPU)
@@ -312,7 +550,7 @@ def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params,
 
 def test_a_damaged_generator_is_one_line(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """A truncated weights file names the folder and the way out, and executes nothing."""
-    sampler.save(tmp_path, tiny.gan)
+    sampler.save(tmp_path, tiny.gan, step=8, restarts=0, degraded=False)
     file = tmp_path / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="make it again with `dvc repro`"):

@@ -261,7 +261,9 @@ KILLED_STAGE = (
 def test_a_killed_generator_goes_on_to_equal_bytes(reproduced: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of training, then the stage again: weights and history as if nothing had happened."""
     flags = ["--train", str(reproduced / "data/prepared/train"), "--out", str(tmp_path / "gan"),
-             "--history", str(tmp_path / "history.csv"), "--samples", str(tmp_path / "samples.png")]  # fmt: skip
+             "--history", str(tmp_path / "history.csv"), "--samples", str(tmp_path / "samples.png"),
+             "--val", str(reproduced / "data/prepared/val"),
+             "--evolution", str(tmp_path / "evolution.png")]  # fmt: skip
     killed = run(reproduced, sys.executable, "-c", KILLED_STAGE, "4", *flags, DVC_ROOT=str(reproduced))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
     left = list((reproduced / ".resume/train_gan").glob("*/state.pt"))
@@ -272,6 +274,7 @@ def test_a_killed_generator_goes_on_to_equal_bytes(reproduced: Path, tmp_path: P
     assert not left[0].exists()
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "gan" / name).read_bytes() == (reproduced / "models/gan" / name).read_bytes()
+    assert (tmp_path / "evolution.png").read_bytes() == (reproduced / "results/gan_evolution.png").read_bytes()
     assert (tmp_path / "history.csv").read_bytes() == (reproduced / "results/history/train_gan.csv").read_bytes()
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["step"] for row in rows] == ["3", "6", "8"]

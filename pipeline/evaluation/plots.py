@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +18,11 @@ SYNTHETIC, REAL = "#0072b2", "#d55e00"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
 NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
 
+PROBES = (  # column, label, colour, line
+    ("gan_test", "class agreement", SYNTHETIC, "-"),
+    ("coverage", "coverage", INK, "--"),
+    ("cas", "accuracy of a small classifier", REAL, "o"),
+)
 BOUNDS = {"equals": "{:,} real images", "more_than": "more than {:,}", "fewer_than": "fewer than {:,}"}
 PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
 STYLE: dict[Any, Any] = {
@@ -62,8 +68,8 @@ def learning_curve_svg(result: dict[str, Any]) -> str:
 
 
 def history_svg(history: dict[str, list[float]]) -> str:
-    """Losses of discriminator and generator over the GAN's training; needs images, loss_d and loss_g."""
-    return _render([(_draw_history, history)], "Losses of the GAN over its training")
+    """Losses of both networks beside what the probes saw, over the GAN's training, with its restarts."""
+    return _render([(_draw_history, history), (_draw_probes, history)], "Losses and probes of the GAN's training")
 
 
 def inline(svg: str, name: str) -> str:
@@ -135,10 +141,28 @@ def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
     _finish(axes, title, "real training images (log scale)")
 
 
+def _draw_probes(axes: Axes, history: dict[str, list[float]]) -> None:
+    images = [count / 1000 for count in history["images"]]
+    for name, label, colour, style in PROBES:
+        points = [(at, 100 * value) for at, value in zip(images, history[name], strict=True) if isfinite(value)]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, ms=4, label=label)
+    _mark_restarts(axes, history)
+    _finish(axes, "What the probes saw, on val", "real images shown (thousands)", "%")
+
+
+def _mark_restarts(axes: Axes, history: dict[str, list[float]]) -> None:
+    """A dotted line where an alarm took training back to its best state: after the last row of each attempt."""
+    for at, now, later in zip(history["images"], history["restarts"], history["restarts"][1:], strict=False):
+        if later > now:
+            axes.axvline(at / 1000, color=INK, ls=":", lw=1.2)
+
+
 def _draw_history(axes: Axes, history: dict[str, list[float]]) -> None:
     images = [count / 1000 for count in history["images"]]
     axes.plot(images, history["loss_d"], color=REAL, lw=1.3, label="discriminator")
     axes.plot(images, history["loss_g"], color=SYNTHETIC, lw=1.3, ls="--", label="generator")
+    _mark_restarts(axes, history)
     _finish(axes, "GAN training", "real images shown (thousands)", "adversarial loss")
 
 

@@ -24,7 +24,7 @@ from pipeline.evaluation.statistics import headline, points
 from pipeline.files import write_json
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
-HISTORY = ("images", "loss_d", "loss_g")
+HISTORY = ("images", "loss_d", "loss_g", "restarts", "gan_test", "coverage", "cas")
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,6 @@ def _read_history(path: Path) -> dict[str, list[float]]:
     """The columns that the report draws."""
     records = list(csv.DictReader(io.StringIO(_read_bytes(path, "train_gan").decode())))
     try:
-        return {name: [float(record[name]) for record in records] for name in HISTORY}
+        return {name: [float(record[name] or "nan") for record in records] for name in HISTORY}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro train_gan") from None

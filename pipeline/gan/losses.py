@@ -1,4 +1,4 @@
-"""Adversarial losses of both recipes: the mathematics alone.
+"""Adversarial losses of all recipes: the mathematics alone.
 
 A phase returns its loss and the numbers worth watching. `real` and `fake` are NCHW in [-1, 1], both with the
 labels `y`; losses are means over the batch.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.config import R3
+from pipeline.config import R3, HingeSn
 
 Phase = tuple[Tensor, dict[str, Tensor]]
 
@@ -26,6 +26,34 @@ def dcgan_generator(critic: nn.Module, fake: Tensor, y: Tensor) -> Phase:
     return loss, {"loss_g": loss}
 
 
+def hinge_discriminator(
+    critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, values: HingeSn
+) -> Phase:
+    """Hinge loss (Lim & Ye 2017; Miyato et al. 2018, eq. 16) and consistency regularisation (Zhang et al. 2020, eq. 4).
+
+    `twin` holds the real images under another augmentation; D's logits for both should be equal. Adds the
+    auxiliary class loss on real images.
+    """
+    batches = (real, fake, twin) if values.consistency_weight else (real, fake)
+    (d_real, d_fake, *d_twin), (classes_real, *_) = _critique(critic, y, *batches)
+    hinge = F.relu(1 - d_real).mean() + F.relu(1 + d_fake).mean()
+    auxiliary = _auxiliary(classes_real, y, values.auxiliary_weight)
+    loss = hinge + values.auxiliary_weight * auxiliary
+    watched = {"loss_d": hinge, "d_real": d_real.mean(), "d_fake": d_fake.mean(), "auxiliary_d": auxiliary}
+    if d_twin:
+        watched["consistency"] = F.mse_loss(d_real, d_twin[0])
+        loss = loss + values.consistency_weight * watched["consistency"]
+    return loss, watched
+
+
+def hinge_generator(critic: nn.Module, fake: Tensor, y: Tensor, values: HingeSn) -> Phase:
+    """The generator's side, -D(G(z)) (Miyato et al. 2018, eq. 17), and the class loss on what it drew."""
+    (d_fake,), (classes_fake,) = _critique(critic, y, fake)
+    auxiliary = _auxiliary(classes_fake, y, values.auxiliary_weight)
+    adversarial = -d_fake.mean()
+    return adversarial + values.auxiliary_weight * auxiliary, {"loss_g": adversarial, "auxiliary_g": auxiliary}
+
+
 def r3_discriminator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3, *, penalize: bool) -> Phase:
     """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2) of images of the same class.
 
@@ -33,9 +61,9 @@ def r3_discriminator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, v
     """
     if penalize:
         real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
-    (d_real, d_fake), (classes_real, _) = _critique_pair(critic, real, fake, y)
+    (d_real, d_fake), (classes_real, _) = _critique(critic, y, real, fake)
     adversarial = F.softplus(d_fake - d_real).mean()
-    auxiliary = F.cross_entropy(classes_real, y)
+    auxiliary = _auxiliary(classes_real, y, values.auxiliary_weight)
     loss = adversarial + values.auxiliary_weight * auxiliary
     watched = {
         "loss_d": adversarial,
@@ -52,11 +80,18 @@ def r3_discriminator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, v
 
 def r3_generator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3) -> Phase:
     """The generator's side of the pairing, and the class loss on what it drew (Odena et al. 2017)."""
-    (d_real, d_fake), (_, classes_fake) = _critique_pair(critic, real, fake, y)
+    (d_real, d_fake), (_, classes_fake) = _critique(critic, y, real, fake)
     adversarial = F.softplus(d_real - d_fake).mean()
-    auxiliary = F.cross_entropy(classes_fake, y)
+    auxiliary = _auxiliary(classes_fake, y, values.auxiliary_weight)
     loss = adversarial + values.auxiliary_weight * auxiliary
     return loss, {"loss_g": adversarial, "auxiliary_g": auxiliary}
+
+
+def add_r1(phase: Phase, critic: nn.Module, real: Tensor, y: Tensor, gamma: float) -> Phase:
+    """`phase` with R1 on the real images besides, weight gamma / 2 (Mescheder et al. 2018, eq. 9)."""
+    real = real.detach().requires_grad_()
+    penalty = gradient_penalty(critic(real, y)[0], real)
+    return phase[0] + gamma / 2 * penalty, phase[1] | {"penalty": penalty}
 
 
 def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -65,11 +100,16 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
-def _critique_pair(
-    critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Logits and class logits of both halves from one pass over twice the batch."""
-    logits, classes = critic(torch.cat([real, fake]), torch.cat([y, y]))
-    d_real, d_fake = logits.chunk(2)
-    classes_real, classes_fake = classes.chunk(2)
-    return (d_real, d_fake), (classes_real, classes_fake)
+def _critique(critic: nn.Module, y: Tensor, *batches: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor | None]]:
+    """Logits and class logits (None without such a head) of batches with labels `y`, from one pass over all."""
+    logits, classes = critic(torch.cat(batches), y.repeat(len(batches)))
+    parts = [None] * len(batches) if classes is None else list(classes.chunk(len(batches)))
+    return logits.chunk(len(batches)), parts
+
+
+def _auxiliary(classes: Tensor | None, y: Tensor, weight: float) -> Tensor:
+    """Cross-entropy of the class head; 0 where its weight is 0."""
+    if weight == 0:
+        return torch.zeros((), device=y.device)
+    assert classes is not None, "build_networks has refused a critic without the head"
+    return F.cross_entropy(classes, y)

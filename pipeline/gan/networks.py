@@ -1,17 +1,21 @@
-"""Generators (z, y → image) and discriminators (image, y → logit) of both recipes.
+"""Generators (z, y → image) and discriminators (image, y → logit) of all recipes.
 
 Layouts: z float32 (N, latent_dim); y int64 (N,); images NCHW float32 in [-1, 1], square, side 16, 32 or 64.
 A discriminator returns the realness logit (N,) and class logits (N, num_classes), or None without such a head.
 """
 
+import importlib
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
-from pipeline.config import Gan
+from pipeline.config import Dcgan, Gan
+from pipeline.errors import UserError
 
 
 class ImageShape(NamedTuple):
@@ -41,7 +45,7 @@ class ConditionalBatchNorm(nn.Module):
         return torch.addcmul(bias, self.norm(x), 1 + gain)
 
 
-class R3Generator(nn.Module):
+class PixelShuffleGenerator(nn.Module):
     """Transposed convolutions from 4x4 up to half the size, then pixel shuffle (Shi et al. 2016)."""
 
     def __init__(self, latent_dim: int, width: int, shape: ImageShape) -> None:
@@ -64,7 +68,7 @@ class R3Generator(nn.Module):
         return torch.tanh(F.pixel_shuffle(x, 2))
 
 
-class R3Discriminator(nn.Module):
+class PixelUnshuffleDiscriminator(nn.Module):
     """Convolutions without normalisation on 2x2 pixel blocks, and two heads.
 
     Realness by projection (Miyato & Koyama 2018, eq. 4), and an auxiliary class head (Odena et al. 2017).
@@ -137,16 +141,89 @@ def _init_dcgan(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def build_generator(recipe: str, latent_dim: int, width: int, shape: ImageShape) -> nn.Module:
-    """An untrained generator of `recipe`."""
-    return {"r3": R3Generator, "dcgan": DcganGenerator}[recipe](latent_dim, width, shape)
+def normalize_spectrum(module: nn.Module) -> None:
+    """Divides every weight matrix by its largest singular value (Miyato et al. 2018), in place.
+
+    One power iteration a forward pass in training mode; its vectors are buffers, so checkpoints hold them.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear | nn.Embedding):
+            spectral_norm(part)
 
 
-def build_networks(gan: Gan, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
-    """Untrained generator and discriminator, drawn by `gan.seed`."""
-    values = gan.r3 if gan.recipe == "r3" else gan.dcgan
+Pair = tuple[nn.Module, nn.Module]
+Build = Callable[[int, int, ImageShape], Pair]
+
+
+def _r3(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    return PixelShuffleGenerator(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+
+
+def _hinge_sn(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    generator, discriminator = _r3(latent_dim, width, shape)
+    normalize_spectrum(discriminator)
+    return generator, discriminator
+
+
+def _dcgan(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    return DcganGenerator(latent_dim, width, shape), DcganDiscriminator(width, shape)
+
+
+BUILDS: dict[str, Build] = {"r3": _r3, "hinge_sn": _hinge_sn, "dcgan": _dcgan}
+
+
+def find_build(recipe: str, networks: str) -> Build:
+    """What makes generator and discriminator: the user's `module:function`, or the recipe's where that is empty.
+
+    Raises:
+        UserError: the module or the function is not there.
+    """
+    if not networks:
+        return BUILDS[recipe]
+    module, _, function = networks.partition(":")
+    try:
+        build: Build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"params.yaml: gan.networks is '{networks}': {error}; write it as module:function") from None
+    if not callable(build):
+        raise UserError(f"params.yaml: gan.networks is '{networks}', which is no function")
+    return build
+
+
+def build_networks(gan: Gan, shape: ImageShape) -> Pair:
+    """Untrained generator and discriminator, drawn by `gan.seed`.
+
+    Raises:
+        UserError: networks of the user's do not take or give what they should.
+    """
+    build = find_build(gan.recipe, gan.networks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(gan.seed)
-        generator = build_generator(gan.recipe, values.latent_dim, values.width, shape)
-        discriminator = {"r3": R3Discriminator, "dcgan": DcganDiscriminator}[gan.recipe](values.width, shape)
-    return generator, discriminator
+        pair = build(gan.values.latent_dim, gan.values.width, shape)
+    if gan.networks:
+        _check_networks(gan, *pair, shape)
+    return pair
+
+
+@torch.no_grad()
+def _check_networks(gan: Gan, generator: nn.Module, discriminator: nn.Module, shape: ImageShape) -> None:
+    """Passes two images through both, in evaluation mode so that no statistic moves."""
+    where = f"params.yaml: gan.networks '{gan.networks}'"
+    y = torch.zeros(2, dtype=torch.long)
+    try:
+        images = generator.eval()(torch.zeros(2, gan.values.latent_dim), y)
+        logits, classes = discriminator.eval()(images, y)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{where}: a pass over two images failed: {type(error).__name__}: {reason}") from None
+    finally:
+        generator.train()
+        discriminator.train()
+    head = None if classes is None else tuple(classes.shape)
+    found = {"images": tuple(images.shape), "logits": tuple(logits.shape), "class logits": head}
+    wanted = {"images": (2, shape.channels, shape.size, shape.size), "logits": (2,)}
+    if head or (not isinstance(gan.values, Dcgan) and gan.values.auxiliary_weight):
+        wanted["class logits"] = (2, shape.num_classes)
+    wrong = [f"{name} are {found[name]}, not {size}" for name, size in wanted.items() if found[name] != size]
+    if wrong:
+        raise UserError(f"{where}: for two images, {'; '.join(wrong)}")

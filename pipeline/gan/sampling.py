@@ -12,7 +12,7 @@ from torch import nn
 from pipeline.config import Gan
 from pipeline.files import load_model, save_model, wrong_model
 from pipeline.gan.latents import LATENT_STREAM, balanced_labels, latents
-from pipeline.gan.networks import ImageShape, build_generator
+from pipeline.gan.networks import ImageShape, find_build
 from pipeline.images import Indices, Pixels, to_pixels
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
@@ -45,21 +45,23 @@ class Sampler:
         weights, about = load_model(folder, "generator")
         with wrong_model(folder, "generator"):
             shape = ImageShape(about["image_size"], about["channels"], len(about["class_names"]))
-            network = build_generator(about["recipe"], about["latent_dim"], about["width"], shape)
+            network, _ = find_build(about["recipe"], about["networks"])(about["latent_dim"], about["width"], shape)
             network.load_state_dict(weights)
         return cls(network.to(device).eval(), about["latent_dim"], shape, tuple(about["class_names"]), device)
 
-    def save(self, folder: Path, gan: Gan) -> None:
-        """Writes the weights, and as JSON the architecture and how it was trained."""
-        values = gan.r3 if gan.recipe == "r3" else gan.dcgan
+    def save(self, folder: Path, gan: Gan, *, step: int, restarts: int, degraded: bool) -> None:
+        """Writes the weights, and as JSON the architecture and how it was trained; `step` is the state's that won."""
         about = {
             "recipe": gan.recipe,
+            "networks": gan.networks,
             "latent_dim": self.latent_dim,
-            "width": values.width,
+            "width": gan.values.width,
             "image_size": self.shape.size,
             "channels": self.shape.channels,
             "class_names": list(self.class_names),
-            "images_seen": gan.steps * gan.batch_size,
+            "images_seen": step * gan.batch_size,
+            "restarts": restarts,
+            "degraded": degraded,
             "seed": gan.seed,
         }
         save_model(folder, "generator", self.network.state_dict(), about)

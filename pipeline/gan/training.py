@@ -1,28 +1,32 @@
-"""Training of the class-conditional GAN: one straight loop that resumes to the bit."""
+"""Training of the class-conditional GAN: one straight loop that resumes to the bit and recovers from alarms."""
 
 import copy
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.checkpoint import load_state, save_state
 from pipeline.config import Gan
-from pipeline.errors import UserError
+from pipeline.errors import StoppedError, UserError
 from pipeline.gan import losses
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay, update_ema
+from pipeline.gan.health import find_alarm, learning_rate_factor, penalty_factor
 from pipeline.gan.latents import latents
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.sampling import Sampler, recalibrate
 from pipeline.images import LabelledImages, random_words, shuffled_rows, to_unit_range
-from pipeline.progress import steps
+from pipeline.progress import Progress
 
 ROW_STREAM, AUGMENT_STREAM, FAKE_STREAM = 0, 1, 2  # purposes of one seed's draws
+FORK = 16  # added to the streams at every restart: fresh draws, apart from all other purposes
 SECONDS_BETWEEN_SAVES = 30.0  # at most so much work is lost to a kill; when it is saved changes no number
 
 
@@ -44,23 +48,55 @@ class Means:
         return {name: total.item() / self.counts[name] for name, total in self.sums.items()}
 
 
-History = list[dict[str, float]]
-OnProbe = Callable[[dict[str, float], Sampler], None]
+@dataclass
+class Place:
+    """How far training is; `first_row` is the history's first row since the last restart."""
+
+    step: int = 0
+    restarts: int = 0
+    first_row: int = 0
+    degraded: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
-def train_gan(
-    gan: Gan, real: LabelledImages, *, device: torch.device, folder: Path, on_probe: OnProbe
-) -> tuple[Sampler, History]:
-    """Trains a generator on `real` and returns its averaged weights, ready to sample, with the history.
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a generator trains.
 
-    Every draw is a function of (gan.seed, step), so a run that was killed and continues from the state in
-    `folder` gives the same weights as one that was not. `on_probe` sees each history row and the sampler.
+    Attributes:
+        examine: measures the images that the draw function gives (N => N images), with a small CAS or without.
+        on_probe: sees each history row and the sampler.
+        stop_wanted: the number of a signal to obey, 0 for none; asked after every step.
+    """
+
+    examine: Callable[..., dict[str, float]]
+    on_probe: Callable[[dict[str, float], Sampler], None]
+    stop_wanted: Callable[[], int]
+
+
+class TrainedGan(NamedTuple):
+    """The best generator and how it came about; `degraded` if alarms outlasted the restarts."""
+
+    sampler: Sampler
+    history: list[dict[str, float]]
+    step: int
+    restarts: int
+    degraded: bool
+
+
+def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: Path, watch: Watch) -> TrainedGan:
+    """Trains a generator on `real` and returns the averaged weights with the best small CAS, ready to sample.
+
+    Every draw is a function of (gan.seed, restarts, step), so a run that was killed and continues from the state
+    in `folder` gives the same weights as one that was not. An alarm takes training back to the best state, with
+    other draws, half the learning rates and, from the second time on, a stronger gradient penalty.
 
     Raises:
-        UserError: the weights became infinite or NaN.
+        UserError: alarms outlasted the restarts, and no state was ever healthy.
+        StoppedError: a signal came; the state is saved.
     """
     # ---- networks, averaged generator, optimizers -------------------------------------------------------
-    values = gan.r3 if gan.recipe == "r3" else gan.dcgan
+    values = gan.values
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
     layout = torch.channels_last
     generator, critic = (net.to(device).to(memory_format=layout) for net in build_networks(gan, shape))
@@ -74,96 +110,151 @@ def train_gan(
     }  # fmt: skip
 
     # ---- continue where a killed run stopped --------------------------------------------------------------
-    file, start, history, watched = folder / "state.pt", 0, [], Means()
+    file, at, watched = folder / "state.pt", Place(), Means()
+    best: dict[str, Any] = {"step": 0, "cas": -1.0, "parts": _snapshot(parts)}
     if state := load_state(file):
-        start, history = state["step"], state["history"]
-        watched = Means(state["sums"], state["counts"])
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        at, best, watched = Place(**state["place"]), state["best"], Means(state["sums"], state["counts"])
+        _restore(parts, state["parts"])
     saved_at = time.monotonic()
 
     # ---- data on the device -------------------------------------------------------------------------------
     images, labels = torch.from_numpy(real.images).to(device), torch.from_numpy(real.labels).to(device)
     batch = gan.batch_size
 
-    for step, progress in steps("train_gan", start=start, stop=gan.steps, units=batch, unit="img"):
-        for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
-            group["lr"] = values.learning_rate * _decay(gan, step)
+    with Progress("train_gan", total=gan.steps * batch, unit="img", done=at.step * batch) as progress:
+        while at.step < gan.steps and not at.degraded:
+            step, fork = at.step, FORK * at.restarts
+            for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
+                group["lr"] = values.learning_rate * _decay(gan, step) * learning_rate_factor(at.restarts)
 
-        # ---- what both phases see -------------------------------------------------------------------------
-        rows = torch.from_numpy(shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=ROW_STREAM))
-        x, y = to_unit_range(images[rows.to(device)]), labels[rows.to(device)]
-        x = x.contiguous(memory_format=layout)
-        mirror, shifts = _draw_augmentation(gan, step, device)
-        if gan.flip:
-            x = flip(x, mirror)
-        z = torch.from_numpy(latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=FAKE_STREAM))
-        z_d, z_g = z.to(device).chunk(2)
+            # ---- what both phases see ---------------------------------------------------------------------
+            rows = shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=ROW_STREAM + fork)
+            index = torch.from_numpy(rows).to(device)
+            x, y = to_unit_range(images.index_select(0, index)), labels[index]
+            x = x.contiguous(memory_format=layout)
+            mirror, shifts = _draw_augmentation(gan, step, fork, device)
+            if gan.flip:
+                x = flip(x, mirror)
+            z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=FAKE_STREAM + fork)
+            z_d, z_g = torch.from_numpy(z).to(device).chunk(2)
 
-        # ---- discriminator --------------------------------------------------------------------------------
-        with torch.no_grad():
-            fake = generator(z_d, y)
-        seen_real, seen_fake = _augment(gan, x, shifts[0]), _augment(gan, fake, shifts[1])
-        loss_d, numbers = _discriminator_phase(gan, critic, seen_real, seen_fake, y, step)
-        optimizer_d.zero_grad(set_to_none=True)
-        loss_d.backward()
-        optimizer_d.step()
+            # ---- discriminator ----------------------------------------------------------------------------
+            with torch.no_grad():
+                fake = generator(z_d, y)
+            seen_real, seen_fake = _augment(gan, x, shifts[0]), _augment(gan, fake, shifts[1])
+            twin = _augment(gan, x, shifts[3]) if gan.recipe == "hinge_sn" else seen_real
+            loss_d, numbers = _discriminator_phase(gan, critic, seen_real, twin, seen_fake, y, at)
+            optimizer_d.zero_grad(set_to_none=True)
+            loss_d.backward()
+            optimizer_d.step()
 
-        # ---- generator ------------------------------------------------------------------------------------
-        critic.requires_grad_(False)
-        seen_fake = _augment(gan, generator(z_g, y), shifts[2])
-        loss_g, more = _generator_phase(gan, critic, seen_real.detach(), seen_fake, y)
-        optimizer_g.zero_grad(set_to_none=True)
-        loss_g.backward()
-        optimizer_g.step()
-        critic.requires_grad_(True)
-        seen = (step + 1) * batch
-        update_ema(average, generator, ema_decay(batch, seen, gan.ema_half_life_images, gan.ema_rampup))
+            # ---- generator --------------------------------------------------------------------------------
+            critic.requires_grad_(False)
+            seen_fake = _augment(gan, generator(z_g, y), shifts[2])
+            loss_g, more = _generator_phase(gan, critic, seen_real.detach(), seen_fake, y)
+            optimizer_g.zero_grad(set_to_none=True)
+            loss_g.backward()
+            optimizer_g.step()
+            critic.requires_grad_(True)
+            seen = (step + 1) * batch
+            update_ema(average, generator, ema_decay(batch, seen, gan.ema_half_life_images, gan.ema_rampup))
 
-        # ---- history, samples, state ----------------------------------------------------------------------
-        watched.add(numbers | more)
-        progress.advance(batch, _note(history))
-        if (step + 1) % gan.probe_every == 0 or step + 1 == gan.steps:
-            row = {"step": float(step + 1), "images": float(seen)} | watched.read()
-            _refuse_non_finite(row, generator)
-            history, watched = [*history, row], Means()
-            on_probe(row, _sampler(average, gan, shape, real.class_names, device))
-        if time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES and step + 1 < gan.steps:
-            saved = {name: part.state_dict() for name, part in parts.items()}
-            place = {"step": step + 1, "history": history, "sums": watched.sums, "counts": watched.counts}
-            save_state(file, saved | place)
-            saved_at = time.monotonic()
+            # ---- probe: look, then keep the best state or go back to it -------------------------------------
+            watched.add(numbers | more)
+            at.step += 1
+            progress.advance(batch, _note(at.history))
+            if at.step % gan.probe_every == 0 or at.step == gan.steps:
+                sampler = _sampler(average, gan, shape, real.class_names, device)
+                row = {"step": float(at.step), "images": float(seen), "restarts": float(at.restarts)}
+                row, watched = row | watched.read(), Means()
+                with_cas = at.step % gan.health.cas_every == 0 or at.step == gan.steps
+                if _is_finite(row, generator):
+                    row |= watch.examine(partial(_drawn, sampler, gan.seed), with_cas=with_cas)
+                at.history.append({key: value for key, value in row.items() if math.isfinite(value)})
+                if alarm := find_alarm(gan, [*at.history[at.first_row : -1], row]):
+                    progress.say(f"train_gan: step {at.step}: {alarm}; back to step {best['step']}")
+                    at.degraded = at.restarts == gan.health.max_restarts
+                    at.restarts, at.step, at.first_row = at.restarts + 1, best["step"], len(at.history)
+                    _restore(parts, best["parts"])
+                    progress.rewind(at.step * batch)
+                    continue
+                watch.on_probe(at.history[-1], sampler)
+                if row.get("cas", -1.0) > best["cas"]:
+                    best = {"step": at.step, "cas": row["cas"], "parts": _snapshot(parts)}
 
-    return _sampler(average, gan, shape, real.class_names, device), history
+            # ---- state ------------------------------------------------------------------------------------
+            signal_number = watch.stop_wanted()
+            if (signal_number or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES) and at.step < gan.steps:
+                place = {"place": asdict(at), "best": best, "sums": watched.sums, "counts": watched.counts}
+                save_state(file, place | {"parts": {name: part.state_dict() for name, part in parts.items()}})
+                saved_at = time.monotonic()
+                if signal_number:
+                    raise StoppedError(signal_number, f"train_gan, step {at.step} of {gan.steps}")
+
+    if best["cas"] < 0:
+        raise UserError(
+            f"train_gan: no state of the generator was healthy ({alarm}); lower gan.{gan.recipe}.learning_rate"
+        )
+    _restore(parts, best["parts"])
+    restarts = min(at.restarts, gan.health.max_restarts)
+    sampler = _sampler(average, gan, shape, real.class_names, device)
+    return TrainedGan(sampler, at.history, best["step"], restarts, at.degraded)
 
 
-def _discriminator_phase(gan: Gan, critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, step: int) -> losses.Phase:
-    if gan.recipe == "dcgan":
-        return losses.dcgan_discriminator(critic, real, fake, y)
-    return losses.r3_discriminator(critic, real, fake, y, gan.r3, penalize=step % gan.r3.penalty_every == 0)
+def _snapshot(parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+
+
+def _restore(parts: dict[str, Any], state: dict[str, Any]) -> None:
+    for name, part in parts.items():
+        part.load_state_dict(copy.deepcopy(state[name]))  # an optimizer would go on in the tensors that it is given
+
+
+def _drawn(sampler: Sampler, seed: int, count: int) -> LabelledImages:
+    images, labels = sampler.draw(0, count, seed=seed, std=1.0)
+    return LabelledImages(images, labels, sampler.class_names)
+
+
+def _discriminator_phase(
+    gan: Gan, critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, at: Place
+) -> losses.Phase:
+    stronger = penalty_factor(at.restarts)
+    if gan.recipe == "r3":
+        values = gan.r3.model_copy(update={"gamma": gan.r3.gamma * stronger})
+        penalize = at.step % values.penalty_every == 0
+        return losses.r3_discriminator(critic, real, fake, y, values, penalize=penalize)
+    if gan.recipe == "hinge_sn":
+        phase = losses.hinge_discriminator(critic, real, twin, fake, y, gan.hinge_sn)
+    else:
+        phase = losses.dcgan_discriminator(critic, real, fake, y)
+    if at.restarts < 2:
+        return phase
+    return losses.add_r1(phase, critic, real, y, gan.health.penalty * stronger)
 
 
 def _generator_phase(gan: Gan, critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> losses.Phase:
     if gan.recipe == "dcgan":
         return losses.dcgan_generator(critic, fake, y)
+    if gan.recipe == "hinge_sn":
+        return losses.hinge_generator(critic, fake, y, gan.hinge_sn)
     return losses.r3_generator(critic, real, fake, y, gan.r3)
 
 
 def _decay(gan: Gan, step: int) -> float:
     """Factor of the learning rate: 1, then linear to 0 over the last `decay_percent` of the steps."""
-    if gan.recipe == "dcgan" or gan.r3.decay_percent == 0:
+    if gan.values.decay_percent == 0:
         return 1.0
-    return min(1.0, (gan.steps - step) / (gan.steps * gan.r3.decay_percent / 100))
+    return min(1.0, (gan.steps - step) / (gan.steps * gan.values.decay_percent / 100))
 
 
-def _draw_augmentation(gan: Gan, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which images are mirrored (bool, N) and three sets of shifts (int64, (3, N, 2)): real, fake for D, for G."""
-    words = random_words(7 * gan.batch_size, seed=gan.seed, stream=AUGMENT_STREAM, position=step)
+def _draw_augmentation(gan: Gan, step: int, fork: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which images are mirrored (bool, N) and four sets of shifts (int64, (4, N, 2)): real, fake for D, for G, twin."""
+    words = random_words(9 * gan.batch_size, seed=gan.seed, stream=AUGMENT_STREAM + fork, position=step)
     mirror = torch.from_numpy((words[: gan.batch_size] & 1).astype(bool)).to(device)
     if not gan.translate:
-        return mirror, torch.zeros(3, 0)
+        return mirror, torch.zeros(4, 0)
     span = 2 * gan.translate + 1
-    shifts = (words[gan.batch_size :] % span).astype("int64").reshape(3, gan.batch_size, 2) - gan.translate
+    shifts = (words[gan.batch_size :] % span).astype("int64").reshape(4, gan.batch_size, 2) - gan.translate
     return mirror, torch.from_numpy(shifts).to(device)
 
 
@@ -171,23 +262,25 @@ def _augment(gan: Gan, images: Tensor, shifts: Tensor) -> Tensor:
     return translate(images, shifts, gan.translate) if gan.translate else images
 
 
-def _note(history: History) -> str:
-    return f"D {history[-1]['loss_d']:.2f} G {history[-1]['loss_g']:.2f}" if history else ""
+def _note(history: list[dict[str, float]]) -> str:
+    if not history:
+        return ""
+    cas = [row["cas"] for row in history if "cas" in row]
+    losses_text = f"D {history[-1].get('loss_d', math.nan):.2f} G {history[-1].get('loss_g', math.nan):.2f}"
+    return losses_text + (f" CAS {100 * cas[-1]:.1f} %" if cas else "")
 
 
-def _refuse_non_finite(row: dict[str, float], generator: nn.Module) -> None:
-    finite = all(math.isfinite(value) for value in row.values())
-    if not finite or not all(torch.isfinite(weight).all() for weight in generator.parameters()):
-        raise UserError(
-            f"train_gan: not finite any more at step {row['step']:.0f}; lower the learning rate of the recipe"
-        )
+def _is_finite(row: dict[str, float], generator: nn.Module) -> bool:
+    """Whether numbers and weights are; weights that are not leave a NaN in `row`, for the alarm to see."""
+    if not all(torch.isfinite(weight).all() for weight in generator.parameters()):
+        row["weights"] = math.nan
+    return all(math.isfinite(value) for value in row.values())
 
 
 def _sampler(
     average: nn.Module, gan: Gan, shape: ImageShape, class_names: tuple[str, ...], device: torch.device
 ) -> Sampler:
     """A copy of the averaged generator with statistics of its own, in evaluation mode."""
-    latent_dim = (gan.r3 if gan.recipe == "r3" else gan.dcgan).latent_dim
     network = copy.deepcopy(average)
-    recalibrate(network, latent_dim, shape.num_classes, seed=gan.seed)
-    return Sampler(network, latent_dim, shape, class_names, device)
+    recalibrate(network, gan.values.latent_dim, shape.num_classes, seed=gan.seed)
+    return Sampler(network, gan.values.latent_dim, shape, class_names, device)

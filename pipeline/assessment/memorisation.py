@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.fidelity import Features, squared_distances
+from pipeline.assessment.fidelity import Features, squared_distances
 
 EXPECTED_PERCENT = 1.0  # so many unseen real images are closer to a training image than the threshold
 CHUNK = 1000  # rows of one distance matrix: bounds the memory

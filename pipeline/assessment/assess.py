@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold
+from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_nearest, memorised_percent
 from pipeline.config import Assess
-from pipeline.evaluation.fidelity import Features, frechet_distance, measure_manifold
-from pipeline.evaluation.memorisation import EXPECTED_PERCENT, Nearest, find_nearest, memorised_percent
 from pipeline.images import LabelledImages, Pixels
 
 NEIGHBOUR_COLUMNS = 8
