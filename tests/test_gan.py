@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import save_state
-from pipeline.config import R3, Gan, Params
+from pipeline.config import R3, Gan, Health, Params
 from pipeline.errors import StoppedError, UserError
 from pipeline.gan import losses, training
 from pipeline.gan.augment import flip, translate
@@ -374,6 +374,12 @@ def test_training_moves_samples_towards_the_classes(tiny: Params, patches: Label
 # ---- health ------------------------------------------------------------------------------------------------
 
 
+def strict(tiny: Params, **changes: float) -> Health:
+    """Thresholds that a GAN must pass from its first probe on, unlike those of the tiny run."""
+    thresholds = {"min_gan_test": 0.05, "min_diversity": 0.1, "max_coverage_drop": 0.4, "grace_percent": 0}
+    return tiny.gan.health.model_copy(update=thresholds | changes)
+
+
 def row(step: int, **changes: float) -> dict[str, float]:
     """A healthy probe but for `changes`."""
     return {"step": float(step), "loss_d": 0.6} | FINE | changes
@@ -395,7 +401,7 @@ def row(step: int, **changes: float) -> dict[str, float]:
 )
 def test_every_alarm_has_its_cause(tiny: Params, rows: list[dict[str, float]], told: str) -> None:
     """Each threshold is crossed alone; healthy rows, one bad probe and the time of grace ring nothing."""
-    alarm = find_alarm(make_gan(tiny, "r3"), rows)
+    alarm = find_alarm(make_gan(tiny, "r3", health=strict(tiny, grace_percent=50)), rows)
     assert told in alarm
     assert bool(told) == bool(alarm)
 
@@ -411,7 +417,7 @@ def train_with_fault(gan: Gan, real: LabelledImages, folder: Path, looks: list[d
 
 def test_a_collapse_goes_back_to_the_best_state(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """Training resumes from the probe with the best CAS so far, with other draws, and the history shows it."""
-    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    health = strict(tiny)
     gan = make_gan(tiny, "r3", health=health)
     looks: list[dict[str, float]] = [{}, {"diversity_weakest": 0.01}, {"cas": 0.6}]
     trained = train_with_fault(gan, patches, tmp_path, looks)
@@ -479,7 +485,7 @@ def test_a_planted_collapse_is_caught_and_mended(
 
 def test_what_stays_sick_is_published_as_degraded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """After the last restart the best state is kept and marked, not thrown away."""
-    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    health = strict(tiny)
     looks: list[dict[str, float]] = [{}] + [{"gan_test_weakest": 0.0}] * 4
     trained = train_with_fault(make_gan(tiny, "r3", health=health), patches, tmp_path, looks)
     assert (trained.step, trained.restarts, trained.degraded) == (3, 3, True)
@@ -496,7 +502,7 @@ def test_a_restart_survives_a_kill(
     tiny: Params, patches: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The best state, the restarts and the history lie in the checkpoint: killed or not, the weights are equal."""
-    health = tiny.gan.health.model_copy(update={"cas_every": 3, "grace_percent": 0})
+    health = strict(tiny)
     gan = make_gan(tiny, "r3", health=health)
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
