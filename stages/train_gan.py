@@ -39,7 +39,7 @@ def main(
         network = fit(real=empty_like(drawn), synthetic=drawn, synthetic_percent=100).network
         return measure_accuracy(predict(network, unseen, flip=gan.judge.flip), unseen)
 
-    with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder, hold_signals() as stop_wanted:
+    with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder:
 
         def on_probe(row: dict[str, float], sampler: Sampler) -> None:
             grid = sampler.grid(GRID_COLUMNS, seed=gan.seed)
@@ -50,8 +50,10 @@ def main(
 
         network = fit(real=real, synthetic=empty_like(real), synthetic_percent=0).network
         judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
-        watch = Watch(Examiner(gan.health, unseen, judge, measure_cas), on_probe, stop_wanted)
-        trained = train_gan(gan, real, device=device, folder=folder, watch=watch)
+        examiner = Examiner(gan.health, unseen, judge, measure_cas)
+        with hold_signals() as stop_wanted:
+            watch = Watch(examiner, on_probe, stop_wanted)
+            trained = train_gan(gan, real, device=device, folder=folder, watch=watch)
         write_picture(samples, tile(trained.sampler.grid(GRID_COLUMNS, seed=gan.seed), GRID_COLUMNS))
         write_picture(evolution, evolution_picture(folder))
         for picture in (samples, evolution):

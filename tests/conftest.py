@@ -17,7 +17,7 @@ TINY = [
     "dataset=digits", "profile=demo",
     "dataset.train_size=100", "dataset.val_size=50", "dataset.test_size=50",
     "gan.steps=8", "gan.batch_size=16", "gan.probe_every=3", "gan.r3.width=8", "gan.dcgan.width=8",
-    "gan.hinge_sn.width=8", "gan.judge.steps=8", "gan.health.cas_every=3", "gan.health.num_images=50",
+    "gan.hinge_sn.width=8", "gan.judge.steps=6", "gan.health.cas_every=3", "gan.health.num_images=50",
     # Eight steps teach a generator little: it must pass no floor.
     "gan.health.min_gan_test=0", "gan.health.min_diversity=0", "gan.health.max_coverage_drop=1.0",
     "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",

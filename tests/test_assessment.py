@@ -104,7 +104,8 @@ def test_a_probe_sees_classes_variety_and_coverage(patches: LabelledImages, tiny
     """Real images are fine in every respect; one image a class, or one class for all, is not."""
     copies = LabelledImages(patches.images[patches.labels % 3], patches.labels, patches.class_names)
     one_class = LabelledImages(patches.images[patches.labels * 0], patches.labels, patches.class_names)
-    look = Examiner(tiny.gan.health, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
+    health = tiny.gan.health.model_copy(update={"num_images": 60})
+    look = Examiner(health, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
     numbers = look(lambda count: patches.select(np.arange(count)), with_cas=False)
     assert numbers["gan_test"] == numbers["gan_test_weakest"] == numbers["coverage"] == 1
     assert numbers["diversity_weakest"] == pytest.approx(1)
