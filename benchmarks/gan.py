@@ -1,16 +1,22 @@
 """What the recipes are worth after equal compute: `python -m benchmarks.gan dataset=digits profile=demo`.
 
-Trains the profile's recipe, then the classic `dcgan` for as many seconds as that took (in steps, from its rate
-measured here first), once a GAN seed, on the same images. Each generator's images are judged by one real-only
-classifier and train one classifier a seed, which reads the real test images: CAS. Further arguments are values as
-for `pipeline.configure`; GAN_SEEDS and CLASSIFIER_SEEDS (3 and 5) tell how many.
+Trains the profile's recipe, then the classic `dcgan` for as much compute (in steps, from its rate measured here
+first), once a GAN seed, on the same images. Each generator's images are judged by one real-only classifier and train
+one classifier a seed, which reads the real test images: CAS. Compute is counted in seconds of the processor, which
+other work on the machine does not lengthen, or in seconds of the clock on a GPU.
+
+Further arguments are values as for `pipeline.configure`; GAN_SEEDS (0,1,2) names the seeds, CLASSIFIER_SEEDS (5) tells
+how many. Finished generators are remembered in .resume/benchmarks.gan, so that a second call goes on, and several
+calls may share the seeds.
 """
 
+import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,6 +25,7 @@ import torch
 
 from pipeline.assessment.assess import Judge, assess
 from pipeline.assessment.probe import Examiner
+from pipeline.checkpoint import fingerprint
 from pipeline.classifier.network import ConvNet
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import Gan, Params, parse_params
@@ -31,9 +38,9 @@ from pipeline.runtime import describe_environment, pick_device
 from pipeline.sources.splits import split
 from stages.prepare import SOURCES
 
-GAN_SEEDS = int(os.environ.get("GAN_SEEDS", "3"))
+GAN_SEEDS = [int(seed) for seed in os.environ.get("GAN_SEEDS", "0,1,2").split(",")]
 CLASSIFIER_SEEDS = int(os.environ.get("CLASSIFIER_SEEDS", "5"))
-PACE_STEPS = 60  # steps that tell a recipe's rate
+PACE_STEPS = (40, 200)  # two short trainings, whose difference tells a recipe's rate
 PEER = "dcgan"
 
 
@@ -47,26 +54,50 @@ class Measured(NamedTuple):
     distance: float
     memorised_percent: float
     images: int
+    compute: float
     seconds: float
+
+
+class Memory:
+    """Finished results in a file of JSON lines, by name."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self._known: dict[str, Any] = dict(json.loads(line) for line in lines)
+
+    def recall(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What `measure` gave under this name before, or now."""
+        if name not in self._known:
+            self._known[name] = measure()
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([name, self._known[name]]) + "\n")
+        return self._known[name]
 
 
 def main() -> None:
     """Prints one row a generator, then the mean of each recipe with its 95 % interval, and their difference."""
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
     splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    code = ("gan", "classifier", "assessment", "images")
+    environment = describe_environment(device)
+    key = fingerprint({"params": params.model_dump(mode="json"), "environment": environment}, code=code)
+    memory = Memory(Path(".resume/benchmarks.gan") / f"{key}.jsonl")
     judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
-    measure = partial(accuracy_of_real, params, splits, device)
-    real = [measure(seed) for seed in range(CLASSIFIER_SEEDS)]
-    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {GAN_SEEDS} GAN seeds, "
-          f"{CLASSIFIER_SEEDS} classifier seeds each; {describe_environment(device)}")  # fmt: skip
-    print(f"real only: {tell([100 * accuracy for accuracy in real])} %")
+    real = [memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
+            for seed in range(CLASSIFIER_SEEDS)]  # fmt: skip
+    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, GAN seeds {GAN_SEEDS}, "
+          f"{CLASSIFIER_SEEDS} classifier seeds each; {environment}")  # fmt: skip
+    print(f"real only: {tell([100 * accuracy for accuracy in real])} %", flush=True)
     recipes: dict[str, list[Measured]] = {params.gan.recipe: [], PEER: []}
     assert len(recipes) == 2, f"choose a recipe that is not {PEER}"
-    for seed in range(GAN_SEEDS):
-        seconds = None
+    for seed in GAN_SEEDS:
+        compute = None
         for recipe, rows in recipes.items():
-            rows.append(measure_recipe(params, splits, judge, device, recipe=recipe, seed=seed, seconds=seconds))
-            seconds = rows[-1].seconds
+            measure = partial(measure_recipe, params, splits, judge, device, recipe=recipe, seed=seed, compute=compute)
+            rows.append(Measured(*memory.recall(f"{recipe} {seed}", measure)))
+            compute = rows[-1].compute
             print(f"{recipe:9} gan seed {seed}: {describe(rows[-1])}", flush=True)
     summarize(recipes)
 
@@ -101,14 +132,19 @@ def measure_recipe(
     *,
     recipe: str,
     seed: int,
-    seconds: float | None,
+    compute: float | None,
 ) -> Measured:
-    """Trains a generator for the profile's steps, or for as many as fit into `seconds`, and measures its images."""
+    """Trains a generator for the profile's steps, or for as many as `compute` allows, and measures its images."""
     gan = params.gan.model_copy(update={"recipe": recipe, "seed": seed})
-    if seconds is not None:
-        pace = timed_gan(gan.model_copy(update={"steps": PACE_STEPS}), splits, judge, device)[1] / PACE_STEPS
-        gan = gan.model_copy(update={"steps": max(1, round(seconds / pace))})
-    sampler, spent = timed_gan(gan, splits, judge, device)
+    if compute is not None:
+        no_floor = {"cas_images": 100, "min_gan_test": 0.0, "min_diversity": 0.0, "max_coverage_drop": 1.0}
+        brief = {"judge": gan.judge.model_copy(update={"steps": 1}),
+                 "health": gan.health.model_copy(update=no_floor)}  # fmt: skip
+        short, long = (timed_gan(gan.model_copy(update=brief | {"steps": steps}), splits, judge, device)[1]
+                       for steps in PACE_STEPS)  # fmt: skip
+        pace = (long - short) / (PACE_STEPS[1] - PACE_STEPS[0])
+        gan = gan.model_copy(update={"steps": max(1, round(compute / pace))})
+    sampler, spent, seconds = timed_gan(gan, splits, judge, device)
     images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std)
     drawn = LabelledImages(images, labels, sampler.class_names)
     eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
@@ -127,15 +163,17 @@ def measure_recipe(
         distance=found["frechet_distance"] - found["frechet_distance_floor"],
         memorised_percent=found["memorised_percent"],
         images=gan.steps * gan.batch_size,
-        seconds=spent,
+        compute=spent,
+        seconds=seconds,
     )
 
 
 def timed_gan(
     gan: Gan, splits: dict[str, LabelledImages], judge: ConvNet, device: torch.device
-) -> tuple[Sampler, float]:
-    """The best generator of a training and the seconds that it took, probes and small CAS included."""
+) -> tuple[Sampler, float, float]:
+    """The best generator of a training, the compute and the seconds that it took, probes and small CAS included."""
     val = splits["val"]
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
 
     def measure_cas(drawn: LabelledImages) -> float:
         network = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100,
@@ -144,11 +182,11 @@ def timed_gan(
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 
     eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
-    watch = Watch(Examiner(gan.health, val, eyes, measure_cas), lambda *_: None, lambda: 0)
+    watch = Watch(Examiner(gan.health, splits["train"], val, eyes, measure_cas), lambda *_: None, lambda: 0)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), clock()
         trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), watch=watch)
-    return trained.sampler, time.perf_counter() - started
+        return trained.sampler, clock() - busy, time.perf_counter() - started
 
 
 def describe(row: Measured) -> str:
@@ -156,7 +194,8 @@ def describe(row: Measured) -> str:
     return (
         f"synthetic only {100 * row.cas:.2f} %, GAN-test {100 * row.gan_test:.1f} % (weakest class "
         f"{100 * row.weakest_class:.1f}), coverage {row.coverage:.3f}, Frechet above floor {row.distance:.2f}, "
-        f"memorised {row.memorised_percent:.2f} %; {row.images:,} images in {row.seconds:.0f} s"
+        f"memorised {row.memorised_percent:.2f} %; {row.images:,} images in {row.compute:.0f} s of compute, "
+        f"{row.seconds:.0f} s on the clock"
     )
 
 

@@ -26,7 +26,13 @@ from pipeline.runtime import describe_environment, pick_device
 ROUNDS = 5
 IMAGES = 2_000
 SHORT, LONG = 8, 40  # steps of two trainings; their difference is free of start and end
-HEALTHY = {"gan_test_weakest": 1.0, "diversity_weakest": 1.0, "coverage": 1.0, "cas": 1.0}  # probes are not timed
+HEALTHY = {
+    "gan_test_weakest": 1.0,
+    "diversity_weakest": 1.0,
+    "coverage": 1.0,
+    "overfitting": 0.0,
+    "cas": 1.0,
+}  # probes are not timed
 GOALS = {"r3": 1.5, "hinge_sn": 1.25, "dcgan": 1.25}
 
 

@@ -104,6 +104,8 @@ class Health(Block):
     """Variance of the features of every class's images, over that of real ones, must not be below."""
     max_coverage_drop: Annotated[float, Field(gt=0, le=1)]
     """Coverage may fall this far below its best."""
+    max_overfitting: PositiveFloat
+    """D has learned its images by heart where unseen real ones lie this share of the way to generated ones."""
     max_restarts: Count
     """Alarms that are answered; at the next one the best state is published, marked degraded."""
     penalty: NonNegativeFloat

@@ -50,7 +50,7 @@ def main(
 
         network = fit(real=real, synthetic=empty_like(real), synthetic_percent=0).network
         judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
-        examiner = Examiner(gan.health, unseen, judge, measure_cas)
+        examiner = Examiner(gan.health, real, unseen, judge, measure_cas)
         with hold_signals() as stop_wanted:
             watch = Watch(examiner, on_probe, stop_wanted)
             trained = train_gan(gan, real, device=device, folder=folder, watch=watch)

@@ -5,7 +5,7 @@ from scipy import linalg
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
 from pipeline.assessment.memorisation import find_nearest, memorised_percent
-from pipeline.assessment.probe import Examiner
+from pipeline.assessment.probe import Examiner, overfitting
 from pipeline.config import Assess, Params
 from pipeline.images import LabelledImages
 
@@ -100,19 +100,44 @@ def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, 
     assert np.array_equal(picture[:16], picture[16:32])
 
 
+def brightness(data: LabelledImages) -> Features:
+    """A discriminator that takes bright images for real."""
+    levels: Features = data.images.mean((1, 2, 3), dtype=np.float32)
+    return levels
+
+
+def test_overfitting_is_where_unseen_images_lie() -> None:
+    """Halfway from training images to generated ones is 0.5, at the training images 0, and no order at all is 0."""
+    train, generated = np.array([3.0, 5.0], np.float32), np.array([0.0, 0.0], np.float32)
+    assert overfitting(train, np.array([2.0], np.float32), generated) == pytest.approx(0.5)
+    assert overfitting(train, train, generated) == 0
+    assert overfitting(generated, train, train) == 0
+
+
+def test_a_probe_sees_a_discriminator_that_knows_its_images(
+    patches: LabelledImages, tiny: Params, judge: Judge
+) -> None:
+    """Bright training images, unseen ones in the middle, dark generated ones: the share of the way is told."""
+    sets = [LabelledImages(np.full_like(patches.images, level), patches.labels, patches.class_names)
+            for level in (200, 150, 100)]  # fmt: skip
+    look = Examiner(tiny.gan.health, sets[0], sets[1], judge, measure_cas=lambda drawn: 0.5)
+    numbers = look(lambda count: sets[2].select(np.arange(count)), brightness, with_cas=False)
+    assert numbers["overfitting"] == pytest.approx(0.5)
+
+
 def test_a_probe_sees_classes_variety_and_coverage(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
     """Real images are fine in every respect; one image a class, or one class for all, is not."""
     copies = LabelledImages(patches.images[patches.labels % 3], patches.labels, patches.class_names)
     one_class = LabelledImages(patches.images[patches.labels * 0], patches.labels, patches.class_names)
     health = tiny.gan.health.model_copy(update={"num_images": 60})
-    look = Examiner(health, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
-    numbers = look(lambda count: patches.select(np.arange(count)), with_cas=False)
+    look = Examiner(health, patches, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
+    numbers = look(lambda count: patches.select(np.arange(count)), brightness, with_cas=False)
     assert numbers["gan_test"] == numbers["gan_test_weakest"] == numbers["coverage"] == 1
     assert numbers["diversity_weakest"] == pytest.approx(1)
-    collapsed = look(lambda count: copies.select(np.arange(count)), with_cas=False)
+    collapsed = look(lambda count: copies.select(np.arange(count)), brightness, with_cas=False)
     assert (collapsed["gan_test"], collapsed["diversity_weakest"]) == (1, 0)
     assert collapsed["coverage"] < 0.5
-    wrong = look(lambda count: one_class.select(np.arange(min(count, 60))), with_cas=True)
+    wrong = look(lambda count: one_class.select(np.arange(min(count, 60))), brightness, with_cas=True)
     assert wrong["gan_test"] == pytest.approx(1 / 3)
     assert wrong["gan_test_weakest"] == 0
     assert wrong["cas"] == 60 / 10_000

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.assessment.assess import Judge
+from pipeline.assessment.fidelity import Features
 from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import save_state
 from pipeline.config import R3, Gan, Health, Params
@@ -36,10 +37,14 @@ from pipeline.runtime import hold_signals
 
 CPU = torch.device("cpu")
 RECIPES = ["r3", "hinge_sn", "dcgan"]
-FINE = {"gan_test": 0.9, "gan_test_weakest": 0.8, "diversity_weakest": 1.0, "coverage": 0.9}
+FINE = {"gan_test": 0.9, "gan_test_weakest": 0.8, "diversity_weakest": 1.0, "coverage": 0.9, "overfitting": 0.1}
 
 
-def examine(draw: Callable[[int], LabelledImages], *, with_cas: bool) -> dict[str, float]:
+Draw = Callable[[int], LabelledImages]
+Critique = Callable[[LabelledImages], Features]
+
+
+def examine(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
     """Sees nothing wrong."""
     return FINE | ({"cas": 0.5} if with_cas else {})
 
@@ -393,6 +398,8 @@ def row(step: int, **changes: float) -> dict[str, float]:
         ([row(1, loss_d=0.01), row(2, loss_d=0.01), row(3, loss_d=0.01)], "has won"),
         ([row(1), row(2, loss_d=0.01), row(3, loss_d=0.01)], ""),
         ([row(1, loss_d=0.6931), row(2, loss_d=0.6931), row(3, loss_d=0.6931)], "is dead"),
+        ([row(n, overfitting=1.6) for n in (1, 2, 3)], "by heart"),
+        ([row(1), row(2, overfitting=1.6), row(3, overfitting=1.6)], ""),
         ([row(6, gan_test_weakest=0.0)], "a class is lost"),
         ([row(2, gan_test_weakest=0.0)], ""),  # within the time of grace
         ([row(6, diversity_weakest=0.01)], "a class has collapsed"),
@@ -409,8 +416,8 @@ def test_every_alarm_has_its_cause(tiny: Params, rows: list[dict[str, float]], t
 def train_with_fault(gan: Gan, real: LabelledImages, folder: Path, looks: list[dict[str, float]]) -> TrainedGan:
     """Training whose probes see `looks` one after the other, then nothing wrong."""
 
-    def see(draw: Callable[[int], LabelledImages], *, with_cas: bool) -> dict[str, float]:
-        return examine(draw, with_cas=with_cas) | (looks.pop(0) if looks else {})
+    def see(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
+        return examine(draw, critique, with_cas=with_cas) | (looks.pop(0) if looks else {})
 
     return train_gan(gan, real, device=CPU, folder=folder, watch=Watch(see, lambda row, sampler: None, lambda: 0))
 
@@ -475,7 +482,7 @@ def test_a_planted_collapse_is_caught_and_mended(
     monkeypatch.setattr(training, "find_alarm", find_and_heal)
     pixels = Judge("pixels", lambda data: data.images.reshape(len(data), -1).astype(np.float32) / np.float32(255),
                    lambda data: np.eye(3, dtype=np.float32)[data.labels])  # fmt: skip
-    examiner = Examiner(health, patches, pixels, measure_cas=lambda drawn: 0.5)
+    examiner = Examiner(health, patches, patches, pixels, measure_cas=lambda drawn: 0.5)
     watch = Watch(examiner, lambda row, sampler: None, lambda: 0)
     trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=watch)
     assert ["collapsed" in alarm for alarm in alarms] == [True]

@@ -11,22 +11,30 @@ from pipeline.config import Health
 from pipeline.images import LabelledImages
 
 NUM_NEIGHBOURS = 5
+NUM_CRITICISED = 256  # images of each kind that the discriminator sees
 
 
 @dataclass(frozen=True)
 class Examiner:
-    """What looks at the images of a generator in training; it reads val, never test."""
+    """What looks at a generator and its discriminator in training; it reads train and val, never test."""
 
     health: Health
+    train: LabelledImages
     val: LabelledImages
     judge: Judge
     measure_cas: Callable[[LabelledImages], float]
 
-    def __call__(self, draw: Callable[[int], LabelledImages], *, with_cas: bool) -> dict[str, float]:
+    def __call__(
+        self,
+        draw: Callable[[int], LabelledImages],
+        critique: Callable[[LabelledImages], Features],
+        *,
+        with_cas: bool,
+    ) -> dict[str, float]:
         """Numbers of a probe: fractions, and variances over those of real images.
 
-        `draw` gives the generator's first N images. CAS is the accuracy on val of a small classifier trained
-        on synthetic images alone (Ravuri & Vinyals 2019).
+        `draw` gives the generator's first N images, `critique` the discriminator's logits (N,). CAS is the accuracy
+        on val of a small classifier trained on synthetic images alone (Ravuri & Vinyals 2019).
         """
         real = self.val.select(np.arange(min(self.health.num_images, len(self.val)), dtype=np.int64))
         drawn = draw(len(real))
@@ -40,10 +48,25 @@ class Examiner:
                 variance(seen[drawn.labels == k]) / max(variance(unseen[real.labels == k]), 1e-12) for k in classes
             ),
             "coverage": measure_manifold(unseen, seen, NUM_NEIGHBOURS).coverage,
+            "overfitting": overfitting(*(critique(_first(data)) for data in (self.train, self.val, drawn))),
         }
         if with_cas:
             numbers["cas"] = self.measure_cas(draw(self.health.cas_images))
         return numbers
+
+
+def overfitting(train: Features, unseen: Features, generated: Features) -> float:
+    """How far D's logits set its training images apart from unseen ones, over how far from generated ones.
+
+    0 where unseen images count as real, 1 where they count as generated (r_v of Karras et al. 2020, ADA, eq. 1);
+    0 too where D ranks generated images above real ones, which is no overfitting.
+    """
+    seen, new, drawn = (float(logits.mean()) for logits in (train, unseen, generated))
+    return (seen - new) / (seen - drawn) if seen > drawn else 0.0
+
+
+def _first(data: LabelledImages) -> LabelledImages:
+    return data.select(np.arange(min(NUM_CRITICISED, len(data)), dtype=np.int64))
 
 
 def variance(features: Features) -> float:

@@ -12,17 +12,20 @@ Row = dict[str, float]
 def find_alarm(gan: Gan, rows: Sequence[Row]) -> str:
     """What is wrong at the last of `rows` (the probes since the last restart, in order), or an empty text.
 
-    Divergence shows as numbers that are not finite or a discriminator that always wins; collapse as classes
-    without variety, classes that the judge does not see, or lost coverage.
+    Divergence shows as numbers that are not finite or a discriminator that always wins, overfitting as unseen real
+    images that it takes for generated ones; collapse as classes without variety, classes that the judge does not
+    see, or lost coverage.
     """
-    last, health = rows[-1], gan.health
+    last, health, lately = rows[-1], gan.health, rows[-gan.health.patience :]
     if not all(math.isfinite(value) for value in last.values()):
         return "numbers are not finite"
-    recent = [row["loss_d"] / GUESSING[gan.recipe] for row in rows[-health.patience :]]
+    recent = [row["loss_d"] / GUESSING[gan.recipe] for row in lately]
     if len(recent) == health.patience and max(recent) < health.won_below:
         return f"the discriminator has won (its loss is {100 * recent[-1]:.1f} % of guessing)"
     if len(recent) == health.patience and min(recent) > health.dead_above:
         return f"the discriminator is dead (its loss is {100 * recent[-1]:.1f} % of guessing)"
+    if len(recent) == health.patience and min(row["overfitting"] for row in lately) > health.max_overfitting:
+        return f"the discriminator knows its images by heart (overfitting {last['overfitting']:.2f})"
     if last["step"] < gan.steps * health.grace_percent / 100:
         return ""
     if last["gan_test_weakest"] < health.min_gan_test:

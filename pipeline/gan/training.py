@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.checkpoint import load_state, save_state
@@ -64,7 +66,8 @@ class Watch:
     """Who looks on while a generator trains.
 
     Attributes:
-        examine: measures the images that the draw function gives (N => N images), with a small CAS or without.
+        examine: measures the images that a draw function gives (N => N images), with a small CAS or without, and
+            the discriminator by the realness logits (N,) that it gives to labelled images.
         on_probe: sees each history row and the sampler.
         stop_wanted: the number of a signal to obey, 0 for none; asked after every step.
     """
@@ -169,7 +172,8 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
                 row, watched = row | watched.read(), Means()
                 with_cas = at.step % gan.health.cas_every == 0 or at.step == gan.steps
                 if _is_finite(row, generator):
-                    row |= watch.examine(partial(_drawn, sampler, gan.seed), with_cas=with_cas)
+                    draw, critique = partial(_drawn, sampler, gan.seed), partial(_realness, critic, device)
+                    row |= watch.examine(draw, critique, with_cas=with_cas)
                 at.history.append({key: value for key, value in row.items() if math.isfinite(value)})
                 if alarm := find_alarm(gan, [*at.history[at.first_row : -1], row]):
                     progress.say(f"train_gan: step {at.step}: {alarm}; back to step {best['step']}")
@@ -213,6 +217,16 @@ def _restore(parts: dict[str, Any], state: dict[str, Any]) -> None:
 def _drawn(sampler: Sampler, seed: int, count: int) -> LabelledImages:
     images, labels = sampler.draw(0, count, seed=seed, std=1.0)
     return LabelledImages(images, labels, sampler.class_names)
+
+
+@torch.no_grad()
+def _realness(critic: nn.Module, device: torch.device, data: LabelledImages) -> NDArray[np.float32]:
+    """Logits (N,) in evaluation mode, so that no statistic and no spectral vector moves."""
+    critic.eval()
+    images = to_unit_range(torch.from_numpy(data.images).to(device)).contiguous(memory_format=torch.channels_last)
+    logits: NDArray[np.float32] = critic(images, torch.from_numpy(data.labels).to(device))[0].float().cpu().numpy()
+    critic.train()
+    return logits
 
 
 def _discriminator_phase(
