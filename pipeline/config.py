@@ -219,6 +219,8 @@ class Synthesize(Block):
     """Draws the latents: image i is a function of (seed, i)."""
     latent_std: PositiveFloat
     """Standard deviation of z; below 1 more typical images, above 1 more varied ones."""
+    encoding: Literal["stored_png", "png"]
+    """`stored_png` has no compression and is fast both ways; `png` is small and slow. Pixels are the same."""
     licence: str
     """What the dataset card states, as a Hugging Face licence id; `unknown` until you decide."""
 

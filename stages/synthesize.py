@@ -1,17 +1,20 @@
 """Draw the labelled synthetic dataset: shards, manifest and card."""
 
+import json
 import shutil
-from functools import partial
 
 from pipeline.checkpoint import fingerprint, resumable
 from pipeline.config import load_params
-from pipeline.errors import UserError
+from pipeline.errors import StoppedError, UserError
 from pipeline.files import hash_file
 from pipeline.gan.sampling import Sampler
+from pipeline.images import Indices, Pixels
 from pipeline.progress import Progress
-from pipeline.runtime import PathFlag, describe_environment, pick_device, run_stage
+from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
 from pipeline.shards.card import write_card
+from pipeline.shards.content import Content
 from pipeline.shards.manifest import write_manifest
+from pipeline.shards.schema import describe_format
 from pipeline.shards.writer import write_shards
 from pipeline.tracking import tracked_run
 
@@ -23,27 +26,37 @@ def main(generator: PathFlag, out: PathFlag) -> None:
     sampler = Sampler.load(generator, device)
     if values.num_images < len(sampler.class_names):
         raise UserError(f"params.yaml: synthesize.num_images is {values.num_images}, below one image a class")
-    recipe = values.model_dump(exclude={"licence"}) | {
+    about = json.loads((generator / "generator.json").read_bytes())
+    recipe = values.model_dump(exclude={"licence", "encoding"}) | {
         "generator_sha256": hash_file(generator / "generator.safetensors")
     }
-    environment = describe_environment(device)
+    environment = describe_environment(device) | describe_format(values.encoding)
     key = fingerprint({"recipe": recipe, "environment": environment}, code=("gan", "shards", "images"))
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        if number := stop_wanted():
+            raise StoppedError(number, f"synthesize, image {start} of {values.num_images}")
+        return sampler.draw(start, stop, seed=values.seed, std=values.latent_std, done=progress.advance)
+
     with tracked_run("synthesize", cell={}) as run, resumable("synthesize", key) as folder:
-        with Progress("synthesize", total=values.num_images, unit="img") as progress:
+        root, content = folder / "dataset", Content()
+        with Progress("synthesize", total=values.num_images, unit="img") as progress, hold_signals() as stop_wanted:
             records = write_shards(
-                folder / "dataset" / "data",
+                root / "data",
                 "train",
                 num_images=values.num_images,
                 class_names=sampler.class_names,
                 seed=values.seed,
                 generator=recipe["generator_sha256"],
-                draw=partial(sampler.draw, seed=values.seed, std=values.latent_std, done=progress.advance),
+                draw=draw,
                 recipe_digest=key,
+                encoding=values.encoding,
+                content=content,
             )
-        write_manifest(folder / "dataset", {"train": records}, recipe=recipe, environment=environment)
-        write_card(folder / "dataset", name=f"synthetic {params.dataset.name}", licence=values.licence)
+        write_manifest(root, {"train": records}, content, recipe=recipe, environment=environment)
+        write_card(root, name=f"synthetic {params.dataset.name}", licence=values.licence, about=about)
         shutil.rmtree(out, ignore_errors=True)
-        shutil.move(folder / "dataset", out)
+        shutil.move(root, out)
         run.log({"num_images": float(values.num_images)}, 0)
 
 

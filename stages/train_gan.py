@@ -59,7 +59,9 @@ def main(
         for picture in (samples, evolution):
             run.artifact(picture)
         write_csv(history, trained.history)
-        trained.sampler.save(out, gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded)
+        trained.sampler.save(
+            out, gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
+        )
         run.log({"restarts": float(trained.restarts), "degraded": float(trained.degraded)}, gan.steps)
         typer.echo(
             f"train_gan: kept step {trained.step} of {gan.steps}; {trained.restarts} restarts"

@@ -1,6 +1,7 @@
 """Tiny real parts that the tests share."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 from pipeline.config import Params, parse_params
 from pipeline.configure import compose_params
 from pipeline.images import LabelledImages
+from pipeline.shards import writer
+from tests.shard_inputs import dataset, labelled
 
 TINY = [
     "dataset=digits", "profile=demo",
@@ -46,3 +49,22 @@ def patches() -> LabelledImages:
     for image, label in zip(images, labels, strict=True):
         image[5 * label : 5 * label + 5] += 180
     return LabelledImages(images, labels, ("top", "middle", "bottom"))
+
+
+@pytest.fixture
+def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rows a group, eight a shard: many shards from few images."""
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(writer, "SHARD_ROWS", 8)
+
+
+@pytest.fixture
+def images() -> LabelledImages:
+    """What `root` holds."""
+    return labelled(40)
+
+
+@pytest.fixture
+def root(tmp_path: Path, images: LabelledImages, short_shards: None) -> Path:
+    """A finished dataset of five shards."""
+    return dataset(tmp_path / "set", images)

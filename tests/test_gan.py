@@ -345,7 +345,7 @@ def test_own_networks_are_trained_saved_and_loaded(tiny: Params, patches: Labell
     gan = make_gan(tiny, "r3", networks="tests.test_gan:build_own")
     sampler = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET).sampler
     assert sampler.network.state_dict()["refine.weight"].shape[2:] == (5, 5)
-    sampler.save(tmp_path / "gan", gan, step=8, restarts=0, degraded=False)
+    sampler.save(tmp_path / "gan", gan, step=8, restarts=0, degraded=False, cas=0.5)
     again = Sampler.load(tmp_path / "gan", CPU).draw(0, 9, seed=1, std=1.0)[0]
     assert np.array_equal(again, sampler.draw(0, 9, seed=1, std=1.0)[0])
 
@@ -553,8 +553,8 @@ def test_an_image_does_not_depend_on_the_range_it_is_drawn_in(sampler: Sampler, 
 
 def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """Weights and JSON suffice to rebuild it, and two saves are equal to the byte."""
-    sampler.save(tmp_path / "a", tiny.gan, step=8, restarts=0, degraded=False)
-    sampler.save(tmp_path / "b", tiny.gan, step=8, restarts=0, degraded=False)
+    sampler.save(tmp_path / "a", tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
+    sampler.save(tmp_path / "b", tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     loaded = Sampler.load(tmp_path / "a", CPU)
@@ -563,7 +563,7 @@ def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params,
 
 def test_a_damaged_generator_is_one_line(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """A truncated weights file names the folder and the way out, and executes nothing."""
-    sampler.save(tmp_path, tiny.gan, step=8, restarts=0, degraded=False)
+    sampler.save(tmp_path, tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
     file = tmp_path / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="make it again with `dvc repro`"):

@@ -5,12 +5,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,53 +18,11 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.shards import writer
-from pipeline.shards.card import write_card
-from pipeline.shards.manifest import Manifest, content_digest, find_problems, read_manifest, write_manifest
+from pipeline.shards.content import Content
+from pipeline.shards.manifest import Manifest, find_problems, read_manifest, write_manifest
 from pipeline.shards.reader import read_column, read_images
-from pipeline.shards.writer import ShardRecord, write_shards, write_split
-
-NAMES = ("cat", "dög", "no", "7")
-Draw = Callable[[int, int], tuple[Pixels, Indices]]
-
-
-def labelled(count: int, size: tuple[int, int, int] = (8, 8, 3), seed: int = 0) -> LabelledImages:
-    """Random pixels, classes in turn."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (count, *size), dtype=np.uint8)
-    return LabelledImages(pixels, np.arange(count) % len(NAMES), NAMES)
-
-
-def drawing(images: LabelledImages) -> Draw:
-    """Draws rows of `images`."""
-    return lambda start, stop: (images.images[start:stop], images.labels[start:stop])
-
-
-def write(folder: Path, images: LabelledImages, draw: Draw | None = None, digest: str = "d") -> list[ShardRecord]:
-    """Shards of drawn images."""
-    return write_shards(
-        folder, "train", num_images=len(images), class_names=NAMES, seed=5, generator="test",
-        draw=draw or drawing(images), recipe_digest=digest,
-    )  # fmt: skip
-
-
-def dataset(root: Path, images: LabelledImages) -> Path:
-    """A finished dataset folder."""
-    splits = {"train": write(root / "data", images)}
-    write_manifest(root, splits, recipe={"seed": 5}, environment={"pyarrow": pa.__version__})
-    write_card(root, name="Test images", licence="other")
-    return root
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """All files below `root`."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-@pytest.fixture
-def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four rows a group, eight a shard: many shards from few images."""
-    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
-    monkeypatch.setattr(writer, "SHARD_ROWS", 8)
+from pipeline.shards.writer import write_split
+from tests.shard_inputs import NAMES, dataset, drawing, failing_at, labelled, tree, write
 
 
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]), st.integers(0, 99))
@@ -120,17 +76,6 @@ def test_two_writes_are_equal_to_the_byte(tmp_path: Path, short_shards: None) ->
     first, second = dataset(tmp_path / "a", images), dataset(tmp_path / "deeper" / "b", images)
     assert tree(first) == tree(second)
     assert sorted(path.name for path in first.iterdir()) == ["README.md", "data", "manifest.json"]
-
-
-def failing_at(images: LabelledImages, row: int) -> Draw:
-    """Draws until a row is reached."""
-
-    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
-        if start <= row < stop:
-            raise KeyboardInterrupt
-        return drawing(images)(start, stop)
-
-    return draw
 
 
 def interrupted(folder: Path, images: LabelledImages, row: int) -> None:
@@ -205,6 +150,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from pipeline.errors import UserError
+from pipeline.shards.content import Content
 from pipeline.shards.writer import write_shards
 from pipeline.shards import writer
 writer.ROW_GROUP_ROWS, writer.SHARD_ROWS = 4, 8
@@ -215,7 +161,7 @@ def draw(start, stop):
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     write_shards(Path(sys.argv[1]), "train", num_images=24, class_names=("a",), seed=0, generator="g",
-                 draw=draw, recipe_digest="d")
+                 draw=draw, recipe_digest="d", encoding="stored_png", content=Content())
 except UserError as error:
     sys.exit(str(error))
 """
@@ -399,6 +345,14 @@ def test_a_foreign_file_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
         read_column(tmp_path / "data", "score")
 
 
+def digest(files: list[Path]) -> str:
+    """sha256 of what the files hold."""
+    content = Content()
+    for file in files:
+        content.add("train", file)
+    return content.sha256()
+
+
 def test_the_content_digest_is_of_content(tmp_path: Path, short_shards: None) -> None:
     """The digest is equal for one shard or many and any compression, and differs for another order."""
     images = labelled(20)
@@ -406,8 +360,8 @@ def test_the_content_digest_is_of_content(tmp_path: Path, short_shards: None) ->
     rewritten(tmp_path / "one", pq.read_table(tmp_path / "many"), compression="zstd")
     many, one = (sorted((tmp_path / name).glob("*.parquet")) for name in ("many", "one"))
     assert len(many) == 3
-    assert content_digest(many) == content_digest(one)
-    assert content_digest(many) != content_digest(many[::-1])
+    assert digest(many) == digest(one)
+    assert digest(many) != digest(many[::-1])
 
 
 def verify(root: Path) -> subprocess.CompletedProcess[str]:
@@ -420,7 +374,9 @@ def test_verify_says_ok_in_one_line(tmp_path: Path) -> None:
     """A whole dataset gives one line and exit code 0."""
     result = verify(dataset(tmp_path / "set", labelled(20)))
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"OK: {tmp_path / 'set'}: 20 images, 4 classes, 1 shards, content sha256 ")
+    assert result.stdout.startswith(
+        f"OK: {tmp_path / 'set'}: 20 images, 4 classes of 5 to 5 images, 1 shards, content sha256 "
+    )
     assert result.stdout.count("\n") == 1
 
 
@@ -443,7 +399,9 @@ def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards
 def damage(values: dict[str, Any], key: str) -> None:
     """Makes one number of a manifest wrong."""
     record = values["splits"]["train"][1]
-    if key in values:
+    if key == "class_counts":
+        values[key]["train"] = [7, 9, 7, 7]
+    elif key in values:
         values[key] = 29 if key == "num_images" else "0" * 64 if key == "content_sha256" else ["other"] * 4
     else:
         record[key] = record[key] + 1
@@ -457,6 +415,7 @@ def damage(values: dict[str, Any], key: str) -> None:
         ("first_index", "begins at 9, not 8"),
         ("bytes", "bytes, the manifest says"),
         ("content_sha256", "content_sha256 is 0000"),
+        ("class_counts", "the shards have {'train': [8, 8, 7, 7]}"),
         ("class_names", "columns or class names are not those of the dataset"),
     ],
 )
@@ -485,8 +444,9 @@ def test_leftovers_and_a_missing_card_are_found(tmp_path: Path) -> None:
 def test_the_manifest_is_read_as_written(tmp_path: Path, short_shards: None) -> None:
     """The manifest holds files, counts, hashes, recipe and environment, and comes back equal."""
     images = labelled(30)
-    splits = {"train": write(tmp_path / "data", images)}
-    written = write_manifest(tmp_path, splits, recipe={"seed": 5}, environment={"torch": "2"})
+    content = Content()
+    splits = {"train": write(tmp_path / "data", images, content=content)}
+    written = write_manifest(tmp_path, splits, content, recipe={"seed": 5}, environment={"torch": "2"})
     assert read_manifest(tmp_path) == written
     assert isinstance(written, Manifest)
     assert written.num_images == 30
@@ -494,102 +454,6 @@ def test_the_manifest_is_read_as_written(tmp_path: Path, short_shards: None) -> 
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(UserError, match=r"manifest\.json: not a manifest"):
         read_manifest(tmp_path)
-
-
-@pytest.fixture
-def images() -> LabelledImages:
-    """What `root` holds."""
-    return labelled(40)
-
-
-@pytest.fixture
-def root(tmp_path: Path, images: LabelledImages, short_shards: None) -> Path:
-    """A finished dataset of five shards."""
-    return dataset(tmp_path / "set", images)
-
-
-def opened(encoded: bytes) -> Pixels:
-    """Pixels of an encoded image, by Pillow."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image)
-
-
-def check_rows(found: list[tuple[bytes, int]], images: LabelledImages) -> None:
-    """Encoded images and labels are those of `images`, in order."""
-    assert (np.stack([opened(encoded) for encoded, _ in found]) == images.images).all()
-    assert [label for _, label in found] == images.labels.tolist()
-
-
-def test_pandas_opens_the_shards(root: Path, images: LabelledImages) -> None:
-    """pandas.read_parquet of the data folder gives every image, pixel by pixel."""
-    table = pd.read_parquet(root / "data")
-    check_rows([(image["bytes"], label) for image, label in zip(table["image"], table["label"], strict=True)], images)
-
-
-def test_pyarrow_opens_the_shards(root: Path, images: LabelledImages) -> None:
-    """pyarrow.parquet.read_table of the data folder gives every image, pixel by pixel."""
-    rows = pq.read_table(root / "data").to_pylist()
-    check_rows([(row["image"]["bytes"], row["label"]) for row in rows], images)
-
-
-def test_duckdb_opens_the_shards(root: Path, images: LabelledImages) -> None:
-    """DuckDB reads the files with a glob, orders and filters by index."""
-    duckdb = pytest.importorskip("duckdb")
-    query = f"SELECT image.bytes, label FROM '{root}/data/*.parquet' ORDER BY index"  # noqa: S608
-    check_rows(duckdb.sql(query).fetchall(), images)
-    count = duckdb.sql(f"SELECT count(*) FROM '{root}/data/*.parquet' WHERE index >= 30").fetchall()  # noqa: S608
-    assert count == [(10,)]
-
-
-def test_polars_opens_the_shards(root: Path, images: LabelledImages) -> None:
-    """polars.read_parquet of the data folder gives every image, pixel by pixel."""
-    polars = pytest.importorskip("polars")
-    table = polars.read_parquet(root / "data")
-    check_rows([(image["bytes"], label) for image, label in table.select("image", "label").iter_rows()], images)
-
-
-@pytest.fixture
-def datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Hugging Face datasets, offline and with all its files in the test's folder."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    return pytest.importorskip("datasets")
-
-
-def check_hugging_face(found: Any, images: LabelledImages) -> None:
-    """Decoded images, labels and class names are those of `images`."""
-    assert found.features["label"].names == list(NAMES)
-    assert (np.stack([np.asarray(image) for image in found["image"]]) == images.images).all()
-    assert list(found["label"]) == images.labels.tolist()
-
-
-def test_hugging_face_opens_the_shards(datasets: Any, root: Path, images: LabelledImages, tmp_path: Path) -> None:
-    """load_dataset gives decoded images and class names, from the files alone and by the folder's card."""
-    cache = str(tmp_path / "cache")
-    files = str(root / "data" / "*.parquet")
-    from_files = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)
-    check_hugging_face(from_files, images)
-    check_hugging_face(datasets.load_dataset(str(root), split="train", cache_dir=cache), images)
-
-
-def test_hugging_face_refuses_a_dataset_that_lacks_a_shard(datasets: Any, root: Path, tmp_path: Path) -> None:
-    """The card's row count makes load_dataset stop where a shard is missing."""
-    (root / "data/train-00002-of-00005.parquet").unlink()
-    with pytest.raises(datasets.utils.info_utils.NonMatchingSplitsSizesError):
-        datasets.load_dataset(str(root), split="train", cache_dir=str(tmp_path / "cache"))
-
-
-def test_what_hugging_face_writes_again_is_read(
-    datasets: Any, root: Path, images: LabelledImages, tmp_path: Path
-) -> None:
-    """A dataset mapped over its images and written by datasets comes back to us, class names included."""
-    found = datasets.load_dataset(str(root), split="train", cache_dir=str(tmp_path / "cache"))
-    mirrored = found.map(lambda row: {"image": row["image"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)})
-    (tmp_path / "again").mkdir()
-    mirrored.to_parquet(str(tmp_path / "again" / "train-00000-of-00001.parquet"))
-    again = read_images(tmp_path / "again")
-    assert (again.images == images.images[:, :, ::-1]).all()
-    assert again.class_names == NAMES
 
 
 def test_the_card_says_what_is_in_the_folder(root: Path) -> None:

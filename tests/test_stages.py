@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from pipeline.configure import write_params
 from tests.conftest import TINY
@@ -219,6 +221,23 @@ def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
     shutil.rmtree(copy)
     assert found.returncode == 2
     assert shard.name in found.stdout
+
+
+def test_the_generator_draws_the_rows_again(reproduced: Path) -> None:
+    """`verify --regenerate` finds every pixel equal, and refuses a generator that is not the dataset's."""
+    command = ["python", "-m", "pipeline.shards", "verify", "data/synthetic", "--regenerate", "5"]
+    proved = run(reproduced, *command)
+    assert proved.returncode == 0, proved.stdout
+    assert "5 rows drawn again: 0.0000 % of their pixel values differ" in proved.stdout
+    other = reproduced / "other"
+    shutil.copytree(reproduced / "models/gan", other)
+    weights = load_file(other / "generator.safetensors")
+    (other / "generator.safetensors").unlink()
+    save_file({name: np.asarray(values * 1.01) for name, values in weights.items()}, other / "generator.safetensors")
+    refused = run(reproduced, *command, "--generator", "other")
+    shutil.rmtree(other)
+    assert refused.returncode == 2
+    assert "error: other: is generator" in refused.stdout
 
 
 def test_an_experiment_asks_the_classic_gan(reproduced: Path) -> None:

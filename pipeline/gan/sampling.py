@@ -49,8 +49,11 @@ class Sampler:
             network.load_state_dict(weights)
         return cls(network.to(device).eval(), about["latent_dim"], shape, tuple(about["class_names"]), device)
 
-    def save(self, folder: Path, gan: Gan, *, step: int, restarts: int, degraded: bool) -> None:
-        """Writes the weights, and as JSON the architecture and how it was trained; `step` is the state's that won."""
+    def save(self, folder: Path, gan: Gan, *, step: int, restarts: int, degraded: bool, cas: float) -> None:
+        """Writes the weights, and as JSON the architecture and how it was trained.
+
+        `step` and `cas`, the small CAS (0-1), are those of the state that won.
+        """
         about = {
             "recipe": gan.recipe,
             "networks": gan.networks,
@@ -62,6 +65,7 @@ class Sampler:
             "images_seen": step * gan.batch_size,
             "restarts": restarts,
             "degraded": degraded,
+            "small_cas": round(cas, 6),
             "seed": gan.seed,
         }
         save_model(folder, "generator", self.network.state_dict(), about)

@@ -78,13 +78,14 @@ class Watch:
 
 
 class TrainedGan(NamedTuple):
-    """The best generator and how it came about; `degraded` if alarms outlasted the restarts."""
+    """The best generator, its small CAS (0-1) and how it came about; `degraded` if alarms outlasted the restarts."""
 
     sampler: Sampler
     history: list[dict[str, float]]
     step: int
     restarts: int
     degraded: bool
+    cas: float
 
 
 def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: Path, watch: Watch) -> TrainedGan:
@@ -202,7 +203,7 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
     _restore(parts, best["parts"])
     restarts = min(at.restarts, gan.health.max_restarts)
     sampler = _sampler(average, gan, shape, real.class_names, device)
-    return TrainedGan(sampler, at.history, best["step"], restarts, at.degraded)
+    return TrainedGan(sampler, at.history, best["step"], restarts, at.degraded, best["cas"])
 
 
 def _snapshot(parts: dict[str, Any]) -> dict[str, Any]:

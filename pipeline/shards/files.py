@@ -5,18 +5,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pyarrow as pa
+from typing import BinaryIO
 
 from pipeline.errors import UserError
 
 
-def replace_file(path: Path, data: bytes | pa.Buffer, tmp: Path) -> None:
-    """Writes `data` so that `path` holds either what it held before or all of it, even after a power cut.
+@contextmanager
+def replacing(path: Path, tmp: Path) -> Iterator[BinaryIO]:
+    """A file to write; at the end of the block `path` holds all of it, or after an error what it held before.
+
+    Holds even after a power cut.
 
     Args:
         path: in an existing folder.
-        data: the whole content.
         tmp: existing folder on the same disk, for the unfinished file.
 
     Raises:
@@ -26,13 +27,47 @@ def replace_file(path: Path, data: bytes | pa.Buffer, tmp: Path) -> None:
     with disk_errors(path):
         try:
             with part.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
             _fsync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)  # a full disk gets its space back
+
+
+def replace_file(path: Path, data: bytes, tmp: Path) -> None:
+    """Writes `data`, the whole content of `path`; see `replacing`."""
+    with replacing(path, tmp) as file:
+        file.write(data)
+
+
+@contextmanager
+def creating(out: Path) -> Iterator[Path]:
+    """A free place beside `out` for a file or folder, which becomes `out` unless the block ends in an error.
+
+    Raises:
+        UserError: `out` is there already, the disk is full or the folder cannot be written.
+    """
+    if out.exists():
+        raise UserError(f"{out}: is there already; move it away or name another place")
+    part = out.with_name(f".{out.name}.part")
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)  # of an export that was killed
+        try:
+            yield part
+            part.rename(out)
+        finally:
+            _remove(part)
+
+
+def _remove(path: Path) -> None:
+    """Deletes a file, a folder or nothing."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,7 +78,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{path}: cannot write ({error.strerror or error}); free space or make the folder writable, "
-            "then run again: finished shards are kept"
+            "then run again: what is finished is kept"
         ) from None
 
 

@@ -1,7 +1,6 @@
 """The manifest of a dataset folder: what it must hold, and whether it does."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.files import hash_file, to_json
+from pipeline.shards.content import Content
 from pipeline.shards.files import disk_errors, remove_tmp, replace_file
-from pipeline.shards.reader import RESTORE, read_file_column, read_files, read_header, read_schema
+from pipeline.shards.reader import RESTORE, read_files, read_header, read_schema
 from pipeline.shards.schema import image_schema
 from pipeline.shards.writer import ShardRecord
 
@@ -29,7 +29,8 @@ class Manifest:
         class_names: one name a class.
         num_images: in all splits together.
         splits: shards of each split in order; `file` is relative to the folder.
-        content_sha256: see `content_digest`.
+        class_counts: images of each class, for each split.
+        content_sha256: see `Content.sha256`.
         recipe: what the images are a function of.
         environment: with which the files' bytes, not only their content, come out the same.
     """
@@ -37,19 +38,26 @@ class Manifest:
     class_names: tuple[str, ...]
     num_images: int
     splits: dict[str, list[ShardRecord]]
+    class_counts: dict[str, list[int]]
     content_sha256: str
     recipe: dict[str, Any]
     environment: dict[str, Any]
 
 
 def write_manifest(
-    root: Path, splits: dict[str, list[ShardRecord]], *, recipe: dict[str, Any], environment: dict[str, Any]
+    root: Path,
+    splits: dict[str, list[ShardRecord]],
+    content: Content,
+    *,
+    recipe: dict[str, Any],
+    environment: dict[str, Any],
 ) -> Manifest:
-    """Reads the finished shards in `root`/data back and writes `root`/manifest.json.
+    """Writes `root`/manifest.json about the finished shards in `root`/data.
 
     Args:
         root: the dataset folder.
         splits: what `write_shards` returned for each split.
+        content: what it gathered, split by split in the order of their names.
         recipe: what the images are a function of; for people to read.
         environment: versions and device; no host, path or time.
 
@@ -57,12 +65,12 @@ def write_manifest(
         UserError: a shard is not readable, or the folder cannot be written.
     """
     placed = {split: [_in_data_folder(record) for record in records] for split, records in splits.items()}
-    files = [root / record.file for record in _all_records(placed)]
     manifest = Manifest(
-        class_names=read_header(files[0]).class_names,
+        class_names=read_header(root / _all_records(placed)[0].file).class_names,
         num_images=sum(record.rows for record in _all_records(placed)),
         splits=placed,
-        content_sha256=content_digest(files),
+        class_counts=content.class_counts,
+        content_sha256=content.sha256(),
         recipe=recipe,
         environment=environment,
     )
@@ -87,19 +95,17 @@ def read_manifest(root: Path) -> Manifest:
         raise UserError(f"{path}: not a manifest ({error!r}); {RESTORE}") from None
 
 
-def content_digest(files: list[Path]) -> str:
-    """sha256 over the sha256 of all labels, all index (int64, little-endian) and all pixels (uint8 NHWC).
+def read_content(root: Path, splits: dict[str, list[ShardRecord]]) -> Content:
+    """What the shards in a dataset folder hold.
 
-    Rows are in the order of `files`. The same images give the same digest whatever pyarrow's version or the
-    encoding of the images, which the files' own sha256 do not.
+    Raises:
+        UserError: a shard is not readable.
     """
-    labels, index, pixels = (hashlib.sha256() for _ in range(3))
-    for file in files:
-        images = read_files([file])
-        labels.update(images.labels.astype("<i8").tobytes())
-        index.update(read_file_column(file, "index").astype("<i8").tobytes())
-        pixels.update(images.images.data)
-    return hashlib.sha256(labels.digest() + index.digest() + pixels.digest()).hexdigest()
+    content = Content()
+    for split in sorted(splits):
+        for record in splits[split]:
+            content.add(split, root / record.file)
+    return content
 
 
 def find_problems(root: Path) -> list[str]:
@@ -112,12 +118,14 @@ def find_problems(root: Path) -> list[str]:
     problems = [*_folder_problems(root, manifest), *_count_problems(root, manifest)]
     for record in _all_records(manifest.splits):
         problems.extend(_shard_problems(root / record.file, record, manifest))
-    if problems:  # the digest could only repeat them
+    if problems:  # the content could only repeat them
         return problems
-    found = content_digest([root / record.file for record in _all_records(manifest.splits)])
-    if found != manifest.content_sha256:
-        return [f"{root / MANIFEST_FILE}: content_sha256 is {manifest.content_sha256}, the shards give {found}"]
-    return []
+    content, told = read_content(root, manifest.splits), f"{root / MANIFEST_FILE}:"
+    if content.class_counts != manifest.class_counts:
+        problems.append(f"{told} class_counts is {manifest.class_counts}, the shards have {content.class_counts}")
+    if content.sha256() != manifest.content_sha256:
+        problems.append(f"{told} content_sha256 is {manifest.content_sha256}, the shards give {content.sha256()}")
+    return problems
 
 
 def write_beside(path: Path, data: bytes) -> None:

@@ -1,8 +1,9 @@
-"""PNGs without compression: valid for every tool, of one size, with each pixel at a known offset.
+"""PNGs: without compression, so that each pixel is at a known offset, or small.
 
 A PNG's pixels are a zlib stream of scanlines. Here that stream consists of stored (uncompressed) deflate
 blocks (RFC 1951, 3.2.4) and every scanline has filter 0, so all images of a shape share one template and
-differ only in pixels and checksums. Thousands are packed or read by copying columns of a byte matrix.
+differ only in pixels and checksums. Thousands are packed or read by copying columns of a byte matrix. Small PNGs
+are filtered and compressed, which costs many times as much.
 """
 
 import io
@@ -25,6 +26,7 @@ Shape: TypeAlias = tuple[int, int, int]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 3: 2}  # channels -> PNG's colour type: grey, RGB
 LONGEST_BLOCK = 65535  # bytes in a stored deflate block
+SMALL_LEVEL = 9  # of zlib; at 3 kB an image it costs little more than less
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's; wider ones would be clipped by convert()
 
 
@@ -47,12 +49,24 @@ def encode_png(images: Pixels) -> Bytes:
     """uint8 NHWC (C = 1 or 3) => stored PNGs, shape (N, bytes of one)."""
     template = _template(_shape(images))
     scanlines = _scanlines(images)
-    pngs = np.repeat(template.png[np.newaxis], len(images), axis=0)
+    pngs = np.empty((len(images), len(template.png)), np.uint8)
+    pngs[...] = template.png
     for to, start, length in template.blocks:
         pngs[:, to : to + length] = scanlines[:, start : start + length]
     pngs[:, -20:-16] = _big_endian([zlib.adler32(row) for row in scanlines])
     pngs[:, -16:-12] = _big_endian([zlib.crc32(row) for row in pngs[:, 37:-16]])  # from the letters IDAT on
     return pngs
+
+
+def encode_small_png(images: Pixels) -> list[bytes]:
+    """uint8 NHWC (C = 1 or 3) => compressed PNGs, each line with the filter whose differences are smallest.
+
+    The choice is the PNG specification's heuristic (section 12.7). The bytes depend on the build of zlib.
+    """
+    height, width, channels = _shape(images)
+    header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
+    before, after = SIGNATURE + _chunk(b"IHDR", header), _chunk(b"IEND", b"")
+    return [before + _chunk(b"IDAT", zlib.compress(lines, SMALL_LEVEL)) + after for lines in _filtered(images)]
 
 
 def decode_png(data: Bytes, offsets: NDArray[np.int64], out: Pixels, where: str, first_row: int) -> None:
@@ -135,6 +149,29 @@ def _scanlines(images: Pixels) -> Bytes:
     lines = np.zeros((count, height, 1 + width * channels), np.uint8)
     lines[:, :, 1:] = images.reshape(count, height, width * channels)
     return lines.reshape(count, height * (1 + width * channels))
+
+
+def _filtered(images: Pixels) -> Bytes:
+    """uint8 NHWC => (N, H * (1 + W * C)): each line preceded by its filter type (PNG specification, section 9)."""
+    count, height, width, channels = images.shape
+    x = np.pad(images.astype(np.int16), ((0, 0), (1, 0), (1, 0), (0, 0)))
+    here, left, up, corner = x[:, 1:, 1:], x[:, 1:, :-1], x[:, :-1, 1:], x[:, :-1, :-1]
+    guesses = [np.zeros_like(here), left, up, (left + up) // 2, _paeth(left, up, corner)]
+    lines = np.empty((5, count, height, 1 + width * channels), np.uint8)
+    for kind, guess in enumerate(guesses):
+        lines[kind, :, :, 0] = kind
+        lines[kind, :, :, 1:] = (here - guess).astype(np.uint8).reshape(count, height, width * channels)
+    sizes = np.abs(lines[..., 1:].view(np.int8).astype(np.int16)).sum(axis=3, dtype=np.int64)
+    best = sizes.argmin(axis=0)[np.newaxis, :, :, np.newaxis]
+    chosen: Bytes = np.take_along_axis(lines, best, axis=0)[0].reshape(count, height * (1 + width * channels))
+    return chosen
+
+
+def _paeth(left: NDArray[np.int16], up: NDArray[np.int16], corner: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Whichever neighbour is nearest to left + up - corner; ties in that order (PNG specification, section 9.4)."""
+    to_left, to_up, to_corner = np.abs(up - corner), np.abs(left - corner), np.abs(left + up - 2 * corner)
+    nearest: NDArray[np.int16] = np.where(to_up <= to_corner, up, corner)
+    return np.where((to_left <= to_up) & (to_left <= to_corner), left, nearest)
 
 
 def _big_endian(checksums: list[int]) -> Bytes:

@@ -106,6 +106,33 @@ def read_files(files: Sequence[Path]) -> LabelledImages:
     return LabelledImages(images, labels, expected.class_names)
 
 
+def group_sizes(file: Path) -> list[int]:
+    """Rows of each row group of a shard.
+
+    Raises:
+        UserError: not a readable Parquet file.
+    """
+    with _parquet_errors(file), pq.ParquetFile(file) as shard:
+        return [shard.metadata.row_group(group).num_rows for group in range(shard.num_row_groups)]
+
+
+def read_group(file: Path, group: int, header: Header) -> tuple[Pixels, Indices]:
+    """The images (uint8 NHWC) and labels (int64) of one row group, without reading the rest of the shard.
+
+    Raises:
+        UserError: the file is unreadable, or a row of it is.
+    """
+    with _parquet_errors(file), pq.ParquetFile(file, memory_map=True) as shard:
+        first = sum(shard.metadata.row_group(i).num_rows for i in range(group))
+        table = shard.read_row_group(group, columns=["image.bytes", "label"], use_threads=False).combine_chunks()
+        images = np.empty((table.num_rows, *header.shape), np.uint8)
+        labels = np.empty(table.num_rows, np.int64)
+        for batch in table.to_batches():
+            _decode(batch.column("image"), images, str(file), first)
+            labels[...] = _checked_labels(batch.column("label"), len(header.class_names), str(file), first)
+    return images, labels
+
+
 def read_header(file: Path) -> Header:
     """Rows, classes and image size of a shard.
 

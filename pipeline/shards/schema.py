@@ -2,15 +2,19 @@
 
 import json
 import re
+import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.images import Indices, Pixels
-from pipeline.shards.png import COLOUR_TYPES, Shape, encode_png
+from pipeline.shards.png import COLOUR_TYPES, Shape, encode_png, encode_small_png
+
+Encoding: TypeAlias = Literal["stored_png", "png"]
+"""PNGs without compression, or small ones; every reader takes both."""
 
 ROW_GROUP_ROWS = 1024  # 3 MB at 32x32: buffers that stay in the cache
 SHARD_ROWS = 16 * ROW_GROUP_ROWS
@@ -35,13 +39,26 @@ def image_schema(class_names: Sequence[str], shape: Shape) -> pa.Schema:
     return pa.schema(FIELDS, metadata=metadata)
 
 
+def describe_format(encoding: Encoding) -> dict[str, str]:
+    """What, besides the rows, the bytes of a shard depend on: pyarrow's version is in each footer."""
+    versions = {"encoding": encoding, "pyarrow": pa.__version__}
+    return versions | ({"zlib": zlib.ZLIB_RUNTIME_VERSION} if encoding == "png" else {})
+
+
 def shard_name(split: str, number: int, count: int) -> str:
     """File name of a shard; Hugging Face datasets takes the split from it."""
     return f"{split}-{number:05d}-of-{count:05d}.parquet"
 
 
 def make_table(
-    images: Pixels, labels: Indices, index: Indices, *, seed: int, generator: str, class_names: Sequence[str]
+    images: Pixels,
+    labels: Indices,
+    index: Indices,
+    *,
+    seed: int,
+    generator: str,
+    class_names: Sequence[str],
+    encoding: Encoding,
 ) -> pa.Table:
     """Rows of a shard.
 
@@ -52,12 +69,13 @@ def make_table(
         seed: drew the latents, or the split.
         generator: names what made the images.
         class_names: one name a class.
+        encoding: of the images.
     """
     num_images, height, width, channels = images.shape
     assert labels.shape == index.shape == (num_images,)
     assert ((labels >= 0) & (labels < len(class_names))).all()
     columns = [
-        _image_column(images),
+        _image_column(_stored_pngs(images) if encoding == "stored_png" else _small_pngs(images)),
         pa.array(labels, pa.int64()),
         pa.array(index, pa.int64()),
         pa.array(np.full(num_images, seed, np.int64)),
@@ -91,15 +109,24 @@ def stored_shape(schema: pa.Schema) -> Shape | None:
     return (height, width, channels) if channels in COLOUR_TYPES and height > 0 < width else None
 
 
-def _image_column(images: Pixels) -> pa.StructArray:
-    """uint8 NHWC => one struct {bytes: stored PNG, path: null} an image."""
+def _stored_pngs(images: Pixels) -> pa.Array:
+    """uint8 NHWC => one stored PNG an image, without copying them."""
     pngs = encode_png(images)
     num_images, size = pngs.shape
     offsets = np.arange(num_images + 1, dtype=np.int64) * size
     assert offsets[-1] < 2**31  # Arrow's binary type has 32-bit offsets
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(pngs)]
-    encoded = pa.Array.from_buffers(pa.binary(), num_images, buffers)
-    return pa.StructArray.from_arrays([encoded, pa.nulls(num_images, pa.string())], fields=list(IMAGE))
+    return pa.Array.from_buffers(pa.binary(), num_images, buffers)
+
+
+def _small_pngs(images: Pixels) -> pa.Array:
+    """uint8 NHWC => one compressed PNG an image."""
+    return pa.array(encode_small_png(images), pa.binary())
+
+
+def _image_column(encoded: pa.Array) -> pa.StructArray:
+    """Encoded images => one struct {bytes, path: null} each."""
+    return pa.StructArray.from_arrays([encoded, pa.nulls(len(encoded), pa.string())], fields=list(IMAGE))
 
 
 def _features(class_names: Sequence[str]) -> dict[str, Any]:

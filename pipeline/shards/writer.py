@@ -6,24 +6,36 @@ its bytes depend on the rows alone, never on what was interrupted before.
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.files import hash_file, to_json
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.shards.files import disk_errors, remove_tmp, replace_file
-from pipeline.shards.schema import ROW_GROUP_ROWS, SHARD_NAME, SHARD_ROWS, make_table, shard_name
+from pipeline.shards.content import Content
+from pipeline.shards.files import disk_errors, remove_tmp, replace_file, replacing
+from pipeline.shards.lane import Lane
+from pipeline.shards.schema import (
+    ROW_GROUP_ROWS,
+    SHARD_NAME,
+    SHARD_ROWS,
+    Encoding,
+    describe_format,
+    make_table,
+    shard_name,
+)
 
 JOB_FILE = "job.json"
+QUEUE_GROUPS = 4  # waiting between two threads
+QUEUE_SHARDS = 2
 
 # Stored PNGs neither compress nor repeat, and compressed bytes would differ between builds of the codec.
 PARQUET_OPTIONS: dict[str, Any] = {
@@ -47,6 +59,7 @@ class Job:
     seed: int
     generator: str
     recipe_digest: str
+    encoding: Encoding
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,35 @@ class ShardRecord:
     first_index: int
     bytes: int
     sha256: str
+
+
+class Shard(NamedTuple):
+    """A shard to be: rows start ... stop of its split."""
+
+    path: Path
+    start: int
+    stop: int
+
+
+class Sink(io.RawIOBase):
+    """What pyarrow writes into: keeps the bytes until they are taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keeps a copy."""
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def take(self) -> list[bytes]:
+        """What was written since the last call."""
+        parts, self._parts = self._parts, []
+        return parts
 
 
 def write_split(
@@ -79,7 +121,7 @@ def write_split(
         return images.images[start:stop], images.labels[start:stop], index[start:stop]
 
     digest = hashlib.sha256(images.digest().encode() + np.ascontiguousarray(index).tobytes()).hexdigest()
-    return _write(folder, Job(split, len(images), images.class_names, seed, generator, digest), rows)
+    return _write(folder, Job(split, len(images), images.class_names, seed, generator, digest, "stored_png"), rows)
 
 
 def write_shards(
@@ -92,11 +134,14 @@ def write_shards(
     generator: str,
     draw: Callable[[int, int], tuple[Pixels, Indices]],
     recipe_digest: str,
+    encoding: Encoding,
+    content: Content,
 ) -> list[ShardRecord]:
     """Writes `num_images` drawn images as shards; called again after a kill, redoes only what is missing.
 
     Finished shards and their records survive in `<folder>/../.tmp` until all are written. They are hashed
     again and kept if every argument is as before, and deleted otherwise. One writer a folder at a time.
+    `draw` runs in this thread; where it raises, what it drew before is still stored.
 
     Args:
         folder: made if absent; holds the split's shards.
@@ -107,6 +152,8 @@ def write_shards(
         generator: names what made the images.
         draw: (start, stop) => uint8 NHWC images and int64 labels of these rows, one row group at most.
         recipe_digest: stands for everything that `draw` depends on.
+        encoding: of the images.
+        content: gathers the rows, read back from the finished shards while later ones are drawn.
 
     Raises:
         UserError: the disk is full or `folder` cannot be written; finished shards are kept.
@@ -115,20 +162,48 @@ def write_shards(
     def rows(start: int, stop: int) -> Rows:
         return *draw(start, stop), np.arange(start, stop, dtype=np.int64)
 
-    return _write(folder, Job(split, num_images, tuple(class_names), seed, generator, recipe_digest), rows)
+    job = Job(split, num_images, tuple(class_names), seed, generator, recipe_digest, encoding)
+    return _write(folder, job, rows, content)
 
 
-def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows]) -> list[ShardRecord]:
-    """Writes the shards of `job` that are not there yet."""
+def _write(
+    folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Content | None = None
+) -> list[ShardRecord]:
+    """Writes the shards of `job` that are not there yet: rows are drawn here, all else happens in lanes beside.
+
+    Encoding, writing with hashing, and reading back each have a thread; none is more than a few row groups
+    behind, so that memory does not grow with the number of images.
+    """
     tmp = folder.parent / ".tmp" / f"{folder.name}-{job.split}"
     with disk_errors(folder):
         _start(folder, tmp, job)
-    count = max(1, -(-job.num_images // SHARD_ROWS))  # a split without images is one shard without rows
-    records = []
-    for number in range(count):
-        path = folder / shard_name(job.split, number, count)
-        record = _finished(path, tmp) or _write_shard(path, tmp, job, number * SHARD_ROWS, rows)
-        records.append(record)
+    shards = _plan(folder, job)
+    missing = [shard for shard in shards if not _is_finished(shard, tmp)]
+
+    def read_back(done: Iterator[Shard]) -> None:
+        for shard in done:
+            if content is not None:
+                content.add(job.split, shard.path)
+
+    def store(parts: Iterator[list[bytes] | None]) -> None:
+        for shard in shards:
+            if shard in missing:
+                _store_shard(shard, parts, tmp)
+            reading.put(shard)
+
+    def encode(groups: Iterator[Rows]) -> None:
+        for shard in missing:
+            _encode_shard(shard, groups, job, storing.put)
+
+    with (
+        Lane(read_back, QUEUE_SHARDS) as reading,
+        Lane(store, QUEUE_GROUPS) as storing,
+        Lane(encode, QUEUE_GROUPS) as encoding,
+    ):
+        for shard in missing:
+            for start in range(shard.start, max(shard.stop, shard.start + 1), ROW_GROUP_ROWS):
+                encoding.put(rows(start, min(start + ROW_GROUP_ROWS, shard.stop)))
+    records = [_read_record(shard, tmp) for shard in shards]
     with disk_errors(folder):
         remove_tmp(tmp)
     return records
@@ -150,9 +225,9 @@ def _start(folder: Path, tmp: Path, job: Job) -> None:
 
 
 def _job_text(job: Job) -> bytes:
-    """`job` and what else is in a shard's bytes: its layout, and pyarrow's version in the footer."""
-    layout = {"row_group_rows": ROW_GROUP_ROWS, "shard_rows": SHARD_ROWS, "pyarrow": pa.__version__}
-    return to_json(dataclasses.asdict(job) | layout)
+    """`job` and what else is in a shard's bytes: its layout, and the versions of what wrote it."""
+    layout = {"row_group_rows": ROW_GROUP_ROWS, "shard_rows": SHARD_ROWS}
+    return to_json(dataclasses.asdict(job) | layout | describe_format(job.encoding))
 
 
 def _shards_of(folder: Path, split: str) -> list[Path]:
@@ -161,38 +236,55 @@ def _shards_of(folder: Path, split: str) -> list[Path]:
     return sorted(path for match, path in named if match and match["split"] == split)
 
 
-def _finished(path: Path, tmp: Path) -> ShardRecord | None:
-    """The record of a shard that an earlier call finished and whose bytes are still those."""
-    recorded = tmp / f"{path.name}.json"
-    if not (recorded.is_file() and path.is_file()):
-        return None
-    record = ShardRecord(**json.loads(recorded.read_bytes()))
-    whole = path.stat().st_size == record.bytes and hash_file(path) == record.sha256
-    return record if whole else None
+def _plan(folder: Path, job: Job) -> list[Shard]:
+    """All shards of `job`, those that exist included."""
+    count = max(1, -(-job.num_images // SHARD_ROWS))  # a split without images is one shard without rows
+    names = [shard_name(job.split, number, count) for number in range(count)]
+    starts = [number * SHARD_ROWS for number in range(count)]
+    return [
+        Shard(folder / name, start, min(start + SHARD_ROWS, job.num_images))
+        for name, start in zip(names, starts, strict=True)
+    ]
 
 
-def _write_shard(path: Path, tmp: Path, job: Job, first: int, rows: Callable[[int, int], Rows]) -> ShardRecord:
-    """Draws and writes one shard, then its record: a shard without a record counts as not written."""
-    stop = min(first + SHARD_ROWS, job.num_images)
-    data = _encode_shard(job, first, stop, rows)
-    replace_file(path, data, tmp)
-    record = ShardRecord(path.name, stop - first, first, len(data), hashlib.sha256(data).hexdigest())
-    replace_file(tmp / f"{path.name}.json", to_json(dataclasses.asdict(record)), tmp)
-    return record
+def _is_finished(shard: Shard, tmp: Path) -> bool:
+    """Whether an earlier call finished this shard and its bytes are still those of its record."""
+    if not (_record_file(shard, tmp).is_file() and shard.path.is_file()):
+        return False
+    record = _read_record(shard, tmp)
+    return shard.path.stat().st_size == record.bytes and hash_file(shard.path) == record.sha256
 
 
-def _encode_shard(job: Job, first: int, stop: int, rows: Callable[[int, int], Rows]) -> pa.Buffer:
-    """The bytes of a Parquet file with rows first ... stop, one table a row group: chunks leave traces."""
+def _record_file(shard: Shard, tmp: Path) -> Path:
+    return tmp / f"{shard.path.name}.json"
 
-    def table(start: int) -> pa.Table:
-        images, labels, index = rows(start, min(start + ROW_GROUP_ROWS, stop))
-        return make_table(images, labels, index, seed=job.seed, generator=job.generator, class_names=job.class_names)
 
-    starts = range(first, max(stop, first + 1), ROW_GROUP_ROWS)
-    tables = map(table, starts)
-    head = next(tables)
-    sink = pa.BufferOutputStream()  # in memory, so that only replace_file meets the disk
+def _read_record(shard: Shard, tmp: Path) -> ShardRecord:
+    return ShardRecord(**json.loads(_record_file(shard, tmp).read_bytes()))
+
+
+def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None]) -> None:
+    """Row groups => the parts of a Parquet file, then None. One table a row group: chunks leave traces."""
+    tables = (
+        make_table(*group, seed=job.seed, generator=job.generator, class_names=job.class_names, encoding=job.encoding)
+        for group in itertools.islice(groups, max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS)))
+    )
+    head, sink = next(tables), Sink()
     with pq.ParquetWriter(sink, head.schema, **PARQUET_OPTIONS) as writer:
-        for group in itertools.chain([head], tables):
-            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-    return sink.getvalue()
+        for table in itertools.chain([head], tables):
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            put(sink.take())
+    put(sink.take())
+    put(None)
+
+
+def _store_shard(shard: Shard, parts: Iterator[list[bytes] | None], tmp: Path) -> None:
+    """Writes one shard, then its record: a shard without a record counts as not written."""
+    size, hasher = 0, hashlib.sha256()
+    with replacing(shard.path, tmp) as file:
+        for data in itertools.chain.from_iterable(iter(parts.__next__, None)):
+            size += file.write(data)
+            hasher.update(data)
+    rows = shard.stop - shard.start
+    record = ShardRecord(shard.path.name, rows, shard.start, size, hasher.hexdigest())
+    replace_file(_record_file(shard, tmp), to_json(dataclasses.asdict(record)), tmp)

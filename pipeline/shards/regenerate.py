@@ -1,0 +1,91 @@
+"""Whether the rows of a dataset are what its generator draws."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.images import Indices, Pixels, permutation
+from pipeline.shards.reader import group_sizes, read_file_column, read_group, read_header, shard_files
+
+CHOICE_SEED, CHOICE_STREAM = 0, 22
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row found again: its file, its row there, index, pixels (uint8 HWC) and label."""
+
+    file: Path
+    row: int
+    index: int
+    image: Pixels
+    label: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows drawn again.
+
+    Attributes:
+        rows: how many.
+        fraction: of their pixel values (H * W * C an image) that differ, 0-1.
+        largest: difference, in levels of 0-255.
+        problems: a line for each row with another label, or a pixel further off than was tolerated.
+    """
+
+    rows: int
+    fraction: float
+    largest: int
+    problems: list[str]
+
+
+def compare_rows(
+    folder: Path, count: int, draw: Callable[[int, int], tuple[Pixels, Indices]], *, tolerance: int
+) -> Comparison:
+    """Draws `count` rows of the split in `folder` again, always the same ones, and compares them.
+
+    Args:
+        folder: holds the shards.
+        count: rows; all of them where there are fewer.
+        draw: (start, stop) => uint8 NHWC images and int64 labels of these index.
+        tolerance: largest difference of a pixel that is no problem, in levels.
+
+    Raises:
+        UserError: a shard cannot be read.
+    """
+    index = np.concatenate([read_file_column(file, "index") for file in shard_files(folder)])
+    chosen = permutation(len(index), seed=CHOICE_SEED, stream=CHOICE_STREAM, epoch=0)[:count]
+    differing, values, largest, problems = 0, 0, 0, []
+    for i in np.sort(index[chosen]):
+        found = find_row(folder, int(i))
+        images, labels = draw(found.index, found.index + 1)
+        where = f"{found.file}: row {found.row} (index {found.index})"
+        if images[0].shape != found.image.shape or labels[0] != found.label:
+            problems.append(f"{where}: has label {found.label} and shape {found.image.shape}, "
+                            f"the generator draws {labels[0]} and {images[0].shape}")  # fmt: skip
+            continue
+        distance = np.abs(images[0].astype(np.int16) - found.image)
+        differing, values = differing + int(np.count_nonzero(distance)), values + distance.size
+        largest = max(largest, int(distance.max()))
+        if distance.max() > tolerance:
+            problems.append(f"{where}: differs from what the generator draws by up to {distance.max()} levels")
+    return Comparison(len(chosen), differing / max(values, 1), largest, problems)
+
+
+def find_row(folder: Path, index: int) -> Row:
+    """The row whose column `index` has this value.
+
+    Raises:
+        UserError: there is none, or a shard cannot be read.
+    """
+    for file in shard_files(folder):
+        rows = np.flatnonzero(read_file_column(file, "index") == index)
+        if len(rows):
+            row, ends = int(rows[0]), np.cumsum(group_sizes(file))
+            group = int(np.searchsorted(ends, row, side="right"))
+            images, labels = read_group(file, group, read_header(file))
+            place = row - (int(ends[group - 1]) if group else 0)
+            return Row(file, row, index, images[place], int(labels[place]))
+    raise UserError(f"{folder}: no row has index {index}; ask its shards: SELECT min(index), max(index)")
