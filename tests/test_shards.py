@@ -349,7 +349,7 @@ def digest(files: list[Path]) -> str:
     """sha256 of what the files hold."""
     content = Content()
     for file in files:
-        content.add("train", file)
+        content.add_shard("train", file)
     return content.sha256()
 
 

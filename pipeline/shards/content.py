@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.images import Indices, Pixels
 from pipeline.shards.reader import read_file_column, read_files
 
 
 class Content:
-    """Gathers the rows of shards, one shard after the other, so that memory does not grow with their number.
+    """Gathers the rows of shards in their order, as they come, so that memory does not grow with their number.
 
     Attributes:
         class_counts: images of each class, for each split.
@@ -19,23 +20,27 @@ class Content:
         self._labels, self._index, self._pixels = (hashlib.sha256() for _ in range(3))
         self.class_counts: dict[str, list[int]] = {}
 
-    def add(self, split: str, file: Path) -> None:
-        """Reads the next shard.
+    def add(self, split: str, images: Pixels, labels: Indices, index: Indices, *, num_classes: int) -> None:
+        """Takes the next rows: uint8 NHWC, int64, int64."""
+        self._labels.update(labels.astype("<i8").tobytes())
+        self._index.update(index.astype("<i8").tobytes())
+        self._pixels.update(np.ascontiguousarray(images).data)
+        counts = np.bincount(labels, minlength=num_classes)
+        self.class_counts[split] = (counts + self.class_counts.get(split, 0)).tolist()
+
+    def add_shard(self, split: str, file: Path) -> None:
+        """Reads the next rows from a shard.
 
         Raises:
             UserError: it is unreadable, or a row of it is.
         """
-        images = read_files([file])
-        self._labels.update(images.labels.astype("<i8").tobytes())
-        self._index.update(read_file_column(file, "index").astype("<i8").tobytes())
-        self._pixels.update(images.images.data)
-        counts = np.bincount(images.labels, minlength=len(images.class_names))
-        self.class_counts[split] = (counts + self.class_counts.get(split, 0)).tolist()
+        images, index = read_files([file]), read_file_column(file, "index")
+        self.add(split, images.images, images.labels, index, num_classes=len(images.class_names))
 
     def sha256(self) -> str:
         """sha256 over the sha256 of all labels, all index (int64, little-endian) and all pixels (uint8 NHWC).
 
-        Rows are in the order in which the shards were added. The same images give the same digest whatever
+        Rows are in the order in which they were added. The same images give the same digest whatever
         pyarrow's version or the encoding of the images, which the files' own sha256 do not.
         """
         digests = (hasher.digest() for hasher in (self._labels, self._index, self._pixels))

@@ -104,7 +104,7 @@ def read_content(root: Path, splits: dict[str, list[ShardRecord]]) -> Content:
     content = Content()
     for split in sorted(splits):
         for record in splits[split]:
-            content.add(split, root / record.file)
+            content.add_shard(split, root / record.file)
     return content
 
 

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,13 +30,13 @@ from pipeline.shards.schema import (
     SHARD_ROWS,
     Encoding,
     describe_format,
+    image_schema,
     make_table,
     shard_name,
 )
 
 JOB_FILE = "job.json"
 QUEUE_GROUPS = 4  # waiting between two threads
-QUEUE_SHARDS = 2
 
 # Stored PNGs neither compress nor repeat, and compressed bytes would differ between builds of the codec.
 PARQUET_OPTIONS: dict[str, Any] = {
@@ -121,7 +122,9 @@ def write_split(
         return images.images[start:stop], images.labels[start:stop], index[start:stop]
 
     digest = hashlib.sha256(images.digest().encode() + np.ascontiguousarray(index).tobytes()).hexdigest()
-    return _write(folder, Job(split, len(images), images.class_names, seed, generator, digest, "stored_png"), rows)
+    return _write(
+        folder, Job(split, len(images), images.class_names, seed, generator, digest, "stored_png"), rows, Content()
+    )
 
 
 def write_shards(
@@ -153,7 +156,7 @@ def write_shards(
         draw: (start, stop) => uint8 NHWC images and int64 labels of these rows, one row group at most.
         recipe_digest: stands for everything that `draw` depends on.
         encoding: of the images.
-        content: gathers the rows, read back from the finished shards while later ones are drawn.
+        content: gathers the rows; those that an earlier call wrote are read back.
 
     Raises:
         UserError: the disk is full or `folder` cannot be written; finished shards are kept.
@@ -166,13 +169,11 @@ def write_shards(
     return _write(folder, job, rows, content)
 
 
-def _write(
-    folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Content | None = None
-) -> list[ShardRecord]:
+def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Content) -> list[ShardRecord]:
     """Writes the shards of `job` that are not there yet: rows are drawn here, all else happens in lanes beside.
 
-    Encoding, writing with hashing, and reading back each have a thread; none is more than a few row groups
-    behind, so that memory does not grow with the number of images.
+    Encoding, and writing with hashing, each have a thread; none is more than a few row groups behind, so that
+    memory does not grow with the number of images.
     """
     tmp = folder.parent / ".tmp" / f"{folder.name}-{job.split}"
     with disk_errors(folder):
@@ -180,26 +181,18 @@ def _write(
     shards = _plan(folder, job)
     missing = [shard for shard in shards if not _is_finished(shard, tmp)]
 
-    def read_back(done: Iterator[Shard]) -> None:
-        for shard in done:
-            if content is not None:
-                content.add(job.split, shard.path)
-
     def store(parts: Iterator[list[bytes] | None]) -> None:
-        for shard in shards:
-            if shard in missing:
-                _store_shard(shard, parts, tmp)
-            reading.put(shard)
+        for shard in missing:
+            _store_shard(shard, parts, tmp)
 
     def encode(groups: Iterator[Rows]) -> None:
-        for shard in missing:
-            _encode_shard(shard, groups, job, storing.put)
+        for shard in shards:
+            if shard in missing:
+                _encode_shard(shard, groups, job, storing.put, content)
+            else:
+                content.add_shard(job.split, shard.path)
 
-    with (
-        Lane(read_back, QUEUE_SHARDS) as reading,
-        Lane(store, QUEUE_GROUPS) as storing,
-        Lane(encode, QUEUE_GROUPS) as encoding,
-    ):
+    with Lane(store, QUEUE_GROUPS) as storing, Lane(encode, QUEUE_GROUPS) as encoding:
         for shard in missing:
             for start in range(shard.start, max(shard.stop, shard.start + 1), ROW_GROUP_ROWS):
                 encoding.put(rows(start, min(start + ROW_GROUP_ROWS, shard.stop)))
@@ -263,16 +256,20 @@ def _read_record(shard: Shard, tmp: Path) -> ShardRecord:
     return ShardRecord(**json.loads(_record_file(shard, tmp).read_bytes()))
 
 
-def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None]) -> None:
+def _encode_shard(
+    shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None], content: Content
+) -> None:
     """Row groups => the parts of a Parquet file, then None. One table a row group: chunks leave traces."""
-    tables = (
-        make_table(*group, seed=job.seed, generator=job.generator, class_names=job.class_names, encoding=job.encoding)
-        for group in itertools.islice(groups, max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS)))
-    )
-    head, sink = next(tables), Sink()
-    with pq.ParquetWriter(sink, head.schema, **PARQUET_OPTIONS) as writer:
-        for table in itertools.chain([head], tables):
-            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    count = max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS))
+    sink, columns = Sink(), partial(make_table, seed=job.seed, generator=job.generator, encoding=job.encoding,
+                                    class_names=job.class_names)  # fmt: skip
+    head = next(groups)
+    height, width, channels = head[0].shape[1:]
+    schema = image_schema(job.class_names, (height, width, channels))
+    with pq.ParquetWriter(sink, schema, **PARQUET_OPTIONS) as writer:
+        for group in itertools.chain([head], itertools.islice(groups, count - 1)):
+            writer.write_table(columns(*group), row_group_size=ROW_GROUP_ROWS)
+            content.add(job.split, *group, num_classes=len(job.class_names))
             put(sink.take())
     put(sink.take())
     put(None)
