@@ -31,8 +31,8 @@ from pipeline.classifier.training import extract_features, measure_accuracy, pre
 from pipeline.config import Gan, Params, parse_params
 from pipeline.configure import compose_params
 from pipeline.evaluation.statistics import mean_interval
-from pipeline.gan.sampling import Sampler
-from pipeline.gan.training import Watch, train_gan
+from pipeline.gan.labels import Labels
+from pipeline.gan.training import TrainedGan, Watch, train_gan
 from pipeline.images import LabelledImages, empty_like
 from pipeline.runtime import describe_environment, pick_device
 from pipeline.sources.splits import split
@@ -144,8 +144,11 @@ def measure_recipe(
                        for steps in PACE_STEPS)  # fmt: skip
         pace = (long - short) / (PACE_STEPS[1] - PACE_STEPS[0])
         gan = gan.model_copy(update={"steps": max(1, round(compute / pace))})
-    sampler, spent, seconds = timed_gan(gan, splits, judge, device)
-    images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std)
+    trained, spent, seconds = timed_gan(gan, splits, judge, device)
+    sampler = trained.sampler
+    classes = Labels.balanced(len(sampler.class_names))
+    images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std,
+                                  labels=classes)  # fmt: skip
     drawn = LabelledImages(images, labels, sampler.class_names)
     eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
     metrics, _, _ = assess(params.assess, drawn, splits["train"], splits["val"], eyes)
@@ -170,7 +173,7 @@ def measure_recipe(
 
 def timed_gan(
     gan: Gan, splits: dict[str, LabelledImages], judge: ConvNet, device: torch.device
-) -> tuple[Sampler, float, float]:
+) -> tuple[TrainedGan, float, float]:
     """The best generator of a training, the compute and the seconds that it took, probes and small CAS included."""
     val = splits["val"]
     clock = time.process_time if device.type == "cpu" else time.perf_counter
@@ -186,7 +189,7 @@ def timed_gan(
     with tempfile.TemporaryDirectory() as folder:
         started, busy = time.perf_counter(), clock()
         trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), watch=watch)
-        return trained.sampler, clock() - busy, time.perf_counter() - started
+        return trained, clock() - busy, time.perf_counter() - started
 
 
 def describe(row: Measured) -> str:

@@ -25,6 +25,7 @@ from torchvision.utils import save_image
 
 from pipeline.config import Gan, parse_params
 from pipeline.configure import compose_params
+from pipeline.gan.labels import Labels
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
@@ -76,7 +77,7 @@ def make_sampler(gan: Gan, device: torch.device) -> Sampler:
 
 def draw_real(sampler: Sampler) -> Draw:
     """Draws as the stage does."""
-    return lambda start, stop: sampler.draw(start, stop, seed=0, std=1.0)
+    return lambda start, stop: sampler.draw(start, stop, seed=0, std=1.0, labels=Labels.balanced(len(NAMES)))
 
 
 def stub() -> Draw:

@@ -214,7 +214,11 @@ class Synthesize(Block):
     """How the labelled synthetic dataset is drawn (stage `synthesize`)."""
 
     num_images: Positive
-    """Images, balanced over the classes by index."""
+    """Images in all classes together."""
+    class_balance: Literal["balanced", "fill", "shares"]
+    """`balanced`; `fill`: classes with few real images get more, until all are level; or `class_shares`."""
+    class_shares: list[Annotated[int, Field(ge=1, le=10**6)]]
+    """How the classes' numbers of images are to each other, in their order, where class_balance is `shares`."""
     seed: Seed
     """Draws the latents: image i is a function of (seed, i)."""
     latent_std: PositiveFloat
@@ -224,6 +228,12 @@ class Synthesize(Block):
     licence: str
     """What the dataset card states, as a Hugging Face licence id; `unknown` until you decide."""
 
+    @model_validator(mode="after")
+    def _shares_are_given(self) -> Self:
+        if self.class_balance == "shares" and not self.class_shares:
+            raise ValueError("class_shares is empty: give one number a class, as in class_shares=[3,1,1]")
+        return self
+
 
 class Assess(Block):
     """How fidelity, diversity and memorisation are measured (stage `assess`)."""
@@ -232,6 +242,19 @@ class Assess(Block):
     """Images of each kind that are compared; fewer where there are fewer."""
     num_neighbours: Positive
     """k of the k-nearest-neighbour manifolds of precision, recall, density and coverage."""
+
+
+class Curation(Block):
+    """Which synthetic images a cell trains on (stage `train_classifier`): none of it draws or scores anew."""
+
+    drop_near_copies: bool
+    """Leaves out images nearer to a training image than nearly all unseen real ones are."""
+    rank_by: Literal["confidence", "discriminator"]
+    """Score that decides what is kept: a real-only classifier's for the label, or the GAN's own realness."""
+    keep_percent: Annotated[int, Field(ge=1, le=100)]
+    """Share of each class's synthetic images kept, the best ranked first; 100 keeps all."""
+    recycle: bool
+    """A fresh slice of all kept images every epoch; off, the first train_size of them over and over."""
 
 
 class Ablation(Block):
@@ -247,8 +270,6 @@ class Ablation(Block):
     """Sizes of real-only training sets, in percent of train_size; 100 is the baseline."""
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Seeds of the classifiers; equal seeds pair the cells."""
-    keep_percent: Annotated[int, Field(ge=1, le=100)]
-    """Share of each class's synthetic images kept, the most confidently recognised first; 100 keeps all."""
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
@@ -273,6 +294,7 @@ class Params(Block):
     synthesize: Synthesize
     classifier: Classifier
     assess: Assess
+    curation: Curation
     ablation: Ablation
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ def main(
     out: PathFlag,
 ) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
-    params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "ablation")
+    params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
     result = evaluate(params, cells, read_json(assess, "assess"))
     evidence = read_evidence(params, dataset, gan_samples, gan_history, scores)
     with tracked_run("evaluate", cell={}) as run:

@@ -7,6 +7,7 @@ from pipeline.checkpoint import fingerprint, resumable
 from pipeline.config import load_params
 from pipeline.errors import StoppedError, UserError
 from pipeline.files import hash_file
+from pipeline.gan.labels import choose_labels, read_real_counts
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
 from pipeline.progress import Progress
@@ -19,16 +20,19 @@ from pipeline.shards.writer import write_shards
 from pipeline.tracking import tracked_run
 
 
-def main(generator: PathFlag, out: PathFlag) -> None:
-    """Writes the dataset folder OUT from the generator that `train_gan` left in GENERATOR."""
+def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
+    """Writes the dataset folder OUT from the generator in GENERATOR; DATASET is the real images' dataset.json."""
     params = load_params("synthesize", "dataset.name")
     values, device = params.synthesize, pick_device()
     sampler = Sampler.load(generator, device)
     if values.num_images < len(sampler.class_names):
         raise UserError(f"params.yaml: synthesize.num_images is {values.num_images}, below one image a class")
     about = json.loads((generator / "generator.json").read_bytes())
+    real_counts = read_real_counts(dataset, sampler.class_names)
+    labels = choose_labels(values.class_balance, values.class_shares, real_counts)
     recipe = values.model_dump(exclude={"licence", "encoding"}) | {
-        "generator_sha256": hash_file(generator / "generator.safetensors")
+        "generator_sha256": hash_file(generator / "generator.safetensors"),
+        "real_counts": real_counts,
     }
     environment = describe_environment(device) | describe_format(values.encoding)
     key = fingerprint({"recipe": recipe, "environment": environment}, code=("gan", "shards", "images"))
@@ -36,7 +40,7 @@ def main(generator: PathFlag, out: PathFlag) -> None:
     def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
         if number := stop_wanted():
             raise StoppedError(number, f"synthesize, image {start} of {values.num_images}")
-        return sampler.draw(start, stop, seed=values.seed, std=values.latent_std, done=progress.advance)
+        return sampler.draw(start, stop, seed=values.seed, std=values.latent_std, labels=labels, done=progress.advance)
 
     with tracked_run("synthesize", cell={}) as run, resumable("synthesize", key) as folder:
         root, content = folder / "dataset", Content()

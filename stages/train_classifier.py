@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.classifier.cell import Cell, run_cell
-from pipeline.classifier.mixing import keep_confident, num_real, num_steps
+from pipeline.classifier.curation import curate
+from pipeline.classifier.mixing import num_real, num_steps
 from pipeline.config import load_params
 from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
 from pipeline.shards.reader import read_images
@@ -21,12 +22,13 @@ def main(
     results: PathFlag,
 ) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
-    params = load_params("classifier", "ablation.mode", "ablation.budget", "ablation.keep_percent")
-    classifier, ablation = params.classifier, params.ablation
+    params = load_params("classifier", "curation", "ablation.mode", "ablation.budget")
+    classifier, curation, ablation = params.classifier, params.curation, params.ablation
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
     pool = read_images(synthetic)
-    kept = pool.select(keep_confident(pool.labels, read_score(scores, "confidence"), ablation.keep_percent))
+    columns = {name: read_score(scores, name) for name in (curation.rank_by, "near_copy")}
+    kept = pool.select(curate(curation, pool.labels, columns, train_size=len(train)))
     steps = num_steps(classifier.steps, ablation.budget, len(real) / len(train), synthetic_percent)
     real_percent = 0 if synthetic_percent == 100 else 100 - synthetic_percent * (ablation.mode == "replace")
     cell = Cell("train_classifier", real_percent, synthetic_percent, seed, steps, real, kept)

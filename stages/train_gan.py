@@ -26,7 +26,7 @@ EVOLUTION_COLUMNS = 12  # at most
 def main(
     train: PathFlag, val: PathFlag, out: PathFlag, history: PathFlag, samples: PathFlag, evolution: PathFlag
 ) -> None:
-    """Writes the best generator to OUT, its losses and probes to HISTORY and its images to SAMPLES and EVOLUTION."""
+    """Writes the best generator and discriminator to OUT, what was seen on the way to HISTORY, SAMPLES, EVOLUTION."""
     gan = load_params("gan").gan
     real, unseen, device = read_images(train), read_images(val), pick_device()
     parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
@@ -59,9 +59,11 @@ def main(
         for picture in (samples, evolution):
             run.artifact(picture)
         write_csv(history, trained.history)
-        trained.sampler.save(
-            out, gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
+        about = trained.sampler.describe(
+            gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
         )
+        trained.sampler.save(out, about)
+        trained.scorer.save(out, about)
         run.log({"restarts": float(trained.restarts), "degraded": float(trained.degraded)}, gan.steps)
         typer.echo(
             f"train_gan: kept step {trained.step} of {gan.steps}; {trained.restarts} restarts"

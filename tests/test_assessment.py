@@ -4,10 +4,10 @@ from scipy import linalg
 
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
-from pipeline.assessment.memorisation import find_nearest, memorised_percent
+from pipeline.assessment.memorisation import EXPECTED_PERCENT, find_near_copies, find_nearest
 from pipeline.assessment.probe import Examiner, overfitting
 from pipeline.config import Assess, Params
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, concatenate
 
 
 def normal(count: int, dim: int, seed: int) -> Features:
@@ -59,13 +59,14 @@ def test_distances_agree_with_the_definition() -> None:
 
 
 def test_a_copying_generator_is_found_out() -> None:
-    """Repeated training images score 100 %, fresh draws about the expected 1 %."""
+    """Repeated training images are near-copies, fresh draws are at about the expected 1 %, as unseen ones are."""
     train, unseen, fresh = normal(2000, 8, 1), normal(2000, 8, 2), normal(2000, 8, 3)
     reference = find_nearest(unseen, train)
     copies = find_nearest(train[:500] + np.float32(1e-3), train)
     assert np.array_equal(copies.row, np.arange(500))
-    assert memorised_percent(copies, reference) == 100
-    assert memorised_percent(find_nearest(fresh, train), reference) < 3
+    assert find_near_copies(copies, reference).all()
+    assert find_near_copies(find_nearest(fresh, train), reference).mean() < 0.03
+    assert find_near_copies(reference, reference).mean() == pytest.approx(EXPECTED_PERCENT / 100)
 
 
 @pytest.fixture
@@ -90,6 +91,17 @@ def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -
     assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
     assert scores["confidence"].astype(float)[wrong].max() < 0.5
     assert metrics["frechet_distance"] == pytest.approx(0, abs=1e-2)
+
+
+def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge) -> None:
+    """Of images half copied from train and half new, the copies are marked: val says how near is too near."""
+    train, val, new = (
+        LabelledImages(patches.images // shade, patches.labels, patches.class_names) for shade in (1, 2, 4)
+    )
+    drawn = concatenate(train.select(np.arange(30)), new.select(np.arange(30)))
+    metrics, scores, _ = assess(Assess(num_images=60, num_neighbours=3), drawn, train, val, judge)
+    assert np.array_equal(np.flatnonzero(scores["near_copy"]), np.arange(30))
+    assert metrics["memorised_percent"] == 50
 
 
 def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:

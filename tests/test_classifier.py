@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.cell import Cell, accuracy_per_class, negative_log_likelihood, run_cell
-from pipeline.classifier.mixing import batch_rows, keep_confident, num_real, num_steps, real_subset
+from pipeline.classifier.mixing import batch_rows, num_real, num_steps, real_subset
 from pipeline.classifier.network import build_network
 from pipeline.classifier.training import (
     extract_features,
@@ -80,20 +80,6 @@ def test_real_images_of_a_cell(mode: str, percent: int, expected: int) -> None:
 def test_budgets(budget: str, share: float, percent: int, expected: int) -> None:
     """`steps` is equal for all; `real_epochs` gives each real image as many visits as in the baseline."""
     assert num_steps(300, budget, share, percent) == expected
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(1, 100))
-def test_the_most_confident_of_every_class_are_kept(labels: list[int], percent: int) -> None:
-    """Per class, the share asked for (at least one), none less confident than a dropped one, in row order."""
-    label = np.array(labels, np.int64)
-    confidence = np.random.Generator(np.random.Philox(1)).random(len(labels))
-    kept = keep_confident(label, confidence, percent)
-    assert np.array_equal(kept, np.unique(kept))
-    for k in set(labels):
-        rows = np.flatnonzero(label == k)
-        inside, outside = np.intersect1d(rows, kept), np.setdiff1d(rows, kept)
-        assert len(inside) == max(1, len(rows) * percent // 100)
-        assert len(outside) == 0 or confidence[inside].min() >= confidence[outside].max()
 
 
 def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:

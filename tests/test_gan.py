@@ -22,7 +22,8 @@ from pipeline.gan import losses, training
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay, update_ema
 from pipeline.gan.health import find_alarm
-from pipeline.gan.latents import balanced_labels, latents, normal_table
+from pipeline.gan.labels import Labels, choose_labels, read_real_counts
+from pipeline.gan.latents import latents, normal_table
 from pipeline.gan.networks import (
     ImageShape,
     PixelShuffleGenerator,
@@ -31,12 +32,14 @@ from pipeline.gan.networks import (
     normalize_spectrum,
 )
 from pipeline.gan.sampling import BLOCK, Sampler
+from pipeline.gan.scoring import Scorer
 from pipeline.gan.training import TrainedGan, Watch, train_gan
 from pipeline.images import LabelledImages
 from pipeline.runtime import hold_signals
 
 CPU = torch.device("cpu")
 RECIPES = ["r3", "hinge_sn", "dcgan"]
+THREE = Labels.balanced(3)  # the classes of `patches`
 FINE = {"gan_test": 0.9, "gan_test_weakest": 0.8, "diversity_weakest": 1.0, "coverage": 0.9, "overfitting": 0.1}
 
 
@@ -261,7 +264,57 @@ def test_latents_are_standard_normal() -> None:
     assert abs(z.mean()) < error
     assert abs(z.var() - 1) < 2**0.5 * error
     assert abs((z[:, :-1] * z[:, 1:]).mean()) < error
-    assert balanced_labels(8, 4, 10).tolist() == [8, 9, 0, 1]
+
+
+# ---- labels --------------------------------------------------------------------------------------------------
+
+
+def test_balanced_classes_take_turns() -> None:
+    """Image i shows class i mod num_classes, whatever the window."""
+    assert Labels.balanced(10).at(8, 4).tolist() == [8, 9, 0, 1]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.integers(0, 200), st.integers(1, 40))
+def test_shares_are_exact_and_any_beginning_is_near(shares: list[int], start: int, count: int) -> None:
+    """Every whole round has the shares, every beginning each class to within one image a class, none is late.
+
+    And the class of image i does not depend on the window, so that a dataset that grows keeps its rows.
+    """
+    labels, total = Labels.by_share(shares), sum(shares)
+    assert np.array_equal(labels.at(start, count), labels.at(0, start + count)[start:])
+    assert sorted(labels.at(0, len(shares)).tolist()) == list(range(len(shares)))
+    round_ = np.bincount(labels.at(start, 2 * total), minlength=len(shares))
+    assert round_.tolist() == [2 * share for share in shares]
+    drawn = np.bincount(labels.at(0, start), minlength=len(shares))
+    assert np.abs(drawn - start * np.array(shares) / total).max() < len(shares)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=6), st.integers(0, 200), st.integers(1, 40))
+def test_filling_evens_out_what_real_images_lack(real: list[int], start: int, count: int) -> None:
+    """After one image a class each goes to a class that has the fewest, as told by a slow loop; windows agree."""
+    labels, classes = Labels.filling(real), len(real)
+    held = [number + 1 for number in real]
+    expected = list(range(classes))
+    while len(expected) < start + count:
+        expected.append(held.index(min(held)))
+        held[expected[-1]] += 1
+    assert labels.at(start, count).tolist() == expected[start : start + count]
+
+
+def test_a_class_balance_is_chosen_by_its_name(tmp_path: Path) -> None:
+    """Level classes make `fill` the same as `balanced`; a list needs a share a class; counts come from the file."""
+    assert np.array_equal(choose_labels("fill", [], [7, 7]).at(0, 9), choose_labels("balanced", [], [7, 7]).at(0, 9))
+    assert choose_labels("fill", [], [7, 4]).at(0, 7).tolist() == [0, 1, 1, 1, 1, 0, 1]
+    assert np.bincount(choose_labels("shares", [300, 100], [7, 7]).at(0, 4)).tolist() == [3, 1]
+    with pytest.raises(UserError, match="class_shares has 3 numbers for 2 classes"):
+        choose_labels("shares", [1, 1, 1], [7, 7])
+    file = tmp_path / "dataset.json"
+    file.write_text('{"counts": {"train": {"cat": 4, "dog": 4}, "reserve": {"cat": 3, "dog": 0}, "val": {"cat": 9}}}')
+    assert read_real_counts(file, ("dog", "cat")) == [4, 7]
+    with pytest.raises(UserError, match=r"dataset.json: .*'bird'.*dvc repro prepare"):
+        read_real_counts(file, ("bird",))
 
 
 # ---- training and sampling -----------------------------------------------------------------------------------
@@ -343,11 +396,12 @@ def build_wrong(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Modu
 def test_own_networks_are_trained_saved_and_loaded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """`gan.networks` names a function of the user's, and the saved generator finds it again."""
     gan = make_gan(tiny, "r3", networks="tests.test_gan:build_own")
-    sampler = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET).sampler
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    sampler = trained.sampler
     assert sampler.network.state_dict()["refine.weight"].shape[2:] == (5, 5)
-    sampler.save(tmp_path / "gan", gan, step=8, restarts=0, degraded=False, cas=0.5)
-    again = Sampler.load(tmp_path / "gan", CPU).draw(0, 9, seed=1, std=1.0)[0]
-    assert np.array_equal(again, sampler.draw(0, 9, seed=1, std=1.0)[0])
+    sampler.save(tmp_path / "gan", sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5))
+    again = Sampler.load(tmp_path / "gan", CPU).draw(0, 9, seed=1, std=1.0, labels=THREE)[0]
+    assert np.array_equal(again, sampler.draw(0, 9, seed=1, std=1.0, labels=THREE)[0])
 
 
 @pytest.mark.parametrize(
@@ -370,7 +424,7 @@ def test_training_moves_samples_towards_the_classes(tiny: Params, patches: Label
     """After a few hundred steps on three kinds of bright band, each class is brightest where its band is."""
     gan = make_gan(tiny, "r3", steps=250, probe_every=250)
     sampler, history, *_ = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
-    images, labels = sampler.draw(0, 60, seed=0, std=1.0)
+    images, labels = sampler.draw(0, 60, seed=0, std=1.0, labels=THREE)
     bands = np.stack([images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1)
     assert (bands.argmax(1) == labels).mean() > 0.9
     assert history[-1]["images"] == 250 * gan.batch_size
@@ -545,25 +599,28 @@ def sampler(tiny: Params, patches: LabelledImages, tmp_path_factory: pytest.Temp
 @given(st.integers(0, 2 * BLOCK), st.integers(1, 40))
 def test_an_image_does_not_depend_on_the_range_it_is_drawn_in(sampler: Sampler, start: int, count: int) -> None:
     """Any cut of the range gives the same bytes, because every forward pass is a canonical block."""
-    images, labels = sampler.draw(start, start + count, seed=4, std=1.0)
-    whole, all_labels = sampler.draw(0, start + count, seed=4, std=1.0)
+    images, labels = sampler.draw(start, start + count, seed=4, std=1.0, labels=THREE)
+    whole, all_labels = sampler.draw(0, start + count, seed=4, std=1.0, labels=THREE)
     assert np.array_equal(images, whole[start:])
     assert np.array_equal(labels, all_labels[start:])
 
 
 def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """Weights and JSON suffice to rebuild it, and two saves are equal to the byte."""
-    sampler.save(tmp_path / "a", tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
-    sampler.save(tmp_path / "b", tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
+    about = sampler.describe(tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
+    sampler.save(tmp_path / "a", about)
+    sampler.save(tmp_path / "b", about)
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     loaded = Sampler.load(tmp_path / "a", CPU)
-    assert np.array_equal(loaded.draw(0, 9, seed=1, std=1.2)[0], sampler.draw(0, 9, seed=1, std=1.2)[0])
+    assert np.array_equal(
+        loaded.draw(0, 9, seed=1, std=1.2, labels=THREE)[0], sampler.draw(0, 9, seed=1, std=1.2, labels=THREE)[0]
+    )
 
 
 def test_a_damaged_generator_is_one_line(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """A truncated weights file names the folder and the way out, and executes nothing."""
-    sampler.save(tmp_path, tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
+    sampler.save(tmp_path, sampler.describe(tiny.gan, step=8, restarts=0, degraded=False, cas=0.5))
     file = tmp_path / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="make it again with `dvc repro`"):
@@ -578,6 +635,61 @@ def test_recalibrated_statistics_are_those_of_the_averaged_weights(sampler: Samp
     norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
     z = torch.from_numpy(latents(0, 2000, sampler.latent_dim, seed=9, stream=3))
     with torch.no_grad():
-        network(z, torch.from_numpy(balanced_labels(0, 2000, 3)))
+        network(z, torch.from_numpy(THREE.at(0, 2000)))
     assert seen[0].mean().abs() < 0.1
     assert 0.8 < seen[0].std() < 1.2
+
+
+# ---- the discriminator that is kept --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_saved_discriminator_scores_alike(tiny: Params, patches: LabelledImages, recipe: str, tmp_path: Path) -> None:
+    """Weights, running means and the vectors of spectral norm survive; scoring moves none, two saves are equal."""
+    gan = make_gan(tiny, recipe)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    about = trained.sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5)
+    trained.scorer.save(tmp_path / "a", about)
+    scores = trained.scorer.score(patches)
+    trained.scorer.save(tmp_path / "b", about)
+    for name in ("discriminator.safetensors", "discriminator.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert np.array_equal(Scorer.load(tmp_path / "a", CPU).score(patches), scores)
+    assert scores.shape == (60,)
+    assert scores.std() > 0
+
+
+def test_the_discriminator_is_of_the_state_that_won(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """Where the small CAS was best at step 3, both networks are those of a training that ends there."""
+    looks = 0
+
+    def best_at_first(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
+        nonlocal looks
+        looks += 1
+        return FINE | ({"cas": 1.0 / looks} if with_cas else {})
+
+    gan = make_gan(tiny, "hinge_sn", hinge_sn=tiny.gan.hinge_sn.model_copy(update={"decay_percent": 0}))
+    watch = Watch(best_at_first, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
+    long, short = (
+        train_gan(gan.model_copy(update={"steps": steps}), patches, device=CPU, folder=tmp_path, watch=watch)
+        for steps in (8, 3)
+    )
+    assert (long.step, short.step) == (3, 3)
+    assert np.array_equal(long.scorer.score(patches), short.scorer.score(patches))
+
+
+def test_a_discriminator_tells_real_images_from_noise(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """After some training, real images of a class score above noise of that class."""
+    gan = make_gan(tiny, "r3", steps=100, probe_every=100)
+    scorer = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET).scorer
+    noise = np.random.Generator(np.random.Philox(3)).integers(0, 256, patches.images.shape).astype(np.uint8)
+    real, fake = scorer.score(patches), scorer.score(LabelledImages(noise, patches.labels, patches.class_names))
+    for label in range(3):
+        of_class = patches.labels == label
+        assert np.median(real[of_class]) > np.median(fake[of_class])
+
+
+def test_without_a_discriminator_one_line_says_so(tmp_path: Path) -> None:
+    """A generator of before discriminators were kept is told apart, with the way out."""
+    with pytest.raises(UserError, match=r"no discriminator can be read here.*dvc repro"):
+        Scorer.load(tmp_path, CPU)

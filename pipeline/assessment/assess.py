@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold
-from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_nearest, memorised_percent
+from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_near_copies, find_nearest
 from pipeline.config import Assess
 from pipeline.images import LabelledImages, Pixels
 
@@ -35,6 +35,7 @@ def assess(
     size = min(assess.num_images, len(train), len(val), len(synthetic))
     manifold = measure_manifold(unseen[:size], drawn[:size], assess.num_neighbours)
     nearest = find_nearest(drawn, seen)
+    near_copy = find_near_copies(nearest, find_nearest(unseen, seen))
     probability = _softmax(judge.logits(synthetic))
     predicted = probability.argmax(1).astype(np.int64)
     right = predicted == synthetic.labels
@@ -47,7 +48,7 @@ def assess(
         "gan_test_accuracy_per_class": {
             name: float(right[synthetic.labels == k].mean()) for k, name in enumerate(synthetic.class_names)
         },
-        "memorised_percent": memorised_percent(nearest, find_nearest(unseen, seen)),
+        "memorised_percent": float(near_copy.mean() * 100),
         "memorised_percent_expected": EXPECTED_PERCENT,
     }
     scores: dict[str, NDArray[np.generic]] = {
@@ -57,6 +58,7 @@ def assess(
         "confidence": probability[np.arange(len(synthetic)), synthetic.labels],
         "nearest_train_row": nearest.row,
         "nearest_train_distance": nearest.distance,
+        "near_copy": near_copy,
     }
     return metrics | manifold._asdict(), scores, nearest
 

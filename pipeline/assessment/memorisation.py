@@ -28,10 +28,10 @@ def find_nearest(queries: Features, train: Features) -> Nearest:
     return Nearest(np.concatenate(rows).astype(np.int64), np.concatenate(distances))
 
 
-def memorised_percent(synthetic: Nearest, unseen: Nearest) -> float:
-    """Percent of synthetic images nearer to a training image than all but EXPECTED_PERCENT % of unseen real ones.
+def find_near_copies(synthetic: Nearest, unseen: Nearest) -> NDArray[np.bool_]:
+    """Which synthetic images are nearer to a training image than all but EXPECTED_PERCENT % of unseen real ones.
 
-    About EXPECTED_PERCENT for a generator that draws new images; 100 for one that repeats the training set.
+    About EXPECTED_PERCENT % for a generator that draws new images; all for one that repeats the training set.
     """
-    threshold = np.percentile(unseen.distance, EXPECTED_PERCENT)
-    return float((synthetic.distance <= threshold).mean() * 100)
+    near: NDArray[np.bool_] = synthetic.distance <= np.percentile(unseen.distance, EXPECTED_PERCENT)
+    return near

@@ -52,16 +52,6 @@ def batch_rows(
     return real, synthetic
 
 
-def keep_confident(labels: Indices, confidence: np.ndarray, keep_percent: int) -> Indices:
-    """Rows, in their order, of the `keep_percent` % of each class most confidently recognised as it."""
-    kept = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        best = np.argsort(-confidence[rows], kind="stable")[: max(1, len(rows) * keep_percent // 100)]
-        kept.append(rows[best])
-    return np.sort(np.concatenate(kept)).astype(np.int64)
-
-
 def real_subset(train: LabelledImages, reserve: LabelledImages, real_percent: int) -> LabelledImages:
     """The first `real_percent` % of train_size, taken from train and, above 100 %, from the reserve.
 

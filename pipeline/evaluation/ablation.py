@@ -66,7 +66,8 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         "profile": params.profile,
         "mode": grid.mode,
         "budget": grid.budget,
-        "keep_percent": grid.keep_percent,
+        "keep_percent": params.curation.keep_percent,
+        "curation": params.curation.model_dump(),
         "metric": METRIC,
         "chosen_percent": chosen,
         # once more and without lists, which `dvc metrics diff` leaves out

@@ -27,6 +27,10 @@ BUDGETS = {
     "steps": "Budget steps: every classifier takes the same number of optimizer steps, only the data differ.",
     "real_epochs": "Budget real_epochs: every classifier passes over its real images equally often.",
 }
+RANKS = {
+    "confidence": "recognised most confidently by a real-only classifier",
+    "discriminator": "most real to the GAN's discriminator",
+}
 WORTH_SIGNS = {"equals": "", "more_than": "> ", "fewer_than": "< "}
 
 # key of assess.json, its name, how it is shown, and what it says in one plain sentence
@@ -93,8 +97,7 @@ def fidelity_rows(result: dict[str, Any]) -> Rows:
 def setup_sentences(result: dict[str, Any]) -> list[str]:
     """What was compared, for a reader who knows none of our words."""
     baseline = result["settings"][0]
-    kept = result["keep_percent"]
-    curation = f" Of each class's synthetic images, the {kept} % recognised most confidently are used." * (kept < 100)
+    curation = curation_text(result["curation"])
     return [
         f"Data set {result['dataset']}, profile {result['profile']}; every row is the mean of "
         f"{baseline['n']} classifiers, one a seed, with its 95 % t-interval. Synthetic % is the share of "
@@ -105,6 +108,18 @@ def setup_sentences(result: dict[str, Any]) -> list[str]:
         "test accuracy alone.",
         "Seeds vary the classifiers alone: another split, or another training of the GAN, would move all rows.",
     ]
+
+
+def curation_text(curation: dict[str, Any]) -> str:
+    """Which synthetic images were used, where not all; begins with a space."""
+    kept, text = curation["keep_percent"], ""
+    if curation["drop_near_copies"]:
+        text += " Synthetic images that come too close to a training image are left out."
+    if kept < 100:
+        text += f" Of each class's synthetic images, the {kept} % {RANKS[curation['rank_by']]} are used."
+    if not curation["recycle"]:
+        text += " No more synthetic images are used than there are real ones."
+    return text
 
 
 def class_note(result: dict[str, Any]) -> str:

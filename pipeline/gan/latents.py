@@ -1,12 +1,10 @@
-"""Latents z and labels as pure functions of (seed, index), the same on every machine and device."""
+"""Latents z as a pure function of (seed, index), the same on every machine and device."""
 
 from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.images import Indices
 
 LATENT_STREAM = 3  # keeps latents apart from the other draws of the same seed
 WORDS_PER_BLOCK = 4  # Philox4x64 gives four 64-bit words per counter value: sixteen 16-bit indices
@@ -32,8 +30,3 @@ def latents(start: int, count: int, dim: int, *, seed: int, stream: int) -> NDAr
     index = words.astype("<u8").view("<u2").reshape(count, blocks * 16)[:, :dim]
     z: NDArray[np.float32] = normal_table()[index]
     return z
-
-
-def balanced_labels(start: int, count: int, num_classes: int) -> Indices:
-    """Label of sample i: i mod num_classes."""
-    return np.arange(start, start + count, dtype=np.int64) % num_classes

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import nn
 
 from pipeline.config import Gan
 from pipeline.files import load_model, save_model, wrong_model
-from pipeline.gan.latents import LATENT_STREAM, balanced_labels, latents
+from pipeline.gan.labels import Labels
+from pipeline.gan.latents import LATENT_STREAM, latents
 from pipeline.gan.networks import ImageShape, find_build
 from pipeline.images import Indices, Pixels, to_pixels
 
@@ -49,12 +50,9 @@ class Sampler:
             network.load_state_dict(weights)
         return cls(network.to(device).eval(), about["latent_dim"], shape, tuple(about["class_names"]), device)
 
-    def save(self, folder: Path, gan: Gan, *, step: int, restarts: int, degraded: bool, cas: float) -> None:
-        """Writes the weights, and as JSON the architecture and how it was trained.
-
-        `step` and `cas`, the small CAS (0-1), are those of the state that won.
-        """
-        about = {
+    def describe(self, gan: Gan, *, step: int, restarts: int, degraded: bool, cas: float) -> dict[str, Any]:
+        """The architecture and how it was trained; `step` and `cas`, the small CAS (0-1), are the winning state's."""
+        return {
             "recipe": gan.recipe,
             "networks": gan.networks,
             "latent_dim": self.latent_dim,
@@ -68,6 +66,9 @@ class Sampler:
             "small_cas": round(cas, 6),
             "seed": gan.seed,
         }
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes the weights beside `about`, from `describe`."""
         save_model(folder, "generator", self.network.state_dict(), about)
 
     def draw(
@@ -77,6 +78,7 @@ class Sampler:
         *,
         seed: int,
         std: float,
+        labels: Labels,
         done: Callable[[int], None] = _ignore,
     ) -> tuple[Pixels, Indices]:
         """Images start ... stop (uint8 NHWC) and their labels, the same however the range is cut.
@@ -84,15 +86,15 @@ class Sampler:
         `done` is told how many images were drawn.
         """
         first = start // BLOCK * BLOCK
-        blocks = [self._block(i, seed, std) for i in range(first, stop, BLOCK)]
+        blocks = [self._block(i, seed, std, labels) for i in range(first, stop, BLOCK)]
         images = np.concatenate(blocks)[start - first : stop - first]
         done(len(images))
-        return images, balanced_labels(start, stop - start, self.shape.num_classes)
+        return images, labels.at(start, stop - start)
 
     @torch.inference_mode()
-    def _block(self, start: int, seed: int, std: float) -> Pixels:
+    def _block(self, start: int, seed: int, std: float, labels: Labels) -> Pixels:
         z = torch.from_numpy(latents(start, BLOCK, self.latent_dim, seed=seed, stream=LATENT_STREAM)) * std
-        y = torch.from_numpy(balanced_labels(start, BLOCK, self.shape.num_classes))
+        y = torch.from_numpy(labels.at(start, BLOCK))
         pixels: Pixels = to_pixels(self.network(z.to(self.device), y.to(self.device))).cpu().numpy()
         return pixels
 
@@ -119,9 +121,10 @@ def recalibrate(network: nn.Module, latent_dim: int, num_classes: int, *, seed: 
         norm.momentum = None  # a plain mean over all blocks
     network.train()
     device = next(network.parameters()).device
+    y = torch.from_numpy(Labels.balanced(num_classes).at(0, BLOCK)).to(device)
     for block in range(CALIBRATION_BLOCKS):
         z = torch.from_numpy(latents(block * BLOCK, BLOCK, latent_dim, seed=seed, stream=CALIBRATION_STREAM))
-        network(z.to(device), torch.from_numpy(balanced_labels(0, BLOCK, num_classes)).to(device))
+        network(z.to(device), y)
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -21,9 +21,11 @@ from pipeline.gan import losses
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay, update_ema
 from pipeline.gan.health import find_alarm, learning_rate_factor, penalty_factor
+from pipeline.gan.labels import Labels
 from pipeline.gan.latents import latents
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.sampling import Sampler, recalibrate
+from pipeline.gan.scoring import Scorer
 from pipeline.images import LabelledImages, random_words, shuffled_rows, to_unit_range
 from pipeline.progress import Progress
 
@@ -78,7 +80,10 @@ class Watch:
 
 
 class TrainedGan(NamedTuple):
-    """The best generator, its small CAS (0-1) and how it came about; `degraded` if alarms outlasted the restarts."""
+    """The best generator, its small CAS (0-1), its discriminator, and how they came about.
+
+    `degraded` if alarms outlasted the restarts.
+    """
 
     sampler: Sampler
     history: list[dict[str, float]]
@@ -86,6 +91,7 @@ class TrainedGan(NamedTuple):
     restarts: int
     degraded: bool
     cas: float
+    scorer: Scorer
 
 
 def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: Path, watch: Watch) -> TrainedGan:
@@ -203,7 +209,8 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
     _restore(parts, best["parts"])
     restarts = min(at.restarts, gan.health.max_restarts)
     sampler = _sampler(average, gan, shape, real.class_names, device)
-    return TrainedGan(sampler, at.history, best["step"], restarts, at.degraded, best["cas"])
+    scorer = Scorer(critic.requires_grad_(False).eval(), device)
+    return TrainedGan(sampler, at.history, best["step"], restarts, at.degraded, best["cas"], scorer)
 
 
 def _snapshot(parts: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +223,8 @@ def _restore(parts: dict[str, Any], state: dict[str, Any]) -> None:
 
 
 def _drawn(sampler: Sampler, seed: int, count: int) -> LabelledImages:
-    images, labels = sampler.draw(0, count, seed=seed, std=1.0)
+    classes = Labels.balanced(len(sampler.class_names))
+    images, labels = sampler.draw(0, count, seed=seed, std=1.0, labels=classes)
     return LabelledImages(images, labels, sampler.class_names)
 
 

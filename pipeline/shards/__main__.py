@@ -79,6 +79,7 @@ def redraw(folder: Path, manifest: Manifest, count: int, generator: Path, tolera
     Raises:
         UserError: the generator is not the one that drew the dataset.
     """
+    from pipeline.gan.labels import choose_labels
     from pipeline.gan.sampling import Sampler  # here, because nothing else needs a network
     from pipeline.runtime import describe_environment, pick_device
 
@@ -88,12 +89,13 @@ def redraw(folder: Path, manifest: Manifest, count: int, generator: Path, tolera
     if found != wanted:
         raise UserError(f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "
                         "name that one's folder with --generator")  # fmt: skip
+    classes = choose_labels(recipe["class_balance"], recipe["class_shares"], recipe["real_counts"])
     here = describe_environment(device)
     made = {key: manifest.environment.get(key) for key in here}
     compared = compare_rows(
         folder / DATA_FOLDER,
         count,
-        lambda start, stop: sampler.draw(start, stop, seed=recipe["seed"], std=recipe["latent_std"]),
+        lambda start, stop: sampler.draw(start, stop, seed=recipe["seed"], std=recipe["latent_std"], labels=classes),
         tolerance=tolerance,
     )
     typer.echo(

@@ -18,8 +18,8 @@ def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]]) -> None:
     pq.write_table(pa.table(columns), folder / FILE, compression="none")
 
 
-def read_score(folder: Path, name: str) -> NDArray[np.float32]:
-    """One column of the sidecar.
+def read_score(folder: Path, name: str) -> NDArray[np.generic]:
+    """One column of the sidecar, in the type that it was written in.
 
     Raises:
         UserError: the file is missing or lacks the column.
@@ -28,5 +28,5 @@ def read_score(folder: Path, name: str) -> NDArray[np.float32]:
         column = pq.read_table(folder / FILE, columns=[name]).column(name)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise UserError(f"{folder / FILE}: cannot read {name} ({error}); make it again: dvc repro assess") from None
-    values: NDArray[np.float32] = column.to_numpy()
+    values: NDArray[np.generic] = column.to_numpy()
     return values

@@ -1,0 +1,221 @@
+"""What picking the images is worth: `python -m benchmarks.curation dataset=digits profile=demo`.
+
+Every seed trains a GAN and draws from it. Every switch alone then decides which images train a synthetic-only
+classifier of that seed, on as many images as there are real ones unless they are recycled. A last row puts together
+what val liked. Gains are over raw samples, paired by seed. Choices are made on val, and p is val's; test is the report.
+
+Further arguments are values as for `pipeline.configure`. SEEDS (5) tells how many. GENERATOR names a folder such as
+models/gan, whose generator and discriminator all seeds then draw from; without it each seed trains its own. Finished
+GANs and classifiers are remembered in .resume/benchmarks.curation, so that a second call goes on.
+"""
+
+import os
+import statistics
+import sys
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
+from pipeline.assessment.assess import Judge, assess
+from pipeline.checkpoint import fingerprint
+from pipeline.classifier.curation import Scores, curate
+from pipeline.classifier.network import ConvNet
+from pipeline.classifier.training import extract_features, measure_accuracy, predict
+from pipeline.config import Curation, Params, parse_params
+from pipeline.configure import compose_params
+from pipeline.evaluation.statistics import SIGNIFICANCE, holm, p_text, paired_difference, points
+from pipeline.files import hash_file
+from pipeline.gan.labels import Labels
+from pipeline.gan.sampling import Sampler
+from pipeline.gan.scoring import Scorer
+from pipeline.images import LabelledImages, empty_like
+from pipeline.runtime import describe_environment, pick_device
+from pipeline.sources.splits import split
+from stages.prepare import SOURCES
+
+SEEDS = int(os.environ.get("SEEDS", "5"))
+GENERATOR = os.environ.get("GENERATOR", "")
+POOL = 4  # the pool that images are picked from, over the number of real images
+RAW = Curation(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=False)
+
+
+class Setting(NamedTuple):
+    """What a row of the table trains on: a pool of `pool` times train_size images, drawn at `latent_std`, curated."""
+
+    kind: str
+    name: str
+    latent_std: float = 1.0
+    pool: int = POOL
+    curation: Curation = RAW
+
+
+class Measured(NamedTuple):
+    """Images trained on, and the classifier's accuracies."""
+
+    num_images: int
+    val: float
+    test: float
+
+
+class Bench(NamedTuple):
+    """What all rows share."""
+
+    params: Params
+    splits: dict[str, LabelledImages]
+    judge: ConvNet
+    device: torch.device
+    folder: Path
+    memory: Memory
+
+
+Pools = Callable[[float, int], tuple[LabelledImages, Scores]]
+Rows = dict[Setting, list[Measured]]  # one a seed
+
+
+def main() -> None:
+    """Prints a line a seed, then the table."""
+    bench = prepare(parse_params(compose_params(sys.argv[1:])))
+    rows: Rows = {setting: [] for setting in SETTINGS}
+    for seed in range(SEEDS):
+        pools = cache(partial(draw, bench, seed))
+        for setting in SETTINGS:
+            rows[setting].append(measure(bench, pools, setting, seed))
+        print(f"seed {seed}: " + ", ".join(f"{s.name} {100 * rows[s][seed].test:.2f}" for s in SETTINGS), flush=True)
+    if together := combine(rows):
+        rows[together] = [measure(bench, partial(draw, bench, seed), together, seed) for seed in range(SEEDS)]
+    print_table(rows, bench.splits)
+
+
+def switch(**values: object) -> Curation:
+    """Raw but for `values`."""
+    return RAW.model_copy(update=values)
+
+
+SETTINGS = [
+    Setting("raw", "raw"),
+    *(Setting("latent_std", f"latent_std {std}", std, pool=1) for std in (0.7, 0.85, 1.2, 1.4)),
+    *(
+        Setting("keep", f"keep {keep} % by {rank}", curation=switch(rank_by=rank, keep_percent=keep))
+        for rank in ("confidence", "discriminator")
+        for keep in (75, 50)
+    ),
+    Setting("near", "near-copies dropped", curation=switch(drop_near_copies=True)),
+    *(Setting("recycle", f"pool x{pool}, recycled", 1.0, pool, switch(recycle=True)) for pool in (2, POOL)),
+]
+
+
+def prepare(params: Params) -> Bench:
+    """Real images and judge; prints what they are and what real images alone give."""
+    device = pick_device()
+    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    environment = describe_environment(device)
+    for load in (Sampler.load, Scorer.load) if GENERATOR else ():  # tells at once what is missing
+        load(Path(GENERATOR), device)
+    models = {name: hash_file(Path(GENERATOR) / f"{name}.safetensors") for name in ("generator", "discriminator")
+              if GENERATOR}  # fmt: skip
+    parts = {"params": params.model_dump(mode="json"), "environment": environment, "models": models}
+    key = fingerprint(parts, code=("gan", "classifier", "assessment", "images"))
+    folder = Path(".resume/benchmarks.curation") / key
+    memory = Memory(folder / "rows.jsonl")
+    judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
+    real = [memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
+            for seed in range(SEEDS)]  # fmt: skip
+    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {SEEDS} seeds, "
+          f"{'the GAN of ' + GENERATOR if GENERATOR else 'a GAN each'}; {environment}")  # fmt: skip
+    print(f"real only: {tell([100 * accuracy for accuracy in real])} %", flush=True)
+    return Bench(params, splits, judge, device, folder, memory)
+
+
+def find_gan(bench: Bench, seed: int) -> tuple[Sampler, Scorer]:
+    """The GAN of GENERATOR, or this seed's own, trained now if it was not before."""
+    folder = Path(GENERATOR) if GENERATOR else bench.folder / f"gan-{seed}"
+    if not GENERATOR and not (folder / "discriminator.json").exists():  # the file that is written last
+        gan = bench.params.gan.model_copy(update={"seed": seed})
+        trained, _, seconds = timed_gan(gan, bench.splits, bench.judge, bench.device)
+        print(f"GAN {seed}: kept step {trained.step} of {gan.steps}, {trained.restarts} restarts, {seconds:.0f} s")
+        about = trained.sampler.describe(
+            gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
+        )
+        trained.sampler.save(folder, about)
+        trained.scorer.save(folder, about)
+    sampler, scorer = Sampler.load(folder, bench.device), Scorer.load(folder, bench.device)
+    assert sampler.class_names == bench.splits["train"].class_names, f"{folder} draws other classes"
+    return sampler, scorer
+
+
+def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, Scores]:
+    """The seed's first `pool` times train_size images at this spread, and their scores."""
+    sampler, scorer = find_gan(bench, seed)
+    seen, unseen = bench.splits["train"], bench.splits["val"]
+    labels = Labels.balanced(len(sampler.class_names))
+    drawn = LabelledImages(*sampler.draw(0, pool * len(seen), seed=seed, std=std, labels=labels), sampler.class_names)
+    eyes = Judge("judge", partial(extract_features, bench.judge), partial(predict, bench.judge, flip=False))
+    _, scores, _ = assess(bench.params.assess, drawn, seen, unseen, eyes)
+    return drawn, scores | {"discriminator": scorer.score(drawn)}
+
+
+def measure(bench: Bench, pools: Pools, setting: Setting, seed: int) -> Measured:
+    """Trains and tests one synthetic-only classifier on the images that the setting picks, unless it is known."""
+
+    def train_it() -> Measured:
+        pool, scores = pools(setting.latent_std, setting.pool)
+        drawn = pool.select(curate(setting.curation, pool.labels, scores, train_size=len(bench.splits["train"])))
+        network = train(bench.params, bench.splits, empty_like(drawn), drawn, seed=seed, device=bench.device)
+        val, test = (
+            measure_accuracy(predict(network, real, flip=bench.params.classifier.flip), real)
+            for real in (bench.splits["val"], bench.splits["test"])
+        )
+        return Measured(len(drawn), val, test)
+
+    return Measured(*bench.memory.recall(f"{seed} {setting}", train_it))
+
+
+def combine(rows: Rows) -> Setting | None:
+    """Of every kind of switch the one with the best mean val accuracy, where that is above raw's; None if none is."""
+    above = [setting for setting in SETTINGS if mean_val(rows[setting]) > mean_val(rows[SETTINGS[0]])]
+    by_val = sorted(above, key=lambda setting: mean_val(rows[setting]))
+    liked = {setting.kind: setting for setting in by_val}  # the best of a kind comes last
+    if not liked:
+        return None
+    curation: dict[str, object] = {}
+    for setting in liked.values():
+        curation |= {key: value for key, value in setting.curation if value != getattr(RAW, key)}
+    std = liked["latent_std"].latent_std if "latent_std" in liked else 1.0
+    pool = liked["recycle"].pool if "recycle" in liked else POOL
+    name = " + ".join(liked[kind].name for kind in sorted(liked))
+    return Setting("together", f"together: {name}", std, pool, switch(**curation))
+
+
+def mean_val(row: list[Measured]) -> float:
+    """Mean val accuracy over the seeds."""
+    return statistics.fmean(found.val for found in row)
+
+
+def print_table(rows: Rows, splits: dict[str, LabelledImages]) -> None:
+    """Every row's gain over raw samples; p over all switches, but not for what was put together from their gains."""
+    raw = rows[SETTINGS[0]]
+    gains = {setting: {split: paired_difference([getattr(found, split) for found in row],
+                                                [getattr(found, split) for found in raw], 1 / len(splits[split]))
+                       for split in ("val", "test")}
+             for setting, row in rows.items() if setting.kind != "raw"}  # fmt: skip
+    switches = [setting for setting in gains if setting.kind != "together"]
+    adjusted = dict(zip(switches, holm([gains[setting]["val"].p_value for setting in switches]), strict=True))
+    print(f"\nraw, {raw[0].num_images:,} images: {tell([100 * found.test for found in raw])} % on test")
+    print("| setting | images | gain on val | p (Holm) | gain on test | 95 % interval |\n|---|---|---|---|---|---|")
+    for setting, gain in gains.items():
+        images = round(statistics.fmean(found.num_images for found in rows[setting]))
+        p_value = p_text(adjusted[setting]) if setting in adjusted else ""
+        test = gain["test"].difference
+        print(f"| {setting.name} | {images:,} | {points(gain['val'].difference.mean)} | {p_value} | "
+              f"{points(test.mean)} | {points(test.low)} to {points(test.high)} |")  # fmt: skip
+    proven = [setting.name for setting in switches
+              if adjusted[setting] < SIGNIFICANCE and gains[setting]["val"].difference.mean > 0]  # fmt: skip
+    print(f"proven on val (p < {SIGNIFICANCE}, gain above 0): {', '.join(proven) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

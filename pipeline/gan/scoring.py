@@ -1,0 +1,53 @@
+"""The discriminator of the best state, kept to tell how real each image looks as one of its class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.files import load_model, save_model, wrong_model
+from pipeline.gan.networks import ImageShape, find_build
+from pipeline.images import LabelledImages, to_unit_range
+
+SCORE_BATCH = 500  # fixed, because another shape may round differently
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A discriminator in evaluation mode on its device."""
+
+    network: nn.Module
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Self:
+        """The discriminator that `train_gan` left in `folder`.
+
+        Raises:
+            UserError: a file is missing, damaged or not a discriminator of ours.
+        """
+        weights, about = load_model(folder, "discriminator")
+        with wrong_model(folder, "discriminator"):
+            shape = ImageShape(about["image_size"], about["channels"], len(about["class_names"]))
+            _, network = find_build(about["recipe"], about["networks"])(about["latent_dim"], about["width"], shape)
+            network.load_state_dict(weights)
+        return cls(network.to(device).to(memory_format=torch.channels_last).eval(), device)
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes the weights (buffers of spectral norm included) beside `about`, from `Sampler.describe`."""
+        save_model(folder, "discriminator", self.network.state_dict(), about)
+
+    @torch.inference_mode()
+    def score(self, data: LabelledImages) -> NDArray[np.float32]:
+        """Realness logits (N,) of the images, each given its label; they compare within a class alone."""
+        parts = []
+        for start in range(0, len(data), SCORE_BATCH):
+            x = to_unit_range(torch.from_numpy(data.images[start : start + SCORE_BATCH]).to(self.device))
+            y = torch.from_numpy(data.labels[start : start + SCORE_BATCH]).to(self.device)
+            logits, _ = self.network(x, y)
+            parts.append(logits.float().cpu().numpy())
+        return np.concatenate(parts)

@@ -1,0 +1,79 @@
+"""Which synthetic images a cell trains on."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.classifier.curation import Scores, curate, keep_best
+from pipeline.classifier.mixing import batch_rows
+from pipeline.config import Curation
+from pipeline.errors import UserError
+from pipeline.images import Indices
+
+RAW = Curation(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=True)
+LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
+
+
+def scores_of(labels: Indices, seed: int) -> Scores:
+    """Random scores of the images; of each class, the first image is no near-copy."""
+    random = np.random.Generator(np.random.Philox(seed))
+    near = random.random(len(labels)) < 0.4
+    near[np.unique(labels, return_index=True)[1]] = False
+    return {"confidence": random.random(len(labels)), "discriminator": random.random(len(labels)), "near_copy": near}
+
+
+def having(**values: object) -> Curation:
+    """Raw but for `values`."""
+    return RAW.model_copy(update=values)
+
+
+@settings(deadline=None)
+@given(LABELS, st.integers(0, 9))
+def test_all_switches_off_keep_every_image(labels: Indices, seed: int) -> None:
+    """Raw means raw: all rows in their order, whatever their scores."""
+    assert np.array_equal(curate(RAW, labels, scores_of(labels, seed), train_size=5), np.arange(len(labels)))
+
+
+@settings(deadline=None)
+@given(LABELS, st.integers(0, 9), st.integers(1, 100))
+def test_the_best_of_every_class_are_kept(labels: Indices, seed: int, percent: int) -> None:
+    """Per class, the share asked for (at least one), none scored lower than a dropped one, in row order."""
+    score = scores_of(labels, seed)["confidence"]
+    kept = keep_best(labels, score, percent)
+    assert np.array_equal(kept, np.unique(kept))
+    for k in np.unique(labels):
+        rows = np.flatnonzero(labels == k)
+        inside, outside = np.intersect1d(rows, kept), np.setdiff1d(rows, kept)
+        assert len(inside) == max(1, len(rows) * percent // 100)
+        assert len(outside) == 0 or score[inside].min() >= score[outside].max()
+
+
+@settings(deadline=None)
+@given(LABELS, st.integers(0, 9), st.integers(1, 100), st.sampled_from(["confidence", "discriminator"]))
+def test_switches_act_one_after_the_other(labels: Indices, seed: int, percent: int, rank_by: str) -> None:
+    """Near-copies go first, the chosen score ranks the rest, and without recycling a beginning of that is used."""
+    scores = scores_of(labels, seed)
+    curation = having(drop_near_copies=True, rank_by=rank_by, keep_percent=percent)
+    free = np.flatnonzero(~scores["near_copy"].astype(bool))
+    expected = free[keep_best(labels[free], scores[rank_by][free], percent)]
+    assert np.array_equal(curate(curation, labels, scores, train_size=7), expected)
+    once = curation.model_copy(update={"recycle": False})
+    assert np.array_equal(curate(once, labels, scores, train_size=7), expected[:7])
+
+
+def test_recycling_brings_a_fresh_slice_every_epoch() -> None:
+    """With it, four epochs of 10 images show 40 different ones of a pool of 40; without, the same 10 four times."""
+    labels = np.arange(40) % 4
+    for recycle, different in ((True, 40), (False, 10)):
+        rows = curate(having(recycle=recycle), labels, scores_of(labels, 1), train_size=10)
+        epochs = [rows[batch_rows(step, 10, 100, (0, len(rows)), seed=3)[1]] for step in range(4)]
+        assert len(np.unique(np.concatenate(epochs))) == different
+        assert all(len(np.unique(epoch)) == 10 for epoch in epochs)
+
+
+def test_a_class_of_near_copies_alone_is_one_line() -> None:
+    """A generator that repeats a class's training images is found out, not trained on without that class."""
+    scores = {"confidence": np.ones(4), "near_copy": np.array([False, True, False, True])}
+    with pytest.raises(UserError, match=r"curation.drop_near_copies leaves no image of classes \[1\]"):
+        curate(having(drop_near_copies=True), np.array([0, 1, 0, 1]), scores, train_size=4)
