@@ -270,6 +270,10 @@ class Ablation(Block):
     """Sizes of real-only training sets, in percent of train_size; 100 is the baseline."""
     seeds: Annotated[list[Seed], Field(min_length=2)]
     """Seeds of the classifiers; equal seeds pair the cells."""
+    num_corrupted: Positive
+    """Test images, the first ones, that every cell is also tested on damaged; all where there are fewer."""
+    margin_points: PositiveFloat
+    """A smaller difference in accuracy would not matter to you, in points: the margin of equivalence and of power."""
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.configure import replace_params
-from pipeline.evaluation.ablation import read_json
+from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.report import to_text
 from pipeline.lock import LOCK_FILE, mend
 from pipeline.runtime import die_with_parent, run_stage

@@ -3,7 +3,8 @@
 import typer
 
 from pipeline.config import load_params
-from pipeline.evaluation.ablation import evaluate, read_json
+from pipeline.evaluation.ablation import evaluate
+from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.report import read_evidence, to_text, write_report
 from pipeline.runtime import PathFlag, run_stage
 from pipeline.tracking import tracked_run

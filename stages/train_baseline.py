@@ -11,7 +11,7 @@ from pipeline.tracking import tracked_run
 
 def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag, results: PathFlag) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
-    params = load_params("classifier", "ablation.budget")
+    params = load_params("classifier", "ablation.budget", "ablation.num_corrupted")
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     reserve = read_images(prepared / "reserve") if real_percent > 100 else empty_like(train)
     real = real_subset(train, reserve, real_percent)
@@ -19,8 +19,8 @@ def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag
     cell = Cell("train_baseline", real_percent, 0, seed, steps, real, empty_like(real))
     settings = {"budget": params.ablation.budget}
     with tracked_run("train_baseline", cell=cell.identity) as run:
-        run_cell(cell, params.classifier, val, test, settings=settings, device=pick_device(), log=run.log, out=out,
-                 results=results)  # fmt: skip
+        run_cell(cell, params.classifier, val, test, num_corrupted=params.ablation.num_corrupted, settings=settings,
+                 device=pick_device(), log=run.log, out=out, results=results)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main(
     results: PathFlag,
 ) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
-    params = load_params("classifier", "curation", "ablation.mode", "ablation.budget")
+    params = load_params("classifier", "curation", "ablation.mode", "ablation.budget", "ablation.num_corrupted")
     classifier, curation, ablation = params.classifier, params.curation, params.ablation
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
@@ -34,8 +34,8 @@ def main(
     cell = Cell("train_classifier", real_percent, synthetic_percent, seed, steps, real, kept)
     settings = {"mode": ablation.mode, "budget": ablation.budget}
     with tracked_run("train_classifier", cell=cell.identity) as run:
-        run_cell(cell, classifier, val, test, settings=settings, device=pick_device(), log=run.log, out=out,
-                 results=results)  # fmt: skip
+        run_cell(cell, classifier, val, test, num_corrupted=ablation.num_corrupted, settings=settings,
+                 device=pick_device(), log=run.log, out=out, results=results)  # fmt: skip
 
 
 if __name__ == "__main__":

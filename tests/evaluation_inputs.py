@@ -29,12 +29,16 @@ FIDELITY = {
     "memorised_percent_expected": 1.0,
 }
 
+BASELINE_ERROR, EXPONENT = 0.04, 0.5  # the planted learning curve is a power law
+CORRUPTIONS = ("noise", "blur", "brightness", "contrast", "pixelate")
+
 Gain = Callable[[int], float]  # synthetic_percent -> gain in accuracy over the baseline
 
 
 def make_params(*choices: str) -> Params:
-    """Demo params with five seeds and `choices`."""
-    return parse_params(compose_params(["dataset=digits", "profile=demo", "ablation.seeds=[0,1,2,3,4]", *choices]))
+    """Demo params with five seeds, a wide learning curve and `choices`."""
+    grid = ["ablation.seeds=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
+    return parse_params(compose_params(["dataset=digits", "profile=demo", *grid, *choices]))
 
 
 def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES) -> None:
@@ -44,11 +48,11 @@ def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, .
     size = params.dataset.train_size
     for percent in grid.real_percent:
         for seed in grid.seeds:
-            accuracy = 0.96 + 0.02 * np.log2(percent / 100) + level[seed]
+            accuracy = 1 - BASELINE_ERROR * (percent / 100) ** -EXPONENT + level[seed]
             write_cell(folder, params, ("train_baseline", percent, seed), accuracy, size * percent // 100, classes)
     for percent in grid.synthetic_percent:
         for seed in grid.seeds:
-            accuracy = 0.96 + gain(percent) + level[seed] + random.normal(0, 0.001)
+            accuracy = 1 - BASELINE_ERROR + gain(percent) + level[seed] + random.normal(0, 0.001)
             seen = 0 if percent == 100 else size
             write_cell(folder, params, ("train_classifier", percent, seed), accuracy, seen, classes)
     write_evidence(folder, classes)
@@ -77,7 +81,11 @@ def write_cell(
         "train_loss": 0.1,
         "val_accuracy": round(min(accuracy, 1.0), 6),
         "test_accuracy": round(round(min(accuracy, 1.0) * images) / images, 6),
-        "test_loss": 0.2,
+        "test_loss": round(0.2 - 2 * (accuracy - 0.96), 6),
+        "test_calibration_error": 0.02 + 0.001 * seed - 0.01 * mixed,
+        "corrupted_accuracy": round(accuracy - 0.2, 6),
+        "accuracy_per_corruption": {name: round(accuracy - 0.1 * place, 6) for place, name in enumerate(CORRUPTIONS)},
+        "num_corrupted": min(params.ablation.num_corrupted, images),
         "test_accuracy_per_class": {
             name: round(min(accuracy + 0.01 * (place - 1.5) * mixed, 1.0), 6) for place, name in enumerate(classes)
         },

@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import isotonic_regression
 
-from pipeline.evaluation.learning_curve import equivalent_num_real, fit_curve, worth
+from pipeline.evaluation.learning_curve import equivalent_num_real, fit_curve, isotonic
 
 SIZES = [250, 500, 1000, 2000]
 
@@ -75,29 +77,8 @@ def test_higher_accuracy_is_never_worth_less(heights: list[float], one: float, o
     assert low <= high
 
 
-def test_worth_counts_images_beyond_those_seen() -> None:
-    """Worth is the equivalent number less the real images that the classifiers saw themselves."""
-    heights = [exact(n) for n in SIZES]
-    entry = worth(50, exact(1500), 1000, equivalent_num_real(SIZES, heights, exact(1500)), detectable=True)
-    assert (entry["num_real_equivalent"], entry["num_real_extra"], entry["extrapolated"]) == (1500, 500, False)
-    assert "about 1,500 real images alone (these classifiers saw 1,000): 500 extra real images." in str(entry["text"])
-
-
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        (0.99, "worth more than 1,000 extra real images"),
-        (0.1, "fewer than 250 of them"),
-        (0.65, "500 real images lost"),
-    ],
-)
-def test_worth_sentence_never_invents_a_figure(target: float, words: str) -> None:
-    """Bounds are told as bounds, a loss as a loss."""
-    reading = equivalent_num_real(SIZES, [exact(n) for n in SIZES], target)
-    assert words in str(worth(50, target, 1000, reading, detectable=True)["text"])
-
-
-def test_worth_of_noise_is_called_noise() -> None:
-    """Where the verdict found no difference, the figure says that it is noise too."""
-    reading = equivalent_num_real(SIZES, [exact(n) for n in SIZES], exact(1010))
-    assert "within noise" in str(worth(50, exact(1010), 1000, reading, detectable=False)["text"])
+@given(st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_the_fit_is_the_isotonic_regression_of_scipy(rows: list[list[float]]) -> None:
+    """Every row, fitted together with others, is what scipy makes of it alone."""
+    expected = [isotonic_regression(np.array(row)).x for row in rows]
+    assert isotonic(np.array(rows)) == pytest.approx(np.array(expected))

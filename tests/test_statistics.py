@@ -148,10 +148,10 @@ def simulate(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
 
 
 def test_no_effect_is_seldom_called_help_or_harm() -> None:
-    """Without an effect at most 5 % of 400 grids say helps, and as few say hurts."""
-    verdicts = simulate(0.0, 400)
-    assert verdicts.count("helps") <= 20
-    assert verdicts.count("hurts") <= 20
+    """Without an effect at most 5 % of 1,000 grids say helps, and as few say hurts."""
+    verdicts = simulate(0.0, 1000)
+    assert verdicts.count("helps") <= 50
+    assert verdicts.count("hurts") <= 50
 
 
 def test_planted_effects_are_found() -> None:
@@ -163,11 +163,11 @@ def test_planted_effects_are_found() -> None:
 def test_sentence_carries_the_numbers() -> None:
     """The verdict's sentence tells percent, difference, interval, adjusted p, comparisons and seeds."""
     difference = mean_interval([0.01, 0.012, 0.014], IMAGE)
-    sentence = verdict_sentence("helps", "replace", 50, difference, 0.0123, percents=3, seeds=3)
+    sentence = verdict_sentence("helps", "replace", 50, difference, 0.0123, removed=12.34, percents=3, seeds=3)
     assert sentence == (
         "Replacing real images by synthetic ones helps: at 50 % synthetic, the share chosen on val, test "
-        "accuracy is 1.20 points above the real-only baseline (95 % interval +0.70 to +1.70, p = 0.012 after "
-        "Holm's correction over 3 percents, n = 3 seeds)."
+        "accuracy is 1.20 points above the real-only baseline, 12.3 % fewer errors (95 % interval "
+        "+0.70 to +1.70 points, p = 0.012 after Holm's correction over 3 percents, n = 3 seeds)."
     )
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
 
+from pipeline.classifier.corruptions import measure_robustness
+from pipeline.classifier.scores import accuracy_per_class, calibration_error, negative_log_likelihood
 from pipeline.classifier.training import (
     Log,
     Trained,
@@ -52,13 +55,14 @@ def run_cell(
     val: LabelledImages,
     test: LabelledImages,
     *,
+    num_corrupted: int,
     settings: Mapping[str, str],
     device: torch.device,
     log: Log,
     out: Path,
     results: Path,
 ) -> None:
-    """Trains the cell's classifier, then reads the test images once.
+    """Trains the cell's classifier, then reads the test images once, and the first `num_corrupted` of them damaged.
 
     Writes weights and test logits to `out`, history and metrics (with `settings`) below `results`; the metrics
     come last: where they lie, the cell is whole.
@@ -77,16 +81,23 @@ def run_cell(
         log=log,
     )
     logits = predict(trained.network, test, flip=classifier.flip)
+    corrupted = measure_robustness(trained.network, test, num_corrupted, flip=classifier.flip)
     metrics = {
         "test_accuracy": measure_accuracy(logits, test),
         "test_loss": negative_log_likelihood(logits, test),
+        "test_calibration_error": calibration_error(logits, test),
+        "corrupted_accuracy": fmean(corrupted.values()),
     }
     log(metrics, cell.steps)
     save_classifier(out, trained, test.class_names)
     np.save(out / "test_logits.npy", logits)
     write_csv(results / "history" / f"{cell.name}.csv", trained.history)
-    write_json(results / "cells" / f"{cell.name}.json", describe(cell, trained, metrics) | dict(settings)
-               | {"test_accuracy_per_class": accuracy_per_class(logits, test)})  # fmt: skip
+    details = {
+        "test_accuracy_per_class": accuracy_per_class(logits, test),
+        "accuracy_per_corruption": {name: round(value, 6) for name, value in corrupted.items()},
+        "num_corrupted": min(num_corrupted, len(test)),
+    }
+    write_json(results / "cells" / f"{cell.name}.json", describe(cell, trained, metrics) | dict(settings) | details)
 
 
 def describe(cell: Cell, trained: Trained, metrics: dict[str, float]) -> dict[str, object]:
@@ -102,16 +113,3 @@ def describe(cell: Cell, trained: Trained, metrics: dict[str, float]) -> dict[st
         }
         | {key: round(value, 6) for key, value in (last | metrics).items()}
     )
-
-
-def accuracy_per_class(logits: np.ndarray, data: LabelledImages) -> dict[str, float]:
-    """Fraction of each class's images that are recognised."""
-    right = logits.argmax(1) == data.labels
-    return {name: round(float(right[data.labels == k].mean()), 6) for k, name in enumerate(data.class_names)}
-
-
-def negative_log_likelihood(logits: np.ndarray, data: LabelledImages) -> float:
-    """Mean of -log p(label), in nats."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return float(-log_probability[np.arange(len(data)), data.labels].mean())

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from pipeline.config import Params
 from pipeline.errors import UserError
 from pipeline.evaluation import tables
-from pipeline.evaluation.ablation import read_json
+from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.plots import ablation_svg, accuracy_svg, history_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
 from pipeline.files import write_json

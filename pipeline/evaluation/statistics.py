@@ -33,18 +33,23 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mean of the paired differences, its 95 % interval, and the two-sided p-value that the mean is 0."""
+    """Mean of the paired differences, its 95 % interval, their spread, and the two-sided p that the mean is 0."""
 
     difference: Interval
+    spread: float
     p_value: float
 
 
 def mean_interval(values: Sequence[float], resolution: float) -> Interval:
     """Mean with the 95 % t-interval on len(values) - 1 degrees of freedom; `resolution` as in `spread`."""
     mean = statistics.fmean(values)
-    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
-    margin = quantile * spread(values, resolution) / sqrt(len(values))
+    margin = quantile(len(values)) * spread(values, resolution) / sqrt(len(values))
     return Interval(mean, mean - margin, mean + margin)
+
+
+def quantile(n: int) -> float:
+    """Student's quantile of a 95 % interval for the mean of `n` values."""
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float], resolution: float) -> Comparison:
@@ -55,9 +60,9 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], resolu
     differences = [value - other for value, other in zip(values, baseline, strict=True)]
     if max(map(abs, differences)) <= SAME:
         differences = [0.0] * len(differences)
-    interval = mean_interval(differences, resolution)
-    t = interval.mean / (spread(differences, resolution) / sqrt(len(differences)))
-    return Comparison(interval, 2 * float(stdtr(len(differences) - 1, -abs(t))))
+    interval, deviation = mean_interval(differences, resolution), spread(differences, resolution)
+    t = interval.mean / (deviation / sqrt(len(differences)))
+    return Comparison(interval, deviation, 2 * float(stdtr(len(differences) - 1, -abs(t))))
 
 
 def spread(values: Sequence[float], resolution: float) -> float:
@@ -115,15 +120,17 @@ def verdict_sentence(
     difference: Interval,
     p_adjusted: float,
     *,
+    removed: float | None,
     percents: int,
     seeds: int,
 ) -> str:
-    """The verdict in one sentence with its numbers; accuracies in points of 1 %."""
+    """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
     side = "above" if difference.mean >= 0 else "below"
+    errors = "" if removed is None else f", {abs(removed):.1f} % {'fewer' if removed >= 0 else 'more'} errors"
     return (
         f"{headline(verdict, mode)}: at {percent} % synthetic, the share chosen on val, test accuracy is "
-        f"{abs(100 * difference.mean):.2f} points {side} the real-only baseline "
-        f"(95 % interval {points(difference.low)} to {points(difference.high)}, "
+        f"{abs(100 * difference.mean):.2f} points {side} the real-only baseline{errors} "
+        f"(95 % interval {points(difference.low)} to {points(difference.high)} points, "
         f"{p_text(p_adjusted)} after Holm's correction over {percents} percent{'s' * (percents > 1)}, "
         f"n = {seeds} seeds)."
     )

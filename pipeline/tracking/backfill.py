@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 IDENTITY = ("synthetic_percent", "real_percent", "seed")
-FINAL = ("test_accuracy", "test_loss", "val_accuracy", "train_loss")
+FINAL = ("test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy", "val_accuracy", "train_loss")
 SOURCE = "backfill"
 
 

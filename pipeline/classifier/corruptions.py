@@ -1,0 +1,87 @@
+"""Accuracy on damaged images: five fixed corruptions at one severity each, the same bytes on every machine.
+
+In the spirit of CIFAR-10-C (Hendrycks & Dietterich 2019), but of our own making: figures compare between cells
+of one run, never with published ones.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.classifier.network import ConvNet
+from pipeline.classifier.training import measure_accuracy, predict
+from pipeline.images import LabelledImages, Pixels, random_words
+
+NOISE_SEED, NOISE_STREAM = 0, 13  # one noise for all cells, so that they stay paired
+NOISE_STD = 20  # levels
+BRIGHTER_BY = 50  # levels
+CONTRAST_PERCENT = 40  # of the distance to the image's mean level that is left
+BLUR = (1, 4, 6, 4, 1)  # binomial weights: about a Gaussian with a standard deviation of one pixel
+BLOCK = 2  # pixels that share one level when pixelated
+
+
+def measure_robustness(network: ConvNet, data: LabelledImages, num_images: int, *, flip: bool) -> dict[str, float]:
+    """Accuracy of `network` under each corruption, on the first `num_images` images (all, if there are fewer)."""
+    clean = data.select(np.arange(min(num_images, len(data)), dtype=np.int64))
+    damaged = {name: LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)
+               for name, corrupt in CORRUPTIONS.items()}  # fmt: skip
+    return {name: measure_accuracy(predict(network, data, flip=flip), data) for name, data in damaged.items()}
+
+
+def add_noise(images: Pixels) -> Pixels:
+    """Noise of NOISE_STD levels that depends on the image's row alone, not on how many there are."""
+    pixels = int(np.prod(images.shape[1:]))
+    words = [random_words(pixels, seed=NOISE_SEED, stream=NOISE_STREAM, position=row) for row in range(len(images))]
+    noise = NOISE_STD * _nearly_normal(np.stack(words)).reshape(images.shape)
+    return _to_levels(images + noise)
+
+
+def blur(images: Pixels) -> Pixels:
+    """BLUR along both axes, borders reflected."""
+    reach, weights = len(BLUR) // 2, np.array(BLUR)
+    levels = images.astype(np.int64)
+    for axis in (1, 2):
+        border = [(reach, reach) if axis == other else (0, 0) for other in range(4)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(levels, border, mode="reflect"), len(BLUR), axis)
+        levels = windows @ weights
+    return _to_levels(levels / weights.sum() ** 2)
+
+
+def brighten(images: Pixels) -> Pixels:
+    """BRIGHTER_BY levels more, cut off at white."""
+    return _to_levels(images.astype(np.float64) + BRIGHTER_BY)
+
+
+def lower_contrast(images: Pixels) -> Pixels:
+    """Every level moves towards the mean of its image."""
+    mean = images.mean((1, 2, 3), keepdims=True)
+    return _to_levels(mean + (images - mean) * CONTRAST_PERCENT / 100)
+
+
+def pixelate(images: Pixels) -> Pixels:
+    """BLOCK x BLOCK pixels take their mean; the side of the images is a multiple of BLOCK."""
+    count, size, _, channels = images.shape
+    blocks = images.reshape(count, size // BLOCK, BLOCK, size // BLOCK, BLOCK, channels).mean((2, 4))
+    return _to_levels(blocks.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2))
+
+
+CORRUPTIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    "noise": add_noise,
+    "blur": blur,
+    "brightness": brighten,
+    "contrast": lower_contrast,
+    "pixelate": pixelate,
+}
+
+
+def _nearly_normal(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Mean 0, variance 1: the sum of the four 16-bit numbers in a word, exact on every machine (Irwin-Hall)."""
+    sums = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4).sum(-1, dtype=np.int64)
+    scaled: NDArray[np.float64] = (sums - 2 * 65535) / np.sqrt((2**32 - 1) / 3)
+    return scaled
+
+
+def _to_levels(values: NDArray[np.float64]) -> Pixels:
+    """NHWC float levels => NHWC uint8, rounded to the nearest and cut off at black and white."""
+    return np.floor(values + 0.5).clip(0, 255).astype(np.uint8)
