@@ -605,6 +605,22 @@ def test_an_image_does_not_depend_on_the_range_it_is_drawn_in(sampler: Sampler, 
     assert np.array_equal(labels, all_labels[start:])
 
 
+class PaintsItsClass(nn.Module):
+    """Images of class k have the level 100 k everywhere."""
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return (y / 1.275 - 1)[:, None, None, None].expand(len(z), 1, 16, 16)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 3 * BLOCK), st.sampled_from([THREE, Labels.by_share([1, 4, 2]), Labels.filling([300, 9, 0])]))
+def test_every_image_is_asked_for_as_its_label_says(start: int, labels: Labels) -> None:
+    """Whatever the class balance and the block, the generator is given the very label that is written beside it."""
+    painter = Sampler(PaintsItsClass(), 8, ImageShape(16, 1, 3), ("a", "b", "c"), CPU)
+    images, written = painter.draw(start, start + BLOCK, seed=4, std=1.0, labels=labels)
+    assert np.array_equal(images[:, 0, 0, 0], 100 * written)
+
+
 def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
     """Weights and JSON suffice to rebuild it, and two saves are equal to the byte."""
     about = sampler.describe(tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)

@@ -113,6 +113,27 @@ def test_what_hugging_face_writes_again_is_read(
     assert again.class_names == NAMES
 
 
+def test_what_polars_writes_again_is_read(root: Path, images: LabelledImages, tmp_path: Path) -> None:
+    """A selection by polars, in its own types, is read once it has the class names of the original."""
+    table = pl.scan_parquet(root / "data" / "*.parquet").filter(pl.col("index") % 2 == 1).collect().to_arrow()
+    names = pq.read_schema(next((root / "data").iterdir())).metadata
+    (tmp_path / "again").mkdir()
+    pq.write_table(table.replace_schema_metadata(names), tmp_path / "again" / "train-00000-of-00001.parquet")
+    assert (read_images(tmp_path / "again").images == images.images[1::2]).all()
+
+
+def test_the_code_on_the_card_runs(
+    datasets: Any, root: Path, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the card says on how to load the dataset, tool by tool, is code that runs in its folder."""
+    monkeypatch.chdir(root)
+    code = (root / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(code, found)  # noqa: S102 - our own card
+    assert (found["pixels"].numpy() == images.images).all()
+    check_hugging_face(found["dataset"], images)
+
+
 def test_small_pngs_hold_the_same_images(tmp_path: Path, images: LabelledImages) -> None:
     """Encoding `png` gives other tools and our reader the same pixels; smooth images take less than half the bytes."""
     ramp = np.arange(32, dtype=np.uint8)
