@@ -98,7 +98,7 @@ def write_cell(
 def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
     """What the report shows besides the cells."""
     counts = {"train": 800, "reserve": 320, "val": 200, "test": 400}
-    dataset = {
+    dataset: dict[str, Any] = {
         "dataset": "digits",
         "class_names": list(classes),
         "image_size": 16,
@@ -109,16 +109,20 @@ def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
     }
     (folder / "dataset.json").write_text(json.dumps(dataset))
     (folder / "scores").mkdir(exist_ok=True)
-    pixels = np.random.default_rng(1).integers(0, 256, (160, 160), np.uint8)
-    for path in (folder / "gan_samples.png", folder / "scores" / "neighbours.png"):
-        Image.fromarray(pixels).save(path)
+    random, size = np.random.default_rng(1), dataset["image_size"]
+    shapes = {
+        folder / "gan_samples.png": (160, 160),
+        folder / "scores" / "neighbours.png": (len(classes) * (2 * size + size // 4) - size // 4, 8 * size),
+    }
+    for path, shape in shapes.items():
+        Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(path)
     steps = range(250, 1501, 250)
     rows = [
-        f"{step},{64 * step},{int(step > 700)},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.7,0.9,"
+        f"{step},{64 * step},{int(step > 700)},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.7,0.5,0.6,0.9,0.1,"
         + ("0.4" if step % 500 == 0 else "")  # a small CAS at every other probe
         for step in steps
     ]
-    header = "step,images,restarts,loss_d,loss_g,gan_test,coverage,cas"
+    header = "step,images,restarts,loss_d,loss_g,gan_test,gan_test_weakest,diversity_weakest,coverage,overfitting,cas"
     (folder / "train_gan.csv").write_text("\n".join([header, *rows, ""]))
 
 

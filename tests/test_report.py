@@ -1,16 +1,21 @@
 import base64
 import csv
+import io
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.config import Params
 from pipeline.errors import UserError
+from pipeline.evaluation import tables
 from pipeline.evaluation.report import to_markdown, to_text
 from tests.evaluation_inputs import CLASSES, evaluate_and_write, make_params, write_inputs
 
@@ -164,8 +169,42 @@ def test_page_loads_nothing(written: tuple[Path, Params, dict[str, Any]]) -> Non
 
 
 def test_page_shows_its_pictures(written: tuple[Path, Params, dict[str, Any]]) -> None:
-    """Samples and neighbours are in the page, unchanged."""
+    """Samples are in the page unchanged, and of the neighbours each class has its own two rows, named."""
     folder, _, _ = written
     text = (folder / "out" / "report.html").read_text(encoding="utf-8")
-    for path in (folder / "gan_samples.png", folder / "scores" / "neighbours.png"):
-        assert base64.b64encode(path.read_bytes()).decode() in text
+    assert base64.b64encode((folder / "gan_samples.png").read_bytes()).decode() in text
+    whole = np.asarray(Image.open(folder / "scores" / "neighbours.png"))
+    bands = re.findall(r'base64,([^"]*)" alt="([^"]*): synthetic images above', text)
+    assert [unescape(name) for _, name in bands] == list(CLASSES)
+    for place, (band, _) in enumerate(bands):
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(band))))
+        assert np.array_equal(shown, whole[36 * place : 36 * place + 32])
+
+
+@pytest.mark.parametrize("gains", [{25: 0.0, 50: 0.001, 100: -0.03}, {25: 0.004, 50: 0.01, 100: -0.03}])
+def test_texts_and_page_tell_the_numbers_of_the_json(tmp_path: Path, gains: dict[int, float]) -> None:
+    """Verdict, power, worth, optimism, calibration and errors removed stand in terminal, Markdown and page alike."""
+    write_inputs(tmp_path, make_params(), gains.__getitem__)
+    result = evaluate_and_write(tmp_path, make_params(), tmp_path / "out")
+    page = " ".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).text.split())
+    markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    chosen = next(row for row in tables.trust_rows(result) if row[0].endswith(" *"))
+    removed = tables.removed_text(
+        next(s for s in result["settings"] if s["synthetic_percent"] == result["chosen_percent"])
+    )
+    for told in (page, markdown):
+        assert result["power_text"] in told
+        assert result["worth"]["text"] in told
+        assert result["optimism_text"] in told
+        assert removed in told
+        assert all(cell.removesuffix(" *") in told for cell in chosen)
+    assert all(text in to_text(result) for text in tables.answer(result))
+    assert bool(result["power_text"]) == (result["verdict"] == "no_difference")
+
+
+def test_a_faultless_baseline_is_told_without_a_number(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """Where the baseline errs nowhere, no share of its errors is invented."""
+    row = written[2]["settings"][1] | dict.fromkeys(
+        ("errors_removed_percent", "errors_removed_percent_low", "errors_removed_percent_high")
+    )
+    assert tables.removed_text(row) == "–"

@@ -11,9 +11,11 @@ from scipy import stats
 from pipeline.evaluation.statistics import (
     Verdict,
     choose_percent,
+    cross_fitted,
     holm,
     judge,
     mean_interval,
+    optimism_sentence,
     paired_difference,
     points,
     spread,
@@ -174,3 +176,37 @@ def test_sentence_carries_the_numbers() -> None:
 def test_points_has_no_signed_zero() -> None:
     """What rounds to nothing carries no sign."""
     assert [points(value) for value in (0.01234, -0.01, -0.00001, 0.0)] == ["+1.23", "-1.00", "0.00", "0.00"]
+
+
+# ---- optimism --------------------------------------------------------------------------------------------------
+
+
+def test_cross_fitting_has_its_hand_value() -> None:
+    """Seeds 0 and 1 are judged at the percent that the others like best on val."""
+    val = {25: [0.9, 0.5, 0.6], 50: [0.6, 0.6, 0.8]}
+    gains = {25: [0.1, 0.2, 0.3], 50: [-0.1, -0.2, -0.3]}
+    # without seed 0: 50 is best (0.7 > 0.55); without 1: 25 (0.75 > 0.7); without 2: 25 (0.7 > 0.6)
+    assert cross_fitted(val, gains) == pytest.approx((-0.1 + 0.2 + 0.3) / 3)
+
+
+def test_cross_fitting_takes_the_optimism_out() -> None:
+    """Over 1,000 grids without an effect the picked percent gains on test, the cross-fitted gain is none."""
+    random = np.random.default_rng(0)
+    naive: list[float] = []
+    honest: list[float] = []
+    for _ in range(1000):
+        luck = random.normal(0.9, 0.01, (4, 3))  # of a network: val and test share it
+        gains = dict(enumerate((luck[1:] - luck[0]).tolist()))
+        val = dict(enumerate(luck[1:].tolist()))
+        picked = choose_percent({row: float(np.mean(values)) for row, values in val.items()})
+        naive.append(sum(gains[picked]) / 3)
+        honest.append(cross_fitted(val, gains))
+    error = np.std(honest) / math.sqrt(1000)
+    assert np.mean(naive) > 0.003
+    assert abs(np.mean(honest)) < 3 * error
+
+
+def test_one_percent_has_no_optimism() -> None:
+    """Where there was nothing to choose, nothing is said."""
+    assert optimism_sentence(0.01, 0.01, 0.01, 1) == ""
+    assert "+0.40 points of optimism" in optimism_sentence(0.012, 0.01, 0.006, 3)

@@ -14,9 +14,11 @@ from pipeline.evaluation.statistics import (
     Comparison,
     Interval,
     choose_percent,
+    cross_fitted,
     holm,
     judge,
     mean_interval,
+    optimism_sentence,
     paired_difference,
     verdict_sentence,
 )
@@ -73,6 +75,7 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         ),
         "power": power,
         "power_text": power_sentence(verdict, len(cells), power),
+        **_optimism(chosen, synthetic, baseline),
         "chosen_percent": chosen["synthetic_percent"],
         # once more and without lists, which `dvc metrics diff` leaves out
         "baseline": _scalars(settings[0]),
@@ -105,6 +108,24 @@ def _settings(grid: Ablation, baseline: list[Cell], synthetic: Cells, image: flo
         row["p_value_holm"] = p_holm
     first = _setting(0, baseline, baseline, image) | {"p_value_holm": 1.0}
     return [row | {"seeds": list(grid.seeds)} for row in (first, *rows)]
+
+
+def _optimism(chosen: dict[str, Any], synthetic: Cells, baseline: list[Cell]) -> dict[str, Any]:
+    """What picking the best percent flatters the chosen one by; see `cross_fitted`."""
+    val = {percent: [cell.val_accuracy for cell in cells] for percent, cells in synthetic.items()}
+    gains = {
+        percent: [cell.test_accuracy - base.test_accuracy for cell, base in zip(cells, baseline, strict=True)]
+        for percent, cells in synthetic.items()
+    }
+    on_val, on_test, honest = chosen["val_difference_mean"], chosen["difference_mean"], cross_fitted(val, gains)
+    return {
+        "optimism": {
+            "val_difference_mean": on_val,
+            "difference_cross_fitted": honest,
+            "optimism_points": 100 * (on_test - honest),
+        },
+        "optimism_text": optimism_sentence(on_val, on_test, honest, len(synthetic)),
+    }
 
 
 def _scalars(setting: dict[str, Any]) -> dict[str, Any]:

@@ -3,26 +3,22 @@
 import io
 import re
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pipeline.evaluation.learning_curve import fit_curve
+from pipeline.evaluation.learning_curve import Floats, fit_curve
+from pipeline.evaluation.power_law import PowerLaws
 
 # Blue and vermilion of Okabe and Ito (2008), told apart by every common kind of colour vision.
 SYNTHETIC, REAL = "#0072b2", "#d55e00"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
 NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
 
-PROBES = (  # column, label, colour, line
-    ("gan_test", "class agreement", SYNTHETIC, "-"),
-    ("coverage", "coverage", INK, "--"),
-    ("cas", "accuracy of a small classifier", REAL, "o"),
-)
 BOUNDS = {"equals": "{:,} real images", "more_than": "more than {:,}", "fewer_than": "fewer than {:,}"}
 PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
 STYLE: dict[Any, Any] = {
@@ -54,22 +50,17 @@ STYLE: dict[Any, Any] = {
 
 def ablation_svg(result: dict[str, Any]) -> str:
     """Accuracy against synthetic_percent beside the learning curve: the one figure that goes into git."""
-    return _render([(_draw_accuracy, result), (_draw_learning_curve, result)], "Ablation and learning curve")
+    return render([(_draw_accuracy, result), (_draw_learning_curve, result)], "Ablation and learning curve")
 
 
 def accuracy_svg(result: dict[str, Any]) -> str:
     """Test accuracy against synthetic_percent, with band, seeds and baseline."""
-    return _render([(_draw_accuracy, result)], "Test accuracy against the share of synthetic images")
+    return render([(_draw_accuracy, result)], "Test accuracy against the share of synthetic images")
 
 
 def learning_curve_svg(result: dict[str, Any]) -> str:
     """Test accuracy of real-only training against its number of images, with `worth` read off."""
-    return _render([(_draw_learning_curve, result)], "Test accuracy against the number of real images")
-
-
-def history_svg(history: dict[str, list[float]]) -> str:
-    """Losses of both networks beside what the probes saw, over the GAN's training, with its restarts."""
-    return _render([(_draw_history, history), (_draw_probes, history)], "Losses and probes of the GAN's training")
+    return render([(_draw_learning_curve, result)], "Test accuracy against the number of real images")
 
 
 def inline(svg: str, name: str) -> str:
@@ -81,7 +72,7 @@ def inline(svg: str, name: str) -> str:
     return svg
 
 
-def _render(panels: Sequence[tuple[Callable[[Axes, Any], None], Any]], title: str) -> str:
+def render(panels: Sequence[tuple[Callable[[Axes, Any], None], Any]], title: str) -> str:
     """Draws the panels side by side; `title` is what a screen reader says."""
     with mpl.rc_context():
         mpl.rcdefaults()  # a user's matplotlibrc must not reach the bytes
@@ -112,7 +103,7 @@ def _draw_accuracy(axes: Axes, result: dict[str, Any]) -> None:
     axes.set_xticks(percents)
     axes.set_ylim(_limits(settings))
     title = f"What synthetic images change ({result['dataset']}, mode {result['mode']}, {baseline['n']} seeds)"
-    _finish(axes, title, "synthetic share of every training batch (%)")
+    finish(axes, title, "synthetic share of every training batch (%)")
 
 
 def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
@@ -120,11 +111,16 @@ def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
     sizes = [point["num_real"] for point in curve]
     _draw_band(axes, sizes, curve, REAL)
     axes.plot(sizes, _percent(curve, "test_accuracy_mean"), "o", color=REAL, ms=4.5, label="mean")
-    fitted = fit_curve(sizes, [point["test_accuracy_mean"] for point in curve])
-    axes.plot(fitted[0], 100 * fitted[1], color=REAL, lw=1.4, label="learning curve")
+    axes.plot(
+        *_curve(sizes, curve, worth["law"]), color=REAL, lw=1.4, label="power law" if worth["law"] else "learning curve"
+    )
     height = 100 * worth["test_accuracy"]
     label = f"real + {worth['synthetic_percent']} % synthetic"
     axes.axhline(height, color=SYNTHETIC, ls=":", lw=1.4, label=label)
+    ends = [worth["num_real_low"], worth["num_real_high"]]
+    axes.plot(
+        ends, [height, height], color=SYNTHETIC, lw=5, alpha=0.35, solid_capstyle="butt", label="its 95 % interval"
+    )
     at = worth["num_real_equivalent"], height
     if worth["bound"] == "equals":
         axes.plot(*at, "D", color=SYNTHETIC, ms=7, ls="none", label="worth")
@@ -138,32 +134,17 @@ def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     title = f"What real images alone reach ({result['dataset']}, {curve[0]['n']} seeds)"
     axes.set_ylim(_limits([*curve, {"test_accuracy": [worth["test_accuracy"]]}]))
-    _finish(axes, title, "real training images (log scale)")
+    finish(axes, title, "real training images (log scale)")
 
 
-def _draw_probes(axes: Axes, history: dict[str, list[float]]) -> None:
-    images = [count / 1000 for count in history["images"]]
-    for name, label, colour, style in PROBES:
-        points = [(at, 100 * value) for at, value in zip(images, history[name], strict=True) if isfinite(value)]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, ms=4, label=label)
-    _mark_restarts(axes, history)
-    _finish(axes, "What the probes saw, on val", "real images shown (thousands)", "%")
-
-
-def _mark_restarts(axes: Axes, history: dict[str, list[float]]) -> None:
-    """A dotted line where an alarm took training back to its best state: after the last row of each attempt."""
-    for at, now, later in zip(history["images"], history["restarts"], history["restarts"][1:], strict=False):
-        if later > now:
-            axes.axvline(at / 1000, color=INK, ls=":", lw=1.2)
-
-
-def _draw_history(axes: Axes, history: dict[str, list[float]]) -> None:
-    images = [count / 1000 for count in history["images"]]
-    axes.plot(images, history["loss_d"], color=REAL, lw=1.3, label="discriminator")
-    axes.plot(images, history["loss_g"], color=SYNTHETIC, lw=1.3, ls="--", label="generator")
-    _mark_restarts(axes, history)
-    _finish(axes, "GAN training", "real images shown (thousands)", "adversarial loss")
+def _curve(sizes: list[int], curve: list[dict[str, Any]], law: dict[str, float] | None) -> tuple[Floats, Floats]:
+    """The line that worth was read off: sizes, and accuracies in %."""
+    if law is None:
+        at, heights = fit_curve(sizes, [point["test_accuracy_mean"] for point in curve])
+        return at, 100 * heights
+    at = np.geomspace(min(sizes), max(sizes), 60)
+    fitted = PowerLaws(*(np.array([law[name]]) for name in ("scale", "exponent", "floor")))
+    return at, 100 * (1 - fitted.errors(at)[0])
 
 
 def _draw_band(axes: Axes, x: list[int], rows: list[dict[str, Any]], colour: str) -> None:
@@ -190,7 +171,8 @@ def _limits(rows: list[dict[str, Any]]) -> tuple[float, float]:
     return max(low, min([*values, *ends]) - 0.05 * span), min(high, max([*values, *ends]) + 0.05 * span)
 
 
-def _finish(axes: Axes, title: str, x_label: str, y_label: str = "test accuracy (%)") -> None:
+def finish(axes: Axes, title: str, x_label: str, y_label: str = "test accuracy (%)") -> None:
+    """Title, labels and a legend below, so that it hides nothing."""
     axes.set_title(title)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

@@ -14,17 +14,18 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from pipeline.config import Params
 from pipeline.errors import UserError
 from pipeline.evaluation import tables
 from pipeline.evaluation.grid import read_json
-from pipeline.evaluation.plots import ablation_svg, accuracy_svg, history_svg, inline, learning_curve_svg
+from pipeline.evaluation.history import History, history_svgs, read_history
+from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
 from pipeline.files import write_json
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
-HISTORY = ("images", "loss_d", "loss_g", "restarts", "gan_test", "coverage", "cas")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Evidence:
     params: str
     gan_samples: bytes
     neighbours: bytes
-    history: dict[str, list[float]]
+    history: History
     versions: dict[str, str]
 
 
@@ -60,7 +61,7 @@ def read_evidence(params: Params, dataset: Path, gan_samples: Path, gan_history:
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
         gan_samples=_read_bytes(gan_samples, "train_gan"),
         neighbours=_read_bytes(scores / "neighbours.png", "assess"),
-        history=_read_history(gan_history),
+        history=read_history(gan_history),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
 
@@ -92,27 +93,30 @@ def to_csv(result: dict[str, Any]) -> str:
 
 def to_text(result: dict[str, Any]) -> str:
     """Table, verdict and worth for a terminal."""
-    rows = [row[:1] + row[3:] for row in (tables.SETTINGS, *tables.setting_rows(result))]  # no counts: 96 columns
+    rows = [[row[place] for place in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "* best on val", "", result["verdict_text"], result["worth"]["text"]])
+    return "\n".join([*lines, "* best on val", "", *tables.answer(result)])
 
 
 def to_markdown(result: dict[str, Any], dataset: dict[str, Any]) -> str:
     """The report for a pull request or a repository page; text from data is escaped."""
     parts = [
         f"## {headline(result['verdict'], result['mode'])}",
-        _md(result["verdict_text"]),
-        _md(result["worth"]["text"]),
+        *map(_md, tables.answer(result)),
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
         _md_table(tables.SETTINGS, tables.setting_rows(result)),
         *map(_md, tables.setup_sentences(result)),
+        "### Trust and damage",
+        _md(tables.trust_note(result)),
+        _md_table(tables.TRUST, tables.trust_rows(result)),
         "### The synthetic images",
         _md(tables.fidelity_note(result)),
         _md_table(tables.FIDELITY, tables.fidelity_rows(result)),
-        "<details><summary>Every class</summary>",
+        "<details><summary>Every class, every damage</summary>",
         _md(tables.class_note(result)),
         _md_table(tables.CLASSES, tables.class_rows(result, dataset["class_names"])),
+        _md_table(tables.CORRUPTIONS, tables.corruption_rows(result)),
         "</details>",
         "### Reproduce",
         "\n".join(["```sh", *tables.commands(result), "```"]),
@@ -132,21 +136,38 @@ def to_html(result: dict[str, Any], evidence: Evidence) -> str:
     drawn = {
         "accuracy": accuracy_svg(result),
         "curve": learning_curve_svg(result),
-        "gan": history_svg(evidence.history),
+        **history_svgs(evidence.history),
     }
     return jinja.get_template("report.html.jinja").render(
         result=result,
         evidence=evidence,
         headline=headline(result["verdict"], result["mode"]),
         chosen=next(s for s in result["settings"] if s["synthetic_percent"] == result["chosen_percent"]),
-        class_scale=max(
-            abs(row[f"difference_{end}"]) for row in result["per_class"].values() for end in ("low", "high")
-        ),
+        scale=_scale(result),
+        bands=neighbour_bands(evidence.neighbours, evidence.dataset),
         figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
-        pngs={name: base64.b64encode(getattr(evidence, name)).decode() for name in ("gan_samples", "neighbours")},
+        samples=base64.b64encode(evidence.gan_samples).decode(),
         tables=tables,
         points=points,
     )
+
+
+def neighbour_bands(picture: bytes, dataset: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each class's name and its two rows of the picture that `assess` drew, as PNG in base64."""
+    whole, size = Image.open(io.BytesIO(picture)), dataset["image_size"]
+    bands = []
+    for place, name in enumerate(dataset["class_names"]):
+        top = place * (2 * size + size // 4)  # two rows of images, a white line of a quarter
+        buffer = io.BytesIO()
+        whole.crop((0, top, whole.width, top + 2 * size)).save(buffer, "PNG")
+        bands.append((name, base64.b64encode(buffer.getvalue()).decode()))
+    return bands
+
+
+def _scale(result: dict[str, Any]) -> float:
+    """The longest end of any class's or corruption's interval, as a fraction: what the small bars are drawn to."""
+    rows = [*result["per_class"].values(), *result["per_corruption"].values()]
+    return max(abs(float(row[f"difference_{end}"])) for row in rows for end in ("low", "high"))
 
 
 def rounded(content: Any) -> Any:
@@ -174,12 +195,3 @@ def _read_bytes(path: Path, stage: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run: dvc repro {stage}") from None
-
-
-def _read_history(path: Path) -> dict[str, list[float]]:
-    """The columns that the report draws."""
-    records = list(csv.DictReader(io.StringIO(_read_bytes(path, "train_gan").decode())))
-    try:
-        return {name: [float(record[name] or "nan") for record in records] for name in HISTORY}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro train_gan") from None

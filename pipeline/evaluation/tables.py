@@ -10,13 +10,29 @@ SETTINGS = (
     "synthetic %",
     "real images",
     "synthetic images",
+    "val accuracy %",
     "test accuracy %",
     "95 % interval",
     "difference in points",
     "95 % interval",
+    "errors removed %",
     "p (Holm)",
 )
+TERMINAL = (0, 4, 5, 6, 7, 9)  # columns of SETTINGS that fit into 96 characters
+TRUST = (
+    "synthetic %",
+    "loss (NLL, nats)",
+    "change",
+    "95 % interval",
+    "calibration error (ECE, points)",
+    "change",
+    "95 % interval",
+    "accuracy on damaged images %",
+    "change",
+    "95 % interval",
+)
 CLASSES = ("class", "real only %", "with synthetic %", "difference in points", "95 % interval")
+CORRUPTIONS = ("damage", *CLASSES[1:])
 FIDELITY = ("measure", "value", "what it says")
 
 MODES = {
@@ -82,10 +98,35 @@ def setting_rows(result: dict[str, Any]) -> Rows:
     return [_setting_row(setting, result["chosen_percent"]) for setting in result["settings"]]
 
 
+def answer(result: dict[str, Any]) -> list[str]:
+    """Verdict, what its margin says, and worth: a sentence or two each."""
+    return [text for text in (result["verdict_text"], result["power_text"], result["worth"]["text"]) if text]
+
+
+def trust_rows(result: dict[str, Any]) -> Rows:
+    """Cells under TRUST; the percent chosen on val bears a star."""
+    return [_trust_row(setting, result["chosen_percent"]) for setting in result["settings"]]
+
+
+def trust_note(result: dict[str, Any]) -> str:
+    """How to read the table of loss, calibration and damaged images."""
+    return (
+        "Loss and calibration error are better when lower: the loss (negative log-likelihood) punishes confident "
+        "mistakes, the calibration error is the mean gap between stated confidence and the share that is right. "
+        f"Damaged images are {result['num_corrupted']:,} test images under each of {len(result['per_corruption'])} "
+        "fixed corruptions of our own making: compare within this report, never with published figures. Each interval "
+        "stands for itself."
+    )
+
+
+def corruption_rows(result: dict[str, Any]) -> Rows:
+    """Cells under CORRUPTIONS."""
+    return [_change_row(name, change) for name, change in result["per_corruption"].items()]
+
+
 def class_rows(result: dict[str, Any], class_names: list[str]) -> Rows:
     """Cells under CLASSES, in the data set's order of classes."""
-    changes = [(name, result["per_class"][name]) for name in class_names]
-    return [(n, _percent(c["baseline_mean"]), _percent(c["chosen_mean"]), *_change(c)) for n, c in changes]
+    return [_change_row(name, result["per_class"][name]) for name in class_names]
 
 
 def fidelity_rows(result: dict[str, Any]) -> Rows:
@@ -107,6 +148,7 @@ def setup_sentences(result: dict[str, Any]) -> list[str]:
         "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
         "test accuracy alone.",
         "Seeds vary the classifiers alone: another split, or another training of the GAN, would move all rows.",
+        *filter(None, [result["optimism_text"]]),
     ]
 
 
@@ -146,6 +188,13 @@ def worth_figure(result: dict[str, Any]) -> str:
     return f"{sign}{worth['num_real_extra']:,}" if sign else f"{worth['num_real_extra']:+,}"
 
 
+def worth_interval(result: dict[str, Any]) -> str:
+    """The 95 % interval of `worth_figure`: '-120 to +900', '-120 to > +900'."""
+    worth = result["worth"]
+    ends = [f"{WORTH_SIGNS[worth[f'{end}_bound']]}{worth[f'num_real_extra_{end}']:+,}" for end in ("low", "high")]
+    return " to ".join(ends)
+
+
 def commands(result: dict[str, Any]) -> list[str]:
     """Shell lines that make the result again, in the repository's root with its params.yaml."""
     cell = f"train_classifier@{result['chosen_percent']}-{result['settings'][0]['seeds'][0]}"
@@ -154,6 +203,8 @@ def commands(result: dict[str, Any]) -> list[str]:
         "dvc repro                                  # whatever is not up to date",
         f"dvc repro --force --single-item {cell}  # one cell again",
         f"dvc exp run -S ablation.mode={other}        # the other question",
+        "dvc metrics diff HEAD~1 --targets results/ablation.json  # against the commit before",
+        "git log -1 --format=%H -- dvc.lock         # the commit that holds this result",
     ]
 
 
@@ -167,17 +218,46 @@ def _setting_row(setting: dict[str, Any], chosen: int) -> tuple[str, ...]:
     percent = setting["synthetic_percent"]
     p_value = p_text(setting["p_value_holm"]).removeprefix("p = ").removeprefix("p ")
     return (
-        f"{percent} *" if percent == chosen else str(percent),
+        _label(percent, chosen),
         f"{setting['num_real']:,}",
         f"{setting['num_synthetic']:,}",
+        _percent(setting["val_accuracy_mean"]),
         *accuracy_text(setting),
-        *((*_change(setting), p_value) if percent else ("baseline", "", "")),
+        *((*_change(setting), removed_text(setting), p_value) if percent else ("baseline", "", "", "")),
     )
 
 
-def _change(row: dict[str, Any]) -> tuple[str, str]:
+def removed_text(setting: dict[str, Any]) -> str:
+    """Errors removed in %, with their interval where there is one; a dash where the baseline errs nowhere."""
+    removed, low, high = (setting[f"errors_removed_percent{end}"] for end in ("", "_low", "_high"))
+    if removed is None:
+        return "–"
+    return f"{removed:+.1f}" if low is None else f"{removed:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def _trust_row(setting: dict[str, Any], chosen: int) -> tuple[str, ...]:
+    percent = setting["synthetic_percent"]
+    loss, low, high = (f"{setting[f'test_loss_difference_{end}']:+.3f}" for end in ("mean", "low", "high"))
+    columns = [(f"{setting['test_loss_mean']:.3f}", loss, f"{low} to {high}")] + [
+        (_percent(setting[f"{name}_mean"]), *_change(setting, f"{name}_"))
+        for name in ("test_calibration_error", "corrupted_accuracy")
+    ]
+    cells = [cell for value, *change in columns for cell in (value, *(change if percent else ("", "")))]
+    return (_label(percent, chosen), *cells)
+
+
+def _label(percent: int, chosen: int) -> str:
+    return f"{percent} *" if percent == chosen else str(percent)
+
+
+def _change_row(name: str, change: dict[str, Any]) -> tuple[str, ...]:
+    return name, _percent(change["baseline_mean"]), _percent(change["chosen_mean"]), *_change(change)
+
+
+def _change(row: dict[str, Any], prefix: str = "") -> tuple[str, str]:
     """A difference in points, and its interval."""
-    return points(row["difference_mean"]), f"{points(row['difference_low'])} to {points(row['difference_high'])}"
+    mean, low, high = (points(row[f"{prefix}difference_{end}"]) for end in ("mean", "low", "high"))
+    return mean, f"{low} to {high}"
 
 
 def _percent(fraction: float) -> str:
