@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,12 @@ def hash_file(path: Path) -> str:
 def to_json(value: Any) -> bytes:
     """JSON as every written file has it: sorted, indented, with a last newline."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def escape_markdown(text: str) -> str:
+    """`text` as Markdown shows it literally, on one line: no markup, no table cell, no HTML."""
+    text = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def write_json(file: Path, value: object) -> None:

@@ -122,10 +122,6 @@ def test_what_polars_writes_again_is_read(root: Path, images: LabelledImages, tm
     assert (read_images(tmp_path / "again").images == images.images[1::2]).all()
 
 
-@pytest.mark.xfail(
-    raises=ValueError, strict=True,
-    reason="datasets 5.2 takes no name from the path '.' on the card; its absolute path, as the card says too, works",
-)  # fmt: skip
 def test_the_code_on_the_card_runs(
     datasets: Any, root: Path, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import platform
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,7 +22,7 @@ from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.history import History, history_svgs, read_history
 from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
-from pipeline.files import write_json
+from pipeline.files import escape_markdown, write_json
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
 
@@ -103,18 +102,18 @@ def to_markdown(result: dict[str, Any], dataset: dict[str, Any]) -> str:
     """The report for a pull request or a repository page; text from data is escaped."""
     parts = [
         f"## {headline(result['verdict'], result['mode'])}",
-        *map(_md, tables.answer(result)),
+        *map(escape_markdown, tables.answer(result)),
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
         _md_table(tables.SETTINGS, tables.setting_rows(result)),
-        *map(_md, tables.setup_sentences(result)),
+        *map(escape_markdown, tables.setup_sentences(result)),
         "### Trust and damage",
-        _md(tables.trust_note(result)),
+        escape_markdown(tables.trust_note(result)),
         _md_table(tables.TRUST, tables.trust_rows(result)),
         "### The synthetic images",
-        _md(tables.fidelity_note(result)),
+        escape_markdown(tables.fidelity_note(result)),
         _md_table(tables.FIDELITY, tables.fidelity_rows(result)),
         "<details><summary>Every class, every damage</summary>",
-        _md(tables.class_note(result)),
+        escape_markdown(tables.class_note(result)),
         _md_table(tables.CLASSES, tables.class_rows(result, dataset["class_names"])),
         _md_table(tables.CORRUPTIONS, tables.corruption_rows(result)),
         "</details>",
@@ -179,14 +178,8 @@ def rounded(content: Any) -> Any:
     return [rounded(value) for value in content] if isinstance(content, list) else content
 
 
-def _md(text: str) -> str:
-    """`text` as Markdown shows it literally, on one line: no markup, no table cell, no HTML."""
-    text = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", " ".join(text.split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_md(cell) for cell in row] for row in rows)]
+    lines = [header, ["---"] * len(header), *([escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

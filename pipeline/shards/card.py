@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipeline.files import to_json
+from pipeline.files import escape_markdown, to_json
 from pipeline.shards.manifest import CARD_FILE, DATA_FOLDER, Manifest, read_manifest, write_beside
 from pipeline.shards.reader import read_file_column, read_header
 from pipeline.shards.schema import FIELDS
@@ -24,7 +24,7 @@ class-conditional generator. No image was taken with a camera or drawn by a pers
 
 ## How it was made
 
-Generator `{generators}`, seed {seeds}, and:
+Generator {generators}, seed {seeds}, and:
 
 ```json
 {recipe}```
@@ -59,7 +59,7 @@ table = pandas.read_parquet("data")
 Image.open(io.BytesIO(table.image[0]["bytes"]))
 
 from datasets import load_dataset
-dataset = load_dataset(".", split="{first_split}")  # or the path of this folder
+dataset = load_dataset("parquet", data_files="data/{first_split}-*.parquet", split="train")
 
 import duckdb
 duckdb.sql("SELECT label, count(*) FROM 'data/*.parquet' GROUP BY label")
@@ -133,19 +133,23 @@ def _text(root: Path, manifest: Manifest, name: str, about: Mapping[str, object]
     """The card below its header."""
     height, width, channels = read_header(root / next(iter(manifest.splits.values()))[0].file).shape
     return TEXT.format(
-        name=name,
+        name=escape_markdown(name),
         num_images=manifest.num_images,
         num_classes=len(manifest.class_names),
         height=height,
         width=width,
         colour="grey" if channels == 1 else "RGB",
-        splits=" | ".join(manifest.splits),
+        splits=" | ".join(map(escape_markdown, manifest.splits)),
         rules="---|" * len(manifest.splits),
         counts=_count_rows(manifest),
-        generators="`, `".join(_distinct(root, manifest, "generator")),
+        generators=", ".join(map(escape_markdown, _distinct(root, manifest, "generator"))),
         seeds=", ".join(_distinct(root, manifest, "seed")),
         recipe=to_json(manifest.recipe).decode(),
-        about="\n".join(f"| {key} | {value} |" for key, value in about.items() if key != "class_names"),
+        about="\n".join(
+            f"| {escape_markdown(key)} | {escape_markdown(str(value))} |"
+            for key, value in about.items()
+            if key != "class_names"
+        ),
         compression=" without compression" if manifest.environment.get("encoding") == "stored_png" else "",
         first_split=next(iter(manifest.splits)),
     )
@@ -154,7 +158,7 @@ def _text(root: Path, manifest: Manifest, name: str, about: Mapping[str, object]
 def _count_rows(manifest: Manifest) -> str:
     """Table rows: each class with its images in each split."""
     return "\n".join(
-        f"| {class_name.replace('|', chr(92) + '|')} | "
+        f"| {escape_markdown(class_name)} | "
         f"{' | '.join(str(manifest.class_counts[split][label]) for split in manifest.splits)} |"
         for label, class_name in enumerate(manifest.class_names)
     )
