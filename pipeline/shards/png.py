@@ -26,6 +26,7 @@ Shape: TypeAlias = tuple[int, int, int]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 3: 2}  # channels -> PNG's colour type: grey, RGB
 LONGEST_BLOCK = 65535  # bytes in a stored deflate block
+PACKED = 64  # images at a time: what is written of them is still in the cache when it is read again
 SMALL_LEVEL = 9  # of zlib; at 3 kB an image it costs little more than less
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's; wider ones would be clipped by convert()
 
@@ -48,14 +49,20 @@ class Template:
 def encode_png(images: Pixels) -> Bytes:
     """uint8 NHWC (C = 1 or 3) => stored PNGs, shape (N, bytes of one)."""
     template = _template(_shape(images))
-    scanlines = _scanlines(images)
     pngs = np.empty((len(images), len(template.png)), np.uint8)
+    for first in range(0, len(images), PACKED):
+        _pack(images[first : first + PACKED], template, pngs[first : first + PACKED])
+    return pngs
+
+
+def _pack(images: Pixels, template: Template, pngs: Bytes) -> None:
+    """uint8 NHWC => `pngs`, written whole."""
+    scanlines = _scanlines(images)
     pngs[...] = template.png
     for to, start, length in template.blocks:
         pngs[:, to : to + length] = scanlines[:, start : start + length]
     pngs[:, -20:-16] = _big_endian([zlib.adler32(row) for row in scanlines])
     pngs[:, -16:-12] = _big_endian([zlib.crc32(row) for row in pngs[:, 37:-16]])  # from the letters IDAT on
-    return pngs
 
 
 def encode_small_png(images: Pixels) -> list[bytes]:

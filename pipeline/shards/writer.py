@@ -172,8 +172,8 @@ def write_shards(
 def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Content) -> list[ShardRecord]:
     """Writes the shards of `job` that are not there yet: rows are drawn here, all else happens in lanes beside.
 
-    Encoding, and writing with hashing, each have a thread; none is more than a few row groups behind, so that
-    memory does not grow with the number of images.
+    Encoding, hashing the rows, and hashing and writing the files each have a thread; none is more than a few row
+    groups behind, so that memory does not grow with the number of images.
     """
     tmp = folder.parent / ".tmp" / f"{folder.name}-{job.split}"
     with disk_errors(folder):
@@ -186,16 +186,27 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
             _store_shard(shard, parts, tmp)
 
     def encode(groups: Iterator[Rows]) -> None:
+        for shard in missing:
+            _encode_shard(shard, groups, job, storing.put)
+
+    def gather(groups: Iterator[Rows]) -> None:
         for shard in shards:
             if shard in missing:
-                _encode_shard(shard, groups, job, storing.put, content)
+                for group in itertools.islice(groups, _num_groups(shard)):
+                    content.add(job.split, *group, num_classes=len(job.class_names))
             else:
                 content.add_shard(job.split, shard.path)
 
-    with Lane(store, QUEUE_GROUPS) as storing, Lane(encode, QUEUE_GROUPS) as encoding:
+    with (
+        Lane(store, QUEUE_GROUPS) as storing,
+        Lane(encode, QUEUE_GROUPS) as encoding,
+        Lane(gather, QUEUE_GROUPS) as gathering,
+    ):
         for shard in missing:
             for start in range(shard.start, max(shard.stop, shard.start + 1), ROW_GROUP_ROWS):
-                encoding.put(rows(start, min(start + ROW_GROUP_ROWS, shard.stop)))
+                group = rows(start, min(start + ROW_GROUP_ROWS, shard.stop))
+                encoding.put(group)
+                gathering.put(group)
     records = [_read_record(shard, tmp) for shard in shards]
     with disk_errors(folder):
         remove_tmp(tmp)
@@ -256,23 +267,24 @@ def _read_record(shard: Shard, tmp: Path) -> ShardRecord:
     return ShardRecord(**json.loads(_record_file(shard, tmp).read_bytes()))
 
 
-def _encode_shard(
-    shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None], content: Content
-) -> None:
+def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None]) -> None:
     """Row groups => the parts of a Parquet file, then None. One table a row group: chunks leave traces."""
-    count = max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS))
     sink, columns = Sink(), partial(make_table, seed=job.seed, generator=job.generator, encoding=job.encoding,
                                     class_names=job.class_names)  # fmt: skip
     head = next(groups)
     height, width, channels = head[0].shape[1:]
     schema = image_schema(job.class_names, (height, width, channels))
     with pq.ParquetWriter(sink, schema, **PARQUET_OPTIONS) as writer:
-        for group in itertools.chain([head], itertools.islice(groups, count - 1)):
+        for group in itertools.chain([head], itertools.islice(groups, _num_groups(shard) - 1)):
             writer.write_table(columns(*group), row_group_size=ROW_GROUP_ROWS)
-            content.add(job.split, *group, num_classes=len(job.class_names))
             put(sink.take())
     put(sink.take())
     put(None)
+
+
+def _num_groups(shard: Shard) -> int:
+    """Row groups of a shard; one without rows has an empty one."""
+    return max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS))
 
 
 def _store_shard(shard: Shard, parts: Iterator[list[bytes] | None], tmp: Path) -> None:
