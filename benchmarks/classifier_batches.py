@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import batch_rows
-from pipeline.classifier.network import build_network
+from pipeline.classifier.mixing import Plan, batch_rows
+from pipeline.classifier.network import Shape, build_network
 from pipeline.config import parse_params
 from pipeline.configure import compose_params
 from pipeline.images import to_unit_range
@@ -60,14 +60,19 @@ def main() -> None:
     labels = generator.integers(0, 10, IMAGES)
     resident, targets = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
     augment = Augmentation(values, 32, device)
-    network = build_network(values.width, 3, 10, seed=0).to(device).to(memory_format=torch.channels_last)
+    network = (
+        build_network(Shape(values.network, values.width, 3, 10), seed=0)
+        .to(device)
+        .to(memory_format=torch.channels_last)
+    )
     optimizer = torch.optim.SGD(network.parameters(), 0.01)
     peer = DataLoader(ArrayDataset(images, labels), values.batch_size, shuffle=True, num_workers=2, drop_last=True,
                       persistent_workers=True)  # fmt: skip
 
     def ours() -> Batches:
-        for step in range(IMAGES // values.batch_size):
-            rows = torch.from_numpy(batch_rows(step, values.batch_size, 0, (IMAGES, 0), seed=0)[0]).to(device)
+        plan = Plan("batch", 0, values.batch_size, IMAGES // values.batch_size)
+        for step in range(plan.num_steps):
+            rows = torch.from_numpy(batch_rows(plan, step, (IMAGES, 0), seed=0)[0]).to(device)
             yield to_unit_range(augment(resident.index_select(0, rows), seed=0, step=step)), targets[rows]
 
     def theirs() -> Batches:

@@ -23,7 +23,7 @@ from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
 from pipeline.assessment.assess import Judge, assess
 from pipeline.checkpoint import fingerprint
 from pipeline.classifier.curation import Scores, curate
-from pipeline.classifier.network import ConvNet
+from pipeline.classifier.network import Network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict
 from pipeline.config import Curation, Params, parse_params
 from pipeline.configure import compose_params
@@ -66,7 +66,7 @@ class Bench(NamedTuple):
 
     params: Params
     splits: dict[str, LabelledImages]
-    judge: ConvNet
+    judge: Network
     device: torch.device
     folder: Path
     memory: Memory

@@ -26,7 +26,7 @@ import torch
 from pipeline.assessment.assess import Judge, assess
 from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import fingerprint
-from pipeline.classifier.network import ConvNet
+from pipeline.classifier.network import Network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import Gan, Params, parse_params
 from pipeline.configure import compose_params
@@ -110,11 +110,12 @@ def train(
     *,
     seed: int,
     device: torch.device,
-) -> ConvNet:
+) -> Network:
     """A classifier of the profile's kind, on real images or, where there are synthetic ones, on those alone."""
     trained = train_classifier(params.classifier, real, synthetic, splits["val"],
-                               synthetic_percent=100 if len(synthetic) else 0, num_steps=params.classifier.steps,
-                               seed=seed, device=device, log=lambda *_: None)  # fmt: skip
+                               synthetic_percent=100 if len(synthetic) else 0, mixing="batch",
+                               num_steps=params.classifier.steps, seed=seed, device=device,
+                               log=lambda *_: None)  # fmt: skip
     return trained.network
 
 
@@ -127,7 +128,7 @@ def accuracy_of_real(params: Params, splits: dict[str, LabelledImages], device: 
 def measure_recipe(
     params: Params,
     splits: dict[str, LabelledImages],
-    judge: ConvNet,
+    judge: Network,
     device: torch.device,
     *,
     recipe: str,
@@ -172,7 +173,7 @@ def measure_recipe(
 
 
 def timed_gan(
-    gan: Gan, splits: dict[str, LabelledImages], judge: ConvNet, device: torch.device
+    gan: Gan, splits: dict[str, LabelledImages], judge: Network, device: torch.device
 ) -> tuple[TrainedGan, float, float]:
     """The best generator of a training, the compute and the seconds that it took, probes and small CAS included."""
     val = splits["val"]
@@ -180,7 +181,7 @@ def timed_gan(
 
     def measure_cas(drawn: LabelledImages) -> float:
         network = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100,
-                                   num_steps=gan.judge.steps, seed=gan.seed, device=device,
+                                   mixing="batch", num_steps=gan.judge.steps, seed=gan.seed, device=device,
                                    log=lambda *_: None).network  # fmt: skip
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 

@@ -22,7 +22,7 @@ from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features
 from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import load_state, save_state
-from pipeline.classifier.network import build_network
+from pipeline.classifier.network import Shape, build_network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import Gan, parse_params
 from pipeline.configure import compose_params
@@ -47,11 +47,11 @@ def main() -> None:
     )
     real = LabelledImages(pixels.astype(np.uint8), np.arange(len(pixels)) % 10, tuple("0123456789"))
     val = real.select(np.arange(params.dataset.val_size, dtype=np.int64))
-    network = build_network(gan.judge.width, channels, 10, seed=0).to(device)
+    network = build_network(Shape(gan.judge.network, gan.judge.width, channels, 10), seed=0).to(device)
     judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
 
     def measure_cas(drawn: LabelledImages) -> float:
-        trained = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100,
+        trained = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100, mixing="batch",
                                    num_steps=gan.judge.steps, seed=0, device=device, log=lambda *_: None)  # fmt: skip
         return measure_accuracy(predict(trained.network, val, flip=False), val)
 

@@ -59,8 +59,10 @@ class Dataset(Block):
 class Classifier(Block):
     """How a classifier is trained: those of the cells, and the small ones that watch the GAN (`gan.judge`)."""
 
+    network: Literal["convnet", "resnet18"]
+    """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images."""
     width: Positive
-    """Channels of the first convolution; later groups have multiples."""
+    """Channels of the first convolution of `convnet`; later groups have multiples. `resnet18` has its own."""
     steps: Positive
     """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
     batch_size: Positive
@@ -262,10 +264,12 @@ class Ablation(Block):
 
     mode: Literal["add", "replace"]
     """`add` keeps every real image; `replace` cuts them to (100 - percent) % of train_size."""
+    mixing: Literal["batch", "pretrain_finetune"]
+    """`batch`: every batch holds its share of synthetic images; `pretrain_finetune`: all of them first, then real."""
     budget: Literal["steps", "real_epochs"]
     """What is equal in all cells: optimizer steps, or passes over the real images."""
     synthetic_percent: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1)]
-    """Percent of every training batch that is synthetic; 0 is `train_baseline`'s."""
+    """Percent of the training images, counted over all steps, that are synthetic; 0 is `train_baseline`'s."""
     real_percent: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
     """Sizes of real-only training sets, in percent of train_size; 100 is the baseline."""
     seeds: Annotated[list[Seed], Field(min_length=2)]

@@ -16,7 +16,7 @@ def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag
     reserve = read_images(prepared / "reserve") if real_percent > 100 else empty_like(train)
     real = real_subset(train, reserve, real_percent)
     steps = num_steps(params.classifier.steps, params.ablation.budget, real_percent / 100, synthetic_percent=0)
-    cell = Cell("train_baseline", real_percent, 0, seed, steps, real, empty_like(real))
+    cell = Cell("train_baseline", real_percent, 0, "batch", seed, steps, real, empty_like(real))
     settings = {"budget": params.ablation.budget}
     with tracked_run("train_baseline", cell=cell.identity) as run:
         run_cell(cell, params.classifier, val, test, num_corrupted=params.ablation.num_corrupted, settings=settings,

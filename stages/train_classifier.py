@@ -22,7 +22,8 @@ def main(
     results: PathFlag,
 ) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
-    params = load_params("classifier", "curation", "ablation.mode", "ablation.budget", "ablation.num_corrupted")
+    params = load_params("classifier", "curation", "ablation.mode", "ablation.mixing", "ablation.budget",
+                         "ablation.num_corrupted")  # fmt: skip
     classifier, curation, ablation = params.classifier, params.curation, params.ablation
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
@@ -31,8 +32,8 @@ def main(
     kept = pool.select(curate(curation, pool.labels, columns, train_size=len(train)))
     steps = num_steps(classifier.steps, ablation.budget, len(real) / len(train), synthetic_percent)
     real_percent = 0 if synthetic_percent == 100 else 100 - synthetic_percent * (ablation.mode == "replace")
-    cell = Cell("train_classifier", real_percent, synthetic_percent, seed, steps, real, kept)
-    settings = {"mode": ablation.mode, "budget": ablation.budget}
+    cell = Cell("train_classifier", real_percent, synthetic_percent, ablation.mixing, seed, steps, real, kept)
+    settings = {"mode": ablation.mode, "mixing": ablation.mixing, "budget": ablation.budget}
     with tracked_run("train_classifier", cell=cell.identity) as run:
         run_cell(cell, classifier, val, test, num_corrupted=ablation.num_corrupted, settings=settings,
                  device=pick_device(), log=run.log, out=out, results=results)  # fmt: skip

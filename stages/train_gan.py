@@ -32,8 +32,8 @@ def main(
     parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
              "environment": describe_environment(device)}  # fmt: skip
     key = fingerprint(parts, code=("gan", "images", "classifier", "assessment"))
-    fit = partial(train_classifier, gan.judge, val=unseen, num_steps=gan.judge.steps, seed=gan.seed, device=device,
-                  log=lambda *_: None)  # fmt: skip
+    fit = partial(train_classifier, gan.judge, val=unseen, mixing="batch", num_steps=gan.judge.steps, seed=gan.seed,
+                  device=device, log=lambda *_: None)  # fmt: skip
 
     def measure_cas(drawn: LabelledImages) -> float:
         network = fit(real=empty_like(drawn), synthetic=drawn, synthetic_percent=100).network

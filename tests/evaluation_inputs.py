@@ -89,7 +89,7 @@ def write_cell(
         "test_accuracy_per_class": {
             name: round(min(accuracy + 0.01 * (place - 1.5) * mixed, 1.0), 6) for place, name in enumerate(classes)
         },
-    } | ({"mode": params.ablation.mode} if mixed else {})
+    } | ({"mode": params.ablation.mode, "mixing": params.ablation.mixing} if mixed else {})
     path = folder / "cells" / f"{stage}-{percent}-{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))

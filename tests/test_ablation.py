@@ -146,6 +146,7 @@ def test_undeclared_cells_are_ignored(cells: Path) -> None:
     ("values", "told"),
     [
         ({"mode": "replace"}, "mode is 'replace', not 'add'"),
+        ({"mixing": "pretrain_finetune"}, "mixing is 'pretrain_finetune', not 'batch'"),
         ({"budget": "real_epochs"}, "budget is 'real_epochs', not 'steps'"),
         ({"seed": 7}, "seed is 7, not 1"),
         ({"synthetic_percent": 25}, "synthetic_percent is 25, not 50"),

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.cell import Cell, run_cell
-from pipeline.classifier.mixing import batch_rows, num_real, num_steps, real_subset
-from pipeline.classifier.network import build_network
+from pipeline.classifier.mixing import Plan, batch_rows, num_real, num_steps, real_subset
+from pipeline.classifier.network import ConvNet, ResNet18, Shape, build_network
 from pipeline.classifier.training import (
     extract_features,
     load_classifier,
     measure_accuracy,
     one_cycle,
     predict,
+    save_classifier,
     train_classifier,
 )
 from pipeline.config import Params
@@ -36,16 +37,33 @@ def quiet(metrics: dict[str, float], step: int) -> None:
 @given(st.integers(0, 300), st.integers(1, 64), st.integers(0, 100), st.integers(0, 5))
 def test_every_batch_holds_the_exact_share(step: int, batch: int, percent: int, seed: int) -> None:
     """A batch is full, its synthetic count is the share to within one image, and the running total is exact."""
-    real, synthetic = batch_rows(step, batch, percent, (40, 90), seed=seed)
+    plan = Plan("batch", percent, batch, step + 1)
+    real, synthetic = batch_rows(plan, step, (40, 90), seed=seed)
     assert len(real) + len(synthetic) == batch
     assert abs(len(synthetic) - batch * percent / 100) < 1
-    total = sum(len(batch_rows(s, batch, percent, (40, 90), seed=seed)[1]) for s in range(min(step, 12)))
+    total = sum(len(batch_rows(plan, s, (40, 90), seed=seed)[1]) for s in range(min(step, 12)))
     assert total == min(step, 12) * batch * percent // 100
+
+
+@given(st.integers(1, 30), st.integers(1, 64), st.integers(0, 100))
+def test_pretraining_comes_first_and_the_totals_stay(num_steps: int, batch: int, percent: int) -> None:
+    """Synthetic images come before all real ones, in all exactly as many of each kind as with `batch`."""
+    counts, totals = [], []
+    for mixing in ("pretrain_finetune", "batch"):
+        rows = [batch_rows(Plan(mixing, percent, batch, num_steps), s, (40, 90), seed=0) for s in range(num_steps)]
+        counts.append([len(synthetic) for _, synthetic in rows])
+        totals.append([np.concatenate(source).tolist() for source in zip(*rows, strict=True)])
+        assert all(len(real) + len(synthetic) == batch for real, synthetic in rows)
+    assert totals[0] == totals[1]  # the very rows, in the same order: only when they come differs
+    assert counts[0] == sorted(counts[0], reverse=True)
+    assert sum(0 < count < batch for count in counts[0]) <= 1  # the batch in which the kinds change
+    if percent in (0, 100):
+        assert counts[0] == counts[1]
 
 
 def test_each_source_is_passed_through_without_replacement() -> None:
     """No real or synthetic image comes twice before all of its kind came once."""
-    batches = [batch_rows(step, 10, 30, (14, 9), seed=1) for step in range(10)]
+    batches = [batch_rows(Plan("batch", 30, 10, 10), step, (14, 9), seed=1) for step in range(10)]
     for kind, size in ((0, 14), (1, 9)):
         rows = np.concatenate([batch[kind] for batch in batches])
         for start in range(0, len(rows) - size + 1, size):
@@ -54,8 +72,8 @@ def test_each_source_is_passed_through_without_replacement() -> None:
 
 def test_seeds_pair_the_cells() -> None:
     """At equal seeds, the real images come in the same order whatever the share of synthetic ones."""
-    alone = np.concatenate([batch_rows(step, 10, 0, (14, 9), seed=3)[0] for step in range(7)])
-    mixed = np.concatenate([batch_rows(step, 10, 50, (14, 9), seed=3)[0] for step in range(14)])
+    alone = np.concatenate([batch_rows(Plan("batch", 0, 10, 7), step, (14, 9), seed=3)[0] for step in range(7)])
+    mixed = np.concatenate([batch_rows(Plan("batch", 50, 10, 14), step, (14, 9), seed=3)[0] for step in range(14)])
     assert np.array_equal(alone, mixed)
 
 
@@ -141,16 +159,44 @@ def test_one_cycle_rises_and_falls() -> None:
     assert factors[-1] < 0.02
 
 
-@pytest.mark.parametrize("percent", [0, 50, 100])
-def test_a_classifier_learns_from_either_source(tiny: Params, patches: LabelledImages, percent: int) -> None:
-    """Real only, mixed and synthetic only all learn three easy classes."""
+@pytest.mark.parametrize(
+    ("percent", "mixing"), [(0, "batch"), (50, "batch"), (50, "pretrain_finetune"), (100, "batch")]
+)
+def test_a_classifier_learns_from_either_source(
+    tiny: Params, patches: LabelledImages, percent: int, mixing: str
+) -> None:
+    """Real only, mixed in either order and synthetic only all learn three easy classes."""
     none = empty_like(patches)
     real, synthetic = (none if percent == 100 else patches), (none if percent == 0 else patches)
     values = tiny.classifier.model_copy(update={"steps": 40})
-    trained = train_classifier(values, real, synthetic, patches, synthetic_percent=percent, num_steps=40, seed=0,
-                               device=CPU, log=quiet)  # fmt: skip
+    trained = train_classifier(values, real, synthetic, patches, synthetic_percent=percent, mixing=mixing,
+                               num_steps=40, seed=0, device=CPU, log=quiet)  # fmt: skip
     assert measure_accuracy(predict(trained.network, patches, flip=False), patches) > 0.95
     assert trained.history[-1]["step"] == 40
+
+
+def test_resnet18_is_a_choice_and_is_told_from_its_files(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """The plain network trains in the same loop, and a loaded one gives the same logits."""
+    values = tiny.classifier.model_copy(update={"network": "resnet18", "batch_size": 4})
+    trained = train_classifier(values, patches, empty_like(patches), patches, synthetic_percent=0, mixing="batch",
+                               num_steps=1, seed=0, device=CPU, log=quiet)  # fmt: skip
+    save_classifier(tmp_path, trained, patches.class_names)
+    loaded = load_classifier(tmp_path, CPU)
+    assert isinstance(loaded, ResNet18)
+    few = patches.select(np.arange(4))
+    assert extract_features(loaded, few).shape == (4, 512)
+    assert np.array_equal(predict(loaded, few, flip=True), predict(trained.network, few, flip=True))
+
+
+def test_resnet18_sees_small_images_at_their_size() -> None:
+    """Its stem keeps all pixels: 11.2 million weights, and the first block works on 32x32."""
+    network = build_network(Shape("resnet18", 8, 3, 10), seed=0)
+    assert isinstance(network, ResNet18)
+    assert sum(p.numel() for p in network.parameters()) == 11_173_962
+    sizes = []
+    network.body.layer1.register_forward_hook(lambda *args: sizes.append(args[2].shape))
+    network(torch.zeros(2, 3, 32, 32))
+    assert sizes == [(2, 64, 32, 32)]
 
 
 def test_training_is_a_function_of_its_seed(tiny: Params, patches: LabelledImages) -> None:
@@ -158,7 +204,7 @@ def test_training_is_a_function_of_its_seed(tiny: Params, patches: LabelledImage
 
     def logits(seed: int) -> np.ndarray:
         trained = train_classifier(tiny.classifier, patches, empty_like(patches), patches, synthetic_percent=0,
-                                   num_steps=6, seed=seed, device=CPU, log=quiet)  # fmt: skip
+                                   mixing="batch", num_steps=6, seed=seed, device=CPU, log=quiet)  # fmt: skip
         return predict(trained.network, patches, flip=True)
 
     assert np.array_equal(logits(1), logits(1))
@@ -167,7 +213,7 @@ def test_training_is_a_function_of_its_seed(tiny: Params, patches: LabelledImage
 
 def test_a_cell_writes_everything_and_its_numbers_agree(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """Accuracy in the metrics is that of the kept logits, and a loaded network gives the same logits."""
-    cell = Cell("train_baseline", 100, 0, 7, 6, patches, empty_like(patches))
+    cell = Cell("train_baseline", 100, 0, "batch", 7, 6, patches, empty_like(patches))
     run_cell(cell, tiny.classifier, patches, patches, num_corrupted=20, settings={"budget": "steps"}, device=CPU,
              log=quiet, out=tmp_path / "model", results=tmp_path)  # fmt: skip
     logits = np.load(tmp_path / "model" / "test_logits.npy")
@@ -183,9 +229,10 @@ def test_a_cell_writes_everything_and_its_numbers_agree(tiny: Params, patches: L
 
 def test_features_feed_the_linear_layer(patches: LabelledImages, tmp_path: Path) -> None:
     """Logits are the scaled linear map of the features that the assessment uses."""
-    network = build_network(8, 1, 3, seed=0).eval()
+    network = build_network(Shape("convnet", 8, 1, 3), seed=0).eval()
     features = torch.from_numpy(extract_features(network, patches))
     assert features.shape == (60, 32)
+    assert isinstance(network, ConvNet)
     logits = network.linear(features) * network.scale
     assert np.allclose(logits.detach().numpy(), predict(network, patches, flip=False), atol=1e-5)
 

@@ -61,6 +61,8 @@ def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         ("ablation.seeds", [0, -1], "ablation.seeds.1"),
         ("ablation.budget", "real_epochs", "budget real_epochs has no meaning at synthetic_percent 100"),
         ("ablation.mode", "mix", "ablation.mode: should be 'add' or 'replace'"),
+        ("ablation.mixing", "shuffle", "ablation.mixing: should be 'batch' or 'pretrain_finetune'"),
+        ("classifier.network", "vgg", "classifier.network: should be 'convnet' or 'resnet18'"),
         ("dataset.name", "mnist", "dataset.name"),
         ("dataset.name", "image_folder", "path is empty"),
         ("dataset.image_size", 28, "dataset.image_size"),

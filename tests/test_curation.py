@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifier.curation import Scores, curate, keep_best
-from pipeline.classifier.mixing import batch_rows
+from pipeline.classifier.mixing import Plan, batch_rows
 from pipeline.config import Curation
 from pipeline.errors import UserError
 from pipeline.images import Indices
@@ -64,10 +64,10 @@ def test_switches_act_one_after_the_other(labels: Indices, seed: int, percent: i
 
 def test_recycling_brings_a_fresh_slice_every_epoch() -> None:
     """With it, four epochs of 10 images show 40 different ones of a pool of 40; without, the same 10 four times."""
-    labels = np.arange(40) % 4
+    labels, plan = np.arange(40) % 4, Plan("batch", 100, 10, 4)
     for recycle, different in ((True, 40), (False, 10)):
         rows = curate(having(recycle=recycle), labels, scores_of(labels, 1), train_size=10)
-        epochs = [rows[batch_rows(step, 10, 100, (0, len(rows)), seed=3)[1]] for step in range(4)]
+        epochs = [rows[batch_rows(plan, step, (0, len(rows)), seed=3)[1]] for step in range(4)]
         assert len(np.unique(np.concatenate(epochs))) == different
         assert all(len(np.unique(epoch)) == 10 for epoch in epochs)
 

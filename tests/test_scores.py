@@ -110,7 +110,7 @@ def test_corruptions_have_their_hand_values() -> None:
 
 def test_a_cell_tells_calibration_and_robustness(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """The cell's JSON holds what its logits say, and the mean over the corruptions on so many images as asked."""
-    cell = Cell("train_baseline", 100, 0, 7, 6, patches, empty_like(patches))
+    cell = Cell("train_baseline", 100, 0, "batch", 7, 6, patches, empty_like(patches))
     run_cell(cell, tiny.classifier, patches, patches, num_corrupted=30, settings={"budget": "steps"}, device=CPU,
              log=lambda *_: None, out=tmp_path / "model", results=tmp_path)  # fmt: skip
     facts = json.loads((tmp_path / "cells" / "train_baseline-100-7.json").read_text())

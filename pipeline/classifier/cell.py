@@ -31,6 +31,7 @@ class Cell:
     stage: str
     real_percent: int
     synthetic_percent: int
+    mixing: str
     seed: int
     steps: int
     real: LabelledImages
@@ -75,6 +76,7 @@ def run_cell(
         cell.synthetic,
         val,
         synthetic_percent=cell.synthetic_percent,
+        mixing=cell.mixing,
         num_steps=cell.steps,
         seed=cell.seed,
         device=device,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.classifier.network import ConvNet
+from pipeline.classifier.network import Network
 from pipeline.classifier.training import measure_accuracy, predict
 from pipeline.images import LabelledImages, Pixels, random_words
 
@@ -21,7 +21,7 @@ BLUR = (1, 4, 6, 4, 1)  # binomial weights: about a Gaussian with a standard dev
 BLOCK = 2  # pixels that share one level when pixelated
 
 
-def measure_robustness(network: ConvNet, data: LabelledImages, num_images: int, *, flip: bool) -> dict[str, float]:
+def measure_robustness(network: Network, data: LabelledImages, num_images: int, *, flip: bool) -> dict[str, float]:
     """Accuracy of `network` under each corruption, on the first `num_images` images (all, if there are fewer)."""
     clean = data.select(np.arange(min(num_images, len(data)), dtype=np.int64))
     damaged = {name: LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)

@@ -1,4 +1,6 @@
-"""What a cell trains on: its real rows, its synthetic rows, and the exact share of each in every batch."""
+"""What a cell trains on: its real rows, its synthetic rows, and which of them every batch holds."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,23 +33,41 @@ def num_steps(steps: int, budget: str, real_share: float, synthetic_percent: int
     return max(1, round(steps * real_share * 100 / (100 - synthetic_percent)))
 
 
-def num_synthetic_until(step: int, batch_size: int, synthetic_percent: int) -> int:
-    """Synthetic images in the first `step` batches: the exact share of all images, rounded down."""
-    return step * batch_size * synthetic_percent // 100
+@dataclass(frozen=True)
+class Plan:
+    """When a training sees its synthetic images.
+
+    Attributes:
+        mixing: `batch` spreads them evenly over the steps; `pretrain_finetune` begins with all of them, then only
+            real images follow. Either way their total is the same, so at 0 and 100 % the two are one.
+        synthetic_percent: percent of all images, rounded down to whole images.
+        batch_size: images a step.
+        num_steps: steps in all.
+    """
+
+    mixing: str
+    synthetic_percent: int
+    batch_size: int
+    num_steps: int
+
+    def num_synthetic_until(self, step: int) -> int:
+        """Synthetic images in the first `step` batches."""
+        seen = step * self.batch_size
+        if self.mixing == "batch":
+            return seen * self.synthetic_percent // 100
+        return min(seen, self.num_steps * self.batch_size * self.synthetic_percent // 100)
 
 
-def batch_rows(
-    step: int, batch_size: int, synthetic_percent: int, sizes: tuple[int, int], *, seed: int
-) -> tuple[Indices, Indices]:
+def batch_rows(plan: Plan, step: int, sizes: tuple[int, int], *, seed: int) -> tuple[Indices, Indices]:
     """Rows of the real and of the synthetic images in batch `step`.
 
     Each source is passed through in a fresh seeded order every epoch, without replacement; the number of
     synthetic rows is carried from batch to batch, so the running share is exact to one image.
     """
-    first = num_synthetic_until(step, batch_size, synthetic_percent)
-    count = num_synthetic_until(step + 1, batch_size, synthetic_percent) - first
-    real_first = step * batch_size - first
-    real = shuffled_rows(sizes[0], real_first, batch_size - count, seed=seed, stream=REAL_STREAM)
+    first = plan.num_synthetic_until(step)
+    count = plan.num_synthetic_until(step + 1) - first
+    real_first = step * plan.batch_size - first
+    real = shuffled_rows(sizes[0], real_first, plan.batch_size - count, seed=seed, stream=REAL_STREAM)
     synthetic = shuffled_rows(sizes[1], first, count, seed=seed, stream=SYNTHETIC_STREAM)
     return real, synthetic
 

@@ -1,5 +1,6 @@
-"""The classifier: a small speed-run network, images NCHW in [-1, 1] → logits (N, num_classes)."""
+"""The classifiers: a small speed-run network and a plain ResNet-18, images NCHW in [-1, 1] → logits."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -47,8 +48,52 @@ class ConvGroup(nn.Module):
         return F.gelu(self.norm2(self.conv2(x)))
 
 
-def build_network(width: int, channels: int, num_classes: int, *, seed: int) -> ConvNet:
+class ResNet18(nn.Module):
+    """torchvision's ResNet-18 (He et al. 2016) with the usual stem for small images: 3x3, stride 1, no pooling."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        from torchvision.models import resnet18  # here, because its import takes a second that others save
+
+        super().__init__()
+        self.body = resnet18()
+        self.body.conv1 = nn.Conv2d(channels, self.body.conv1.out_channels, 3, 1, 1, bias=False)
+        nn.init.kaiming_normal_(self.body.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's others
+        self.body.maxpool = nn.Identity()
+        self.linear = nn.Linear(self.body.fc.in_features, num_classes)
+        self.body.fc = nn.Identity()
+
+    def features(self, images: Tensor) -> Tensor:
+        """The pooled activations before the linear layer: (N, 512)."""
+        return cast(Tensor, self.body(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(self.features(images)))
+
+
+Network = ConvNet | ResNet18
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What rebuilds a network.
+
+    Attributes:
+        network: `convnet` or `resnet18`.
+        width: channels of the first convolution of `convnet`; `resnet18` has its own.
+        channels: 1 (grey) or 3 (RGB).
+        num_classes: logits.
+    """
+
+    network: str
+    width: int
+    channels: int
+    num_classes: int
+
+
+def build_network(shape: Shape, *, seed: int) -> Network:
     """An untrained network whose weights are drawn by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ConvNet(width, channels, num_classes)
+        if shape.network == "resnet18":
+            return ResNet18(shape.channels, shape.num_classes)
+        return ConvNet(shape.width, shape.channels, shape.num_classes)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import batch_rows
-from pipeline.classifier.network import ConvNet, build_network
+from pipeline.classifier.mixing import Plan, batch_rows
+from pipeline.classifier.network import Network, Shape, build_network
 from pipeline.config import Classifier
 from pipeline.errors import UserError
 from pipeline.files import load_model, save_model, wrong_model
@@ -28,9 +28,10 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in evaluation mode, and what happened on the way."""
+    """A trained network in evaluation mode, what rebuilds it, and what happened on the way."""
 
-    network: ConvNet
+    shape: Shape
+    network: Network
     history: list[dict[str, float]]
 
 
@@ -41,19 +42,20 @@ def train_classifier(
     val: LabelledImages,
     *,
     synthetic_percent: int,
+    mixing: str,
     num_steps: int,
     seed: int,
     device: torch.device,
     log: Log,
 ) -> Trained:
-    """Trains one classifier on batches with exactly `synthetic_percent` % synthetic images.
+    """Trains one classifier on exactly `synthetic_percent` % synthetic images, in the order that `mixing` names.
 
     Either source may be empty where its share is zero. Loss: cross-entropy with label smoothing; optimizer:
     Nesterov SGD with a one-cycle triangular schedule; `val` is watched, never learned from.
     """
     # ---- network and optimizer ----------------------------------------------------------------------------
-    channels, size = real.images.shape[3], real.images.shape[1]
-    network = build_network(classifier.width, channels, len(real.class_names), seed=seed)
+    shape = Shape(classifier.network, classifier.width, real.images.shape[3], len(real.class_names))
+    network = build_network(shape, seed=seed)
     network.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(_groups(network, classifier.weight_decay), classifier.learning_rate,
                                 classifier.momentum, nesterov=True)  # fmt: skip
@@ -61,15 +63,14 @@ def train_classifier(
     # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
     both = concatenate(real, synthetic)
     images, labels = torch.from_numpy(both.images).to(device), torch.from_numpy(both.labels).to(device)
-    augment = Augmentation(classifier, size, device)
+    augment = Augmentation(classifier, real.images.shape[1], device)
+    plan = Plan(mixing, synthetic_percent, classifier.batch_size, num_steps)
     history: list[dict[str, float]] = []
     total = torch.zeros((), device=device)
     probe_every = -(-num_steps // PROBES)
 
     for step, progress in steps("classifier", start=0, stop=num_steps, units=classifier.batch_size, unit="img"):
-        rows, synthetic_rows = batch_rows(
-            step, classifier.batch_size, synthetic_percent, (len(real), len(synthetic)), seed=seed
-        )
+        rows, synthetic_rows = batch_rows(plan, step, (len(real), len(synthetic)), seed=seed)
         index = torch.from_numpy(np.concatenate([rows, len(real) + synthetic_rows])).to(device)
         x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
         for group in optimizer.param_groups:
@@ -90,7 +91,7 @@ def train_classifier(
             log({key: history[-1][key] for key in ("train_loss", "val_accuracy")}, step + 1)
             network.train()
             total.zero_()
-    return Trained(network.eval(), history)
+    return Trained(shape, network.eval(), history)
 
 
 def one_cycle(step: int, num_steps: int) -> float:
@@ -100,7 +101,7 @@ def one_cycle(step: int, num_steps: int) -> float:
 
 
 @torch.inference_mode()
-def predict(network: ConvNet, data: LabelledImages, *, flip: bool) -> Logits:
+def predict(network: Network, data: LabelledImages, *, flip: bool) -> Logits:
     """Logits (N, num_classes) of the network in evaluation mode; with `flip`, the mean over both mirror images."""
     network.eval()
     device = network.linear.weight.device
@@ -113,7 +114,7 @@ def predict(network: ConvNet, data: LabelledImages, *, flip: bool) -> Logits:
 
 
 @torch.inference_mode()
-def extract_features(network: ConvNet, data: LabelledImages) -> Logits:
+def extract_features(network: Network, data: LabelledImages) -> Logits:
     """Pooled activations (N, D) of the network in evaluation mode."""
     network.eval()
     device = network.linear.weight.device
@@ -131,12 +132,11 @@ def measure_accuracy(logits: Logits, data: LabelledImages) -> float:
 
 def save_classifier(folder: Path, trained: Trained, class_names: tuple[str, ...]) -> None:
     """Writes the weights and what is needed to rebuild the network."""
-    first = trained.network.from_image
-    about = {"width": first.out_channels, "channels": first.in_channels // 4, "class_names": list(class_names)}
+    about = {"shape": asdict(trained.shape), "class_names": list(class_names)}
     save_model(folder, "classifier", trained.network.state_dict(), about)
 
 
-def load_classifier(folder: Path, device: torch.device) -> ConvNet:
+def load_classifier(folder: Path, device: torch.device) -> Network:
     """The network that `save_classifier` wrote, in evaluation mode.
 
     Raises:
@@ -144,12 +144,12 @@ def load_classifier(folder: Path, device: torch.device) -> ConvNet:
     """
     weights, about = load_model(folder, "classifier")
     with wrong_model(folder, "classifier"):
-        network = build_network(about["width"], about["channels"], len(about["class_names"]), seed=0)
+        network = build_network(Shape(**about["shape"]), seed=0)
         network.load_state_dict(weights)
     return network.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def _groups(network: ConvNet, weight_decay: float) -> list[dict[str, object]]:
+def _groups(network: Network, weight_decay: float) -> list[dict[str, object]]:
     """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
     heavy = [p for p in network.parameters() if p.ndim > 1]
     light = [p for p in network.parameters() if p.ndim <= 1]

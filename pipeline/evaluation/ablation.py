@@ -58,6 +58,7 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         "dataset": params.dataset.name,
         "profile": params.profile,
         "mode": grid.mode,
+        "mixing": grid.mixing,
         "budget": grid.budget,
         "keep_percent": params.curation.keep_percent,
         "curation": params.curation.model_dump(),

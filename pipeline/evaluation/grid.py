@@ -90,7 +90,7 @@ def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, grid: Ablat
     if stage == "train_baseline":  # trained alike in either mode
         wanted |= {"real_percent": percent, "synthetic_percent": 0}
     else:
-        wanted |= {"synthetic_percent": percent, "mode": grid.mode}
+        wanted |= {"synthetic_percent": percent, "mode": grid.mode, "mixing": grid.mixing}
     for key, value in wanted.items():
         if record.get(key) != value:
             raise UserError(f"{path}: {key} is {record.get(key)!r}, not {value!r}; run: dvc repro {target}")

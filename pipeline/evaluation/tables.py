@@ -39,6 +39,11 @@ MODES = {
     "add": "Mode add: every setting keeps all real images, synthetic ones come on top.",
     "replace": "Mode replace: synthetic images take the place of real ones; the training set keeps its size.",
 }
+MIXINGS = {
+    "batch": "the share of each training batch that a GAN made",
+    "pretrain_finetune": "the share of the training, at its beginning, that sees only images which a GAN made "
+    "(mixing pretrain_finetune: real images alone follow)",
+}
 BUDGETS = {
     "steps": "Budget steps: every classifier takes the same number of optimizer steps, only the data differ.",
     "real_epochs": "Budget real_epochs: every classifier passes over its real images equally often.",
@@ -141,8 +146,8 @@ def setup_sentences(result: dict[str, Any]) -> list[str]:
     curation = curation_text(result["curation"])
     return [
         f"Data set {result['dataset']}, profile {result['profile']}; every row is the mean of "
-        f"{baseline['n']} classifiers, one a seed, with its 95 % t-interval. Synthetic % is the share of "
-        f"each training batch that a GAN made; 0 is the real-only baseline, 100 sees no real image.{curation}",
+        f"{baseline['n']} classifiers, one a seed, with its 95 % t-interval. Synthetic % is "
+        f"{MIXINGS[result['mixing']]}; 0 is the real-only baseline, 100 sees no real image.{curation}",
         f"{MODES[result['mode']]} {BUDGETS[result['budget']]}",
         "Differences are paired by seed against 0 %, each interval for its row alone; p is the paired t-test's "
         "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
