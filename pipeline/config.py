@@ -61,18 +61,24 @@ class Classifier(Block):
 
     network: Literal["convnet", "resnet18"]
     """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images."""
-    width: Positive
+    width: Annotated[int, Field(gt=0, le=10**6, multiple_of=2)]
     """Channels of the first convolution of `convnet`; later groups have multiples. `resnet18` has its own."""
     steps: Positive
     """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
     batch_size: Positive
     """Images a step, real and synthetic together."""
+    precision: Literal["float32", "bfloat16"]
+    """Of a training step's products; weights and evaluation stay float32. `bfloat16` pays where hardware has it."""
     learning_rate: PositiveFloat
-    """Peak of the one-cycle schedule (Nesterov SGD, on the mean loss of a batch)."""
+    """Of Nesterov SGD at the start, for 1,024 images at no momentum, so that neither batch nor momentum moves it."""
     momentum: Annotated[float, Field(gt=0, lt=1)]
-    """Nesterov momentum."""
+    """Nesterov momentum of SGD."""
     weight_decay: NonNegativeFloat
-    """L2 penalty of convolutions and the linear layer."""
+    """Share of the weights that SGD takes off, for 1,024 images at no momentum; biases are spared."""
+    muon_learning_rate: PositiveFloat
+    """Of Muon at the start, a step: it moves the convolutions of `convnet`, whose norm it keeps."""
+    muon_momentum: Annotated[float, Field(gt=0, lt=1)]
+    """Nesterov momentum of Muon."""
     label_smoothing: Fraction
     """Probability mass spread over all classes."""
     flip: bool

@@ -7,24 +7,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
+from pipeline.images import Pixels
+
 
 class ConvNet(nn.Module):
-    """Convolutions on 2x2 pixel blocks in three widths (w, 2w, 4w), global max pooling, scaled logits.
+    """Fixed whitening of patches, convolutions in two widths (2w, 4w), global max pooling, scaled logits.
 
-    The shape of cifar10-airbench's network (Jordan 2024) on space-to-depth input, which a CPU digests.
+    The shape of cifar10-airbench's network (Jordan 2024), which halves the sides at once, so that a CPU digests it.
     """
 
     def __init__(self, width: int, channels: int, num_classes: int) -> None:
         super().__init__()
-        self.from_image = nn.Conv2d(channels * 4, width, 3, 1, 1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.groups = nn.ModuleList([ConvGroup(width, 2 * width), ConvGroup(2 * width, 4 * width)])
+        num_kernels = 2 * min(width // 2, channels * PATCH**2)  # grey patches have fewer directions
+        self.whiten = nn.Conv2d(channels, num_kernels, PATCH, STRIDE, 1)
+        self.whiten.weight.requires_grad = False
+        nn.init.zeros_(cast(Tensor, self.whiten.bias))
+        self.groups = nn.ModuleList([ConvGroup(num_kernels, 2 * width), ConvGroup(2 * width, 4 * width)])
         self.linear = nn.Linear(4 * width, num_classes, bias=False)
         self.scale = (4 * width) ** -0.5
 
+    def whiten_by(self, images: Pixels) -> None:
+        """Sets the first layer to whiten patches of `images`; it is never trained."""
+        kernels = whitening_kernels(images, self.whiten.out_channels)
+        self.whiten.weight.copy_(kernels)
+
+    def kernels(self) -> list[nn.Parameter]:
+        """What Muon moves: the trained convolutions."""
+        return [weight for weight in self.groups.parameters() if weight.ndim == 4]
+
     def features(self, images: Tensor) -> Tensor:
         """The pooled activations before the linear layer: (N, 4 * width)."""
-        x = F.gelu(self.norm(self.from_image(F.pixel_unshuffle(images, 2))))
+        x = F.gelu(self.whiten(images))
         for group in self.groups:
             x = group(x)
         return x.amax((2, 3))
@@ -39,13 +53,20 @@ class ConvGroup(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.norm1 = batch_norm(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels_out)
+        self.norm2 = batch_norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
         return F.gelu(self.norm2(self.conv2(x)))
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation that trains its biases alone: a scale would only repeat the next layer's."""
+    norm = nn.BatchNorm2d(channels)
+    norm.weight.requires_grad = False
+    return norm
 
 
 class ResNet18(nn.Module):
@@ -61,6 +82,10 @@ class ResNet18(nn.Module):
         self.body.maxpool = nn.Identity()
         self.linear = nn.Linear(self.body.fc.in_features, num_classes)
         self.body.fc = nn.Identity()
+
+    def kernels(self) -> list[nn.Parameter]:
+        """What Muon moves: nothing, the plain network is trained plainly."""
+        return []
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled activations before the linear layer: (N, 512)."""

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import Plan, batch_rows
-from pipeline.classifier.network import Network, Shape, build_network
+from pipeline.classifier.mixing import Plan, batch_passes, batch_rows
+from pipeline.classifier.network import ConvNet, Network, Shape, build_network
+from pipeline.classifier.optimizer import Optimizer
 from pipeline.config import Classifier
 from pipeline.errors import UserError
 from pipeline.files import load_model, save_model, wrong_model
-from pipeline.images import LabelledImages, concatenate, to_unit_range
+from pipeline.images import Indices, LabelledImages, concatenate, to_unit_range
 from pipeline.progress import steps
 
 EVALUATION_BATCH = 500  # fixed, because another shape may round differently
 PROBES = 4  # validations in a run
+LOOKS = 8  # batches that the whitening is computed from
 
 Log = Callable[[dict[str, float], int], None]
 Logits = NDArray[np.float32]
@@ -50,35 +52,35 @@ def train_classifier(
 ) -> Trained:
     """Trains one classifier on exactly `synthetic_percent` % synthetic images, in the order that `mixing` names.
 
-    Either source may be empty where its share is zero. Loss: cross-entropy with label smoothing; optimizer:
-    Nesterov SGD with a one-cycle triangular schedule; `val` is watched, never learned from.
+    Either source may be empty where its share is zero. Loss: cross-entropy with label smoothing; rates fall
+    linearly to zero; `val` is watched, never learned from.
     """
-    # ---- network and optimizer ----------------------------------------------------------------------------
+    # ---- network: its first layer knows the images of this cell alone, in their shares ----------------------
+    plan, both = Plan(mixing, synthetic_percent, classifier.batch_size, num_steps), concatenate(real, synthetic)
+    sizes = len(real), len(synthetic)
     shape = Shape(classifier.network, classifier.width, real.images.shape[3], len(real.class_names))
     network = build_network(shape, seed=seed)
+    if isinstance(network, ConvNet):
+        network.whiten_by(both.images[_spread_rows(plan, sizes, seed)])
     network.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(_groups(network, classifier.weight_decay), classifier.learning_rate,
-                                classifier.momentum, nesterov=True)  # fmt: skip
+    optimizer = Optimizer(network, classifier)
 
     # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
-    both = concatenate(real, synthetic)
     images, labels = torch.from_numpy(both.images).to(device), torch.from_numpy(both.labels).to(device)
-    augment = Augmentation(classifier, real.images.shape[1], device)
-    plan = Plan(mixing, synthetic_percent, classifier.batch_size, num_steps)
+    augment = Augmentation(classifier, real.images.shape[1], len(both), device, seed=seed)
     history: list[dict[str, float]] = []
     total = torch.zeros((), device=device)
     probe_every = -(-num_steps // PROBES)
 
     for step, progress in steps("classifier", start=0, stop=num_steps, units=classifier.batch_size, unit="img"):
-        rows, synthetic_rows = batch_rows(plan, step, (len(real), len(synthetic)), seed=seed)
-        index = torch.from_numpy(np.concatenate([rows, len(real) + synthetic_rows])).to(device)
-        x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
-        for group in optimizer.param_groups:
-            group["lr"] = classifier.learning_rate * one_cycle(step, num_steps)
-        loss = F.cross_entropy(network(x), y, label_smoothing=classifier.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
+        rows, passes = _rows(plan, step, sizes, seed), np.concatenate(batch_passes(plan, step, sizes))
+        index = torch.from_numpy(rows).to(device)
+        x, y = to_unit_range(augment(images.index_select(0, index), rows, passes, step=step)), labels[index]
+        with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
+            logits = network(x)
+        loss = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing)
         loss.backward()
-        optimizer.step()
+        optimizer.step(1 - step / num_steps)
         total += loss.detach()
         progress.advance(classifier.batch_size)
 
@@ -92,12 +94,6 @@ def train_classifier(
             network.train()
             total.zero_()
     return Trained(shape, network.eval(), history)
-
-
-def one_cycle(step: int, num_steps: int) -> float:
-    """Factor of the learning rate: linear up over the first fifth of the steps, linear down to 0 at the end."""
-    position, peak = (step + 1) / (num_steps + 1), 0.2
-    return position / peak if position < peak else (1 - position) / (1 - peak)
 
 
 @torch.inference_mode()
@@ -149,8 +145,13 @@ def load_classifier(folder: Path, device: torch.device) -> Network:
     return network.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def _groups(network: Network, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
-    heavy = [p for p in network.parameters() if p.ndim > 1]
-    light = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": heavy, "weight_decay": weight_decay}, {"params": light, "weight_decay": 0.0}]
+def _rows(plan: Plan, step: int, sizes: tuple[int, int], seed: int) -> Indices:
+    """Rows of batch `step`, where the synthetic images follow the real ones."""
+    real, synthetic = batch_rows(plan, step, sizes, seed=seed)
+    return np.concatenate([real, sizes[0] + synthetic])
+
+
+def _spread_rows(plan: Plan, sizes: tuple[int, int], seed: int) -> Indices:
+    """Rows of LOOKS batches, spread over all steps: the shares are those of the training in either mixing."""
+    chosen = np.unique(np.linspace(0, plan.num_steps - 1, LOOKS).round().astype(np.int64)).tolist()
+    return np.concatenate([_rows(plan, step, sizes, seed) for step in chosen])

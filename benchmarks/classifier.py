@@ -1,0 +1,214 @@
+"""What the classifier's training takes, against three measures: `python -m benchmarks.classifier`.
+
+1. Images per second of the whole loop, against the limit that arithmetic sets: the rate of large matrix products on
+   this machine, over the floating-point operations of an image.
+2. Augmented batches against a torchvision DataLoader of PIL transforms with two workers, without a network.
+3. Time to equal accuracy on val, against the plain loop: a ResNet-18 fed by that DataLoader, with a one-cycle schedule
+   over PATIENCE times our seconds. Where it is still below us then, the ratio is above PATIENCE.
+
+Further arguments are values as for `pipeline.configure`; dataset=cifar10 profile=cpu is where none is given.
+"""
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import transforms
+
+from pipeline.classifier.augment import Augmentation
+from pipeline.classifier.mixing import Plan, batch_passes, batch_rows
+from pipeline.classifier.network import Shape, build_network
+from pipeline.classifier.training import measure_accuracy, predict, train_classifier
+from pipeline.config import Classifier, parse_params
+from pipeline.configure import compose_params
+from pipeline.images import LabelledImages, empty_like, to_unit_range
+from pipeline.runtime import describe_environment, pick_device
+from pipeline.sources.splits import split
+from stages.prepare import SOURCES
+
+ROUNDS = 5
+SIDE = 2048  # of the matrices whose product sets the limit
+PATIENCE = 5
+WARM_UP, TIMED = 2, 6  # steps of the plain loop that tell its rate
+PEER_RATE = 0.1  # learning rate of the plain loop, at its peak
+GOALS = {"batches": 10.0, "accuracy": 3.0}
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+class ArrayDataset(Dataset[tuple[Tensor, int]]):
+    """Images in memory behind torchvision's transforms, as most training scripts have them."""
+
+    def __init__(self, data: LabelledImages, classifier: Classifier) -> None:
+        self.images, self.labels = data.images, data.labels
+        mirror = [transforms.RandomHorizontalFlip()] if classifier.flip else []
+        levels = (0.5,) * data.images.shape[3]
+        self.transform = transforms.Compose(
+            [
+                transforms.ToPILImage(),
+                transforms.RandomCrop(data.images.shape[1], classifier.translate, padding_mode="reflect"),
+                *mirror,
+                transforms.ToTensor(),
+                transforms.Normalize(levels, levels),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        return self.transform(self.images[row]), int(self.labels[row])
+
+
+def main() -> None:
+    """Prints the three ratios."""
+    params, device = parse_params(compose_params(sys.argv[1:] or ["dataset=cifar10", "profile=cpu"])), pick_device()
+    values = params.classifier
+    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {values.network} of "
+          f"width {values.width}, {values.steps} steps of {values.batch_size}, {values.precision}; "
+          f"{describe_environment(device)}")  # fmt: skip
+    compare_batches(values, splits["train"], device)
+    seconds, accuracy = time_training(values, splits["train"], splits["val"], device)
+    compare_with_limit(values, splits["train"], values.steps * values.batch_size / seconds, device)
+    compare_accuracy(values, splits, device, seconds, accuracy)
+
+
+def time_training(
+    values: Classifier, train: LabelledImages, val: LabelledImages, device: torch.device
+) -> tuple[float, float]:
+    """Seconds of one training without its looks at val (one image stands in for them), and its accuracy on val."""
+    fit = partial(train_classifier, values, train, empty_like(train), val.select(np.arange(1)), synthetic_percent=0,
+                  mixing="batch", seed=0, device=device, log=lambda *_: None)  # fmt: skip
+    fit(num_steps=WARM_UP)
+    started = time.perf_counter()
+    trained = fit(num_steps=values.steps)
+    wait(device)
+    seconds = time.perf_counter() - started
+    return seconds, measure_accuracy(predict(trained.network, val, flip=values.flip), val)
+
+
+# ---- 1: the limit of arithmetic ------------------------------------------------------------------------------
+
+
+def compare_with_limit(values: Classifier, train: LabelledImages, rate: float, device: torch.device) -> None:
+    """Prints our rate over that of a loop of nothing but matrix products."""
+    size, channels = train.images.shape[1], train.images.shape[3]
+    network = build_network(Shape(values.network, values.width, channels, len(train.class_names)), seed=0)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, channels, size, size)).sum().backward()
+    operations = counter.get_total_flops() / 2
+    peak = matmul_rate(torch.bfloat16 if values.precision == "bfloat16" else torch.float32, device)
+    limit = peak / operations
+    print(f"arithmetic    ours {rate:9,.0f} img/s   limit {limit:9,.0f} img/s   ratio {rate / limit:.2f} "
+          f"({operations / 1e6:,.1f} MFLOP an image, {SIDE}x{SIDE} products at {peak / 1e9:,.0f} GFLOP/s)")  # fmt: skip
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Floating-point operations a second of a large matrix product: the best of some rounds."""
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(2 * ROUNDS):
+        wait(device)
+        started = time.perf_counter()
+        torch.mm(a, b)
+        wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * SIDE**3 / best
+
+
+# ---- 2: the input side ---------------------------------------------------------------------------------------
+
+
+def compare_batches(values: Classifier, train: LabelledImages, device: torch.device) -> None:
+    """Prints rates of batches alone, and the median of the ratios of neighbouring rounds."""
+    peer = plain_loader(train, values)
+    rates = [(pass_rate(own_batches(values, train, device), device), pass_rate(peer, device)) for _ in range(ROUNDS)]
+    own, other = (statistics.median(column) for column in zip(*rates, strict=True))
+    ratios = sorted(a / b for a, b in rates)
+    print(f"batches only  ours {own:9,.0f} img/s   DataLoader {other:7,.0f} img/s   ratio {ratios[ROUNDS // 2]:.1f} "
+          f"({ratios[0]:.1f}-{ratios[-1]:.1f}, {ROUNDS} rounds in turn; goal >= {GOALS['batches']:.0f})")  # fmt: skip
+
+
+def own_batches(values: Classifier, train: LabelledImages, device: torch.device) -> Batches:
+    """One pass, as the training loop has it."""
+    plan, sizes = Plan("batch", 0, values.batch_size, len(train) // values.batch_size), (len(train), 0)
+    images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
+    augment = Augmentation(values, train.images.shape[1], len(train), device, seed=0)
+    for step in range(plan.num_steps):
+        (rows, _), (passes, _) = batch_rows(plan, step, sizes, seed=0), batch_passes(plan, step, sizes)
+        index = torch.from_numpy(rows).to(device)
+        yield to_unit_range(augment(images.index_select(0, index), rows, passes, step=step)), labels[index]
+
+
+def plain_loader(train: LabelledImages, values: Classifier) -> DataLoader[tuple[Tensor, int]]:
+    """The peer's batches: shuffled, two workers that stay."""
+    return DataLoader(ArrayDataset(train, values), values.batch_size, shuffle=True, num_workers=2, drop_last=True,
+                      persistent_workers=True)  # fmt: skip
+
+
+def pass_rate(batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
+    """Images per second of one pass."""
+    started, seen = time.perf_counter(), 0
+    for x, y in batches:
+        x.to(device), y.to(device)
+        seen += len(y)
+    wait(device)
+    return seen / (time.perf_counter() - started)
+
+
+# ---- 3: time to equal accuracy -------------------------------------------------------------------------------
+
+
+def compare_accuracy(
+    values: Classifier, splits: dict[str, LabelledImages], device: torch.device, seconds: float, accuracy: float
+) -> None:
+    """Prints how much longer the plain loop needs for our accuracy, or how far it is when it is given up."""
+    train, val = splits["train"], splits["val"]
+    channels = train.images.shape[3]
+    loader, shape = plain_loader(train, values), Shape("resnet18", values.width, channels, len(train.class_names))
+    warm = partial(train_plainly, build_network(shape, seed=0).to(device), loader, device=device)
+    warm(WARM_UP)
+    num_steps = max(1, round(PATIENCE * seconds / (warm(TIMED) / TIMED)))
+    network = build_network(shape, seed=0).to(device)
+    taken = train_plainly(network, loader, num_steps, device=device)
+    reached = measure_accuracy(predict(network, val, flip=values.flip), val)
+    ratio = f"{'above' if reached < accuracy else 'below'} {taken / seconds:.1f}"
+    print(f"accuracy      ours {100 * accuracy:.1f} % in {seconds:.1f} s   plain ResNet-18 {100 * reached:.1f} % in "
+          f"{taken:.1f} s ({num_steps} steps)   ratio {ratio} (goal >= {GOALS['accuracy']:.0f})")  # fmt: skip
+
+
+def train_plainly(
+    network: nn.Module, loader: DataLoader[tuple[Tensor, int]], num_steps: int, *, device: torch.device
+) -> float:
+    """Seconds of the loop of most training scripts: Nesterov SGD, one cycle, a step for each batch of the loader."""
+    sgd = torch.optim.SGD(network.parameters(), PEER_RATE, 0.9, weight_decay=5e-4, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(sgd, PEER_RATE, total_steps=num_steps + 1)
+    network.train()
+    started = time.perf_counter()
+    for x, y in itertools.islice(itertools.chain.from_iterable(itertools.repeat(loader)), num_steps):
+        loss = F.cross_entropy(network(x.to(device)), y.to(device))
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        schedule.step()
+    wait(device)
+    return time.perf_counter() - started
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What moves the weights: Muon for the kernels of `convnet`, Nesterov SGD for everything else."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.classifier.network import Network
+from pipeline.config import Classifier
+
+KILO = 1024  # examples that rates are stated for
+ITERATIONS = 3
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a quintic that lifts small singular values the fastest
+
+
+class Optimizer:
+    """Both optimizers of one network; rates fall together."""
+
+    def __init__(self, network: Network, classifier: Classifier) -> None:
+        self._values = classifier
+        self._kernels = network.kernels()
+        self._buffers = [torch.zeros_like(kernel) for kernel in self._kernels]
+        self._rate = sgd_rate(classifier)
+        self._sgd = torch.optim.SGD(self._groups(network), self._rate, classifier.momentum, nesterov=True)
+
+    def step(self, factor: float) -> None:
+        """One update by the gradients at hand, at `factor` times the rates; drops the gradients."""
+        for group in self._sgd.param_groups:
+            group["lr"] = self._rate * factor
+        self._sgd.step()
+        for kernel, buffer in zip(self._kernels, self._buffers, strict=True):
+            self._step_kernel(kernel, buffer, factor)
+            kernel.grad = None
+        self._sgd.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _step_kernel(self, kernel: nn.Parameter, buffer: Tensor, factor: float) -> None:
+        """Muon (Jordan et al. 2024): Nesterov momentum, orthogonalised; the kernel keeps the norm of such a step."""
+        assert kernel.grad is not None
+        buffer.mul_(self._values.muon_momentum).add_(kernel.grad)
+        wanted = kernel.grad.add(buffer, alpha=self._values.muon_momentum)
+        kernel.mul_(len(kernel) ** 0.5 / kernel.norm())
+        update = orthogonalise(wanted.flatten(1)).view_as(kernel)
+        kernel.sub_(update, alpha=self._values.muon_learning_rate * factor)
+
+    def _groups(self, network: Network) -> list[dict[str, object]]:
+        """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
+        muons = {id(kernel) for kernel in self._kernels}
+        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in muons]
+        decay = self._values.weight_decay / self._values.learning_rate  # of weights, not of rate times weights
+        return [{"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0}]  # fmt: skip
+
+
+def sgd_rate(classifier: Classifier) -> float:
+    """torch's learning rate for the mean loss of a batch, out of the one for 1,024 examples at no momentum.
+
+    Momentum m lengthens steps along a steady gradient 1/(1 - m) times; undoing that keeps the two values apart.
+    """
+    return classifier.learning_rate * classifier.batch_size / KILO * (1 - classifier.momentum)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """The nearest matrix with equal singular values, roughly: they come to lie between about 0.5 and 1.5.
+
+    A Newton-Schulz iteration: for X = U S V^T, every round replaces S by aS + bS^3 + cS^5.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)  # no singular value above 1
+    for _ in range(ITERATIONS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return cast(Tensor, x.T if tall else x)

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from pipeline.classifier.network import ConvNet, Shape, build_network
+from pipeline.classifier.optimizer import Optimizer, orthogonalise, sgd_rate
+from pipeline.classifier.training import train_classifier
+from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
+from pipeline.config import Params
+from pipeline.images import LabelledImages, empty_like
+
+CPU = torch.device("cpu")
+
+
+def whitening_of(
+    tiny: Params, real: LabelledImages, synthetic: LabelledImages, val: LabelledImages, percent: int
+) -> torch.Tensor:
+    """The first layer of a trained cell."""
+    trained = train_classifier(tiny.classifier, real, synthetic, val, synthetic_percent=percent, mixing="batch",
+                               num_steps=3, seed=0, device=CPU, log=lambda *_: None)  # fmt: skip
+    assert isinstance(trained.network, ConvNet)
+    return trained.network.whiten.weight.detach()
+
+
+# ---- whitening -----------------------------------------------------------------------------------------------
+
+
+def coloured(count: int) -> np.ndarray:
+    """Smooth random pictures, whose neighbouring pixels and channels are alike."""
+    coarse = np.random.Generator(np.random.Philox(3)).integers(0, 256, (count, 4, 4, 3)).astype(np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def test_whitened_patches_are_uncorrelated_and_of_equal_size() -> None:
+    """Responses to the very images have second moments near 1 and none in common; the other half is the negative."""
+    images = coloured(300)
+    kernels = whitening_kernels(images, 8)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
+    responses = F.conv2d(x, kernels, stride=STRIDE).transpose(0, 1).flatten(1).double()
+    moments = (responses @ responses.T / responses.shape[1])[:4, :4]
+    assert torch.allclose(moments, torch.diag(moments.diag()), atol=1e-4)
+    assert ((moments.diag() > 0.9) & (moments.diag() < 1)).all()
+    assert torch.equal(kernels[4:], -kernels[:4])
+    assert kernels.shape == (8, 3, PATCH, PATCH)
+
+
+def test_whitening_does_not_depend_on_the_order_of_images() -> None:
+    """The sums are exact, so that no order, block or thread count changes a bit."""
+    images = coloured(300)
+    assert torch.equal(whitening_kernels(images, 32), whitening_kernels(images[::-1], 32))
+
+
+def test_whitening_knows_the_training_images_of_its_cell_alone(tiny: Params, patches: LabelledImages) -> None:
+    """Another val changes nothing, other training images do; a synthetic-only cell sees synthetic images only."""
+    none, other = empty_like(patches), LabelledImages(255 - patches.images // 2, patches.labels, patches.class_names)
+    own = whitening_of(tiny, patches, none, patches, 0)
+    assert torch.equal(own, whitening_of(tiny, patches, none, other, 0))
+    assert torch.equal(own, whitening_of(tiny, patches, other, patches, 0))
+    assert not torch.equal(own, whitening_of(tiny, other, none, patches, 0))
+    assert not torch.equal(own, whitening_of(tiny, patches, other, patches, 50))
+    synthetic = whitening_of(tiny, patches, other, patches, 100)
+    assert torch.equal(synthetic, whitening_of(tiny, none, other, patches, 100))
+
+
+def test_wide_networks_use_all_directions_of_grey_patches() -> None:
+    """There are 16 directions in a grey patch, each with two signs."""
+    network = build_network(Shape("convnet", 64, 1, 10), seed=0)
+    assert isinstance(network, ConvNet)
+    assert network.whiten.out_channels == 32
+    network.whiten_by(coloured(20)[..., :1])
+
+
+# ---- optimizer -----------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5))
+def test_muon_levels_singular_values(rows: int, columns: int, seed: int) -> None:
+    """Singular vectors stay, values come near to 1, whatever the scale of the gradient."""
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    level = torch.diag(left.T @ orthogonalise(1e-3 * matrix) @ right.T)
+    large = values > 0.05 * values.norm()
+    assert ((level[large] > 0.3) & (level[large] < 1.3)).all()
+
+
+def test_rates_are_stated_apart_from_batch_and_momentum(tiny: Params) -> None:
+    """Under a steady gradient, the weights move as far over 1,024 images whatever batch and momentum."""
+    moved = []
+    for batch, momentum in ((64, 0.5), (128, 0.9)):
+        values = tiny.classifier.model_copy(update={"batch_size": batch, "momentum": momentum})
+        weight = torch.zeros(1, requires_grad=True)
+        sgd = torch.optim.SGD([weight], sgd_rate(values), momentum, nesterov=True)
+        positions = []
+        for _ in range(400):
+            weight.grad = torch.ones(1)
+            sgd.step()
+            positions.append(weight.item())
+        moved.append((positions[-1] - positions[-101]) / 100 * 1024 / batch)
+    assert moved[0] == pytest.approx(moved[1], rel=1e-3)
+    assert -moved[0] == pytest.approx(tiny.classifier.learning_rate, rel=1e-3)
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+def test_every_trained_weight_moves_and_no_other(tiny: Params, network: str) -> None:
+    """One step moves all that has a gradient; the whitening and the scales of `convnet` stay."""
+    net = build_network(Shape(network, 8, 1, 3), seed=0)
+    before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+    optimizer = Optimizer(net, tiny.classifier)
+    F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
+    optimizer.step(1.0)
+    moved = {name for name, weight in net.named_parameters() if not torch.equal(weight, before[name])}
+    assert moved == {name for name, weight in net.named_parameters() if weight.requires_grad}
+    assert all(weight.grad is None for weight in net.parameters())
+    assert ("whiten.weight" in moved) is False
+
+
+def test_a_step_at_factor_zero_changes_no_direction(tiny: Params) -> None:
+    """At the end of the schedule only the norm of the kernels is set."""
+    net = build_network(Shape("convnet", 8, 1, 3), seed=0)
+    before = [kernel.detach().clone() for kernel in net.kernels()]
+    optimizer = Optimizer(net, tiny.classifier)
+    F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
+    optimizer.step(0.0)
+    for kernel, old in zip(net.kernels(), before, strict=True):
+        assert torch.allclose(kernel / kernel.norm(), old / old.norm(), atol=1e-6)
+        assert kernel.norm().item() == pytest.approx(len(kernel) ** 0.5, rel=1e-5)
