@@ -282,6 +282,8 @@ class Ablation(Block):
     """Seeds of the classifiers; equal seeds pair the cells."""
     num_corrupted: Positive
     """Test images, the first ones, that every cell is also tested on damaged; all where there are fewer."""
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    """Processor threads that one cell computes with on CPU: a param, since their number changes how sums round."""
     margin_points: PositiveFloat
     """A smaller difference in accuracy would not matter to you, in points: the margin of equivalence and of power."""
 

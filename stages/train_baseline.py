@@ -1,5 +1,7 @@
 """Train one real-only classifier: the baseline at 100 %, a point of the learning curve elsewhere."""
 
+import torch
+
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.mixing import num_steps, real_subset
 from pipeline.config import load_params
@@ -11,7 +13,8 @@ from pipeline.tracking import tracked_run
 
 def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag, results: PathFlag) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
-    params = load_params("classifier", "ablation.budget", "ablation.num_corrupted")
+    params = load_params("classifier", "ablation.budget", "ablation.num_corrupted", "ablation.threads")
+    torch.set_num_threads(params.ablation.threads)
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     reserve = read_images(prepared / "reserve") if real_percent > 100 else empty_like(train)
     real = real_subset(train, reserve, real_percent)

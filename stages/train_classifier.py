@@ -1,6 +1,7 @@
 """Train one classifier of the ablation: real images plus a share of synthetic ones."""
 
 import numpy as np
+import torch
 
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.curation import curate
@@ -23,8 +24,9 @@ def main(
 ) -> None:
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
     params = load_params("classifier", "curation", "ablation.mode", "ablation.mixing", "ablation.budget",
-                         "ablation.num_corrupted")  # fmt: skip
+                         "ablation.num_corrupted", "ablation.threads")  # fmt: skip
     classifier, curation, ablation = params.classifier, params.curation, params.ablation
+    torch.set_num_threads(ablation.threads)
     train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
     pool = read_images(synthetic)
