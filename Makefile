@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ACTIVATE = export PATH="$(abspath $(VENV))/bin:$$PATH" DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true;
 
-.PHONY: help setup demo test check ui clean
+.PHONY: help setup demo test recovery check ui clean
 
 help:  ## What there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,8 +19,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup  ## The whole pipeline on handwritten digits, in minutes
 	@$(ACTIVATE) exec python -m pipeline.demo
 
-test: setup  ## All tests
+test: setup  ## All tests but those of recovery
 	@$(ACTIVATE) python -m pytest
+
+recovery: setup  ## Planted faults, within 8 minutes: kills, full disks, dead servers
+	@$(ACTIVATE) python -m pytest -m recovery tests/recovery
 
 check: setup  ## Format, lint, types
 	@$(ACTIVATE) ruff format --check . && ruff check . && mypy

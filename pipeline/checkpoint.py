@@ -6,15 +6,16 @@ runs. Changed params, data or code give another fingerprint and so start from ze
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, disk_errors
 
 PACKAGE = Path(__file__).parent
 
@@ -36,28 +37,51 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
         UserError: another process is at the same work.
     """
     folder = Path(os.environ.get("DVC_ROOT", ".")) / ".resume" / stage / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: another process runs {stage} with these values; wait for it or stop it"
-            ) from None
+    done = folder.with_name(f"{key}.done")
+    with disk_errors(folder):
+        shutil.rmtree(done, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    with lock:
+        _hold(lock, f"{folder}: another process runs {stage} with these values")
         yield folder
-        shutil.rmtree(folder)
+        folder.rename(done)  # in one moment: a kill while it is deleted must not leave a part that looks like all
+        shutil.rmtree(done, ignore_errors=True)
+
+
+def _hold(lock: TextIO, told: str) -> None:
+    """Locks the file and writes this process's id into it, for those who find it locked."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise UserError(f"{told} (PID {lock.read()}); wait for it or stop it") from None
+    with disk_errors(Path(lock.name)):
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
 
 
 def save_state(file: Path, state: Mapping[str, Any]) -> None:
-    """Writes tensors and plain values so that `file` is at any moment the old state or the new one."""
+    """Writes tensors and plain values so that `file` is at any moment the old state or the new one.
+
+    Raises:
+        ExhaustedError: the disk is full or refuses; the old state stays.
+    """
     import torch
 
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
-        torch.save(dict(state), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    data, temporary = io.BytesIO(), file.with_suffix(".tmp")
+    torch.save(dict(state), data)  # first in memory: on a full disk torch's own writer would hide the reason
+    with disk_errors(file, data.tell()):
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data.getbuffer())
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def load_state(file: Path) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PARAMS_FILE, parse_params, read_yaml
 from pipeline.errors import UserError
+from pipeline.files import write_bytes
 from pipeline.runtime import run_stage
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -72,9 +73,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
 def write_params(file: Path, choices: list[str]) -> None:
     """Composes and writes `file` atomically; on an error the old file stays."""
     text = yaml.dump(compose_params(choices), Dumper=_Dumper, sort_keys=False, default_flow_style=False)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{text}", encoding="utf-8")
-    temporary.replace(file)
+    write_bytes(file, (f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{text}").encode())
 
 
 def hand_edits(file: Path) -> list[str]:

@@ -1,4 +1,9 @@
-"""What ends a stage in one line: a user's mistake, or a wish to stop."""
+"""What ends a stage in one line: a user's mistake, a machine that is used up, or a wish to stop."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -9,9 +14,32 @@ class UserError(ValueError):
     """
 
 
+class ExhaustedError(UserError):
+    """Disk or memory that is used up, or a disk that refuses: what was needed, what is there."""
+
+
 class StoppedError(Exception):
     """Someone asked the stage to stop, and its work is saved; the entry point exits as the signal's default would."""
 
     def __init__(self, signal_number: int, where: str) -> None:
         super().__init__(f"{where}: stopped by signal {signal_number}, its work is saved; the same command goes on")
         self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def disk_errors(path: Path, need: int | None = None) -> Iterator[None]:
+    """Turns what the disk refuses into an ExhaustedError about `path`, whose size is `need` bytes where known."""
+    try:
+        yield
+    except OSError as error:
+        size = "" if need is None else f"needs {need:,} bytes, "
+        raise ExhaustedError(
+            f"{path}: cannot write ({error.strerror or error}): {size}{free_bytes(path):,} bytes are free there; "
+            "free space or make the folder writable, then run again: what is finished is kept"
+        ) from None
+
+
+def free_bytes(path: Path) -> int:
+    """What the disk that holds `path`, or will hold it, has left for this user."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, disk_errors
 from pipeline.images import Pixels
 
 if TYPE_CHECKING:  # importing torch takes seconds that stages without a network save
@@ -20,11 +22,10 @@ if TYPE_CHECKING:  # importing torch takes seconds that stages without a network
 
 def save_model(folder: Path, name: str, weights: Mapping[str, "Tensor"], description: Mapping[str, object]) -> None:
     """Writes `<name>.safetensors` and `<name>.json`, which holds what is needed to rebuild the network."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in sorted(weights.items())}
-    save_file(tensors, folder / f"{name}.safetensors")
+    write_bytes(folder / f"{name}.safetensors", save(tensors))
     write_json(folder / f"{name}.json", description)
 
 
@@ -72,31 +73,53 @@ def escape_markdown(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def write_json(file: Path, value: object) -> None:
-    """Writes `value` with sorted keys, atomically: equal values give equal bytes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+def write_bytes(file: Path, data: bytes) -> None:
+    """Makes `data` the whole content of `file`, which at any moment holds what it held before or all of `data`.
+
+    Raises:
+        ExhaustedError: the disk is full or refuses.
+    """
     temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(to_json(value))
-    temporary.replace(file)
+    with disk_errors(file, len(data)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(file)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a full disk gets its space back
+            raise
+
+
+def write_json(file: Path, value: object) -> None:
+    """Writes `value` with sorted keys: equal values give equal bytes."""
+    write_bytes(file, to_json(value))
 
 
 def write_csv(file: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes a table: whole numbers in full, others to six digits; columns in the order of their first row."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_number(row[key]) if key in row else "" for key in columns] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_number(row[key]) if key in row else "" for key in columns] for row in rows)
+    write_bytes(file, text.getvalue().encode())
 
 
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:.6g}"
 
 
+def write_array(file: Path, array: NDArray[np.generic]) -> None:
+    """Writes one array as NumPy's .npy."""
+    data = io.BytesIO()
+    np.save(data, array)
+    write_bytes(file, data.getvalue())
+
+
 def write_picture(file: Path, picture: Pixels) -> None:
     """Writes one picture (HWC uint8, grey or RGB) as PNG."""
     from PIL import Image
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.squeeze(picture, 2) if picture.shape[2] == 1 else picture).save(file, format="PNG")
+    data = io.BytesIO()
+    Image.fromarray(np.squeeze(picture, 2) if picture.shape[2] == 1 else picture).save(data, format="PNG")
+    write_bytes(file, data.getvalue())

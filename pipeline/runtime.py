@@ -1,7 +1,9 @@
 """Where a stage runs: its entry point, device, determinism, and its end when the parent dies."""
 
 import ctypes
+import errno
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import StoppedError, UserError
+from pipeline.errors import ExhaustedError, StoppedError, UserError, disk_errors
 
 if TYPE_CHECKING:  # stages without a network start without torch
     import torch
@@ -20,25 +22,63 @@ PathFlag = Annotated[Path, typer.Option(show_default=False)]
 IntFlag = Annotated[int, typer.Option(show_default=False)]
 
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread")  # torch on CPU, on a GPU; Python
 
 
 def run_stage(main: Callable[..., Any]) -> None:
     """Runs `main` as a command line: its keyword arguments are the flags.
 
-    A UserError ends in one line and exit code 2, Ctrl-C in exit code 130; any other exception keeps its
-    traceback. A stage that saves before it stops exits with 128 + the signal.
+    A UserError ends in one line and exit code 2, and so do a disk or memory that is used up, with the stage's
+    name; Ctrl-C ends in exit code 130. Any other exception keeps its traceback. A stage that saves before it
+    stops exits with 128 + the signal.
     """
     die_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
-        app()
+        with exhaustion():
+            app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
+        stage = f"{Path(sys.argv[0]).stem}: " if isinstance(error, ExhaustedError) else ""
+        print(f"error: {stage}{error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
         sys.exit(2)
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)  # noqa: T201 - as above
         sys.exit(stopped.exit_code)
+
+
+@contextmanager
+def exhaustion() -> Iterator[None]:
+    """Turns what any library raises where disk or memory is used up into an ExhaustedError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        with disk_errors(Path(os.fsdecode(error.filename or Path.cwd()))):
+            raise
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError) and not any(word in text for word in MEMORY_WORDS):
+            raise
+        told = " ".join(text.split())[:200] or "Python's own objects"
+        raise ExhaustedError(
+            f"out of memory ({told}): {free_memory()} are free for this process; stop other programs, "
+            "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
+        ) from None
+
+
+def free_memory() -> str:
+    """What a limit of this process (`ulimit -v`) or the machine leaves to it, in bytes; where it can be known."""
+    try:
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except (OSError, MemoryError):
+        return "too few bytes"
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return f"{available if limit == resource.RLIM_INFINITY else max(0, min(available, limit - used)):,} bytes"
 
 
 def die_with_parent() -> None:

@@ -1,8 +1,14 @@
 """One script a stage; see dvc.yaml."""
 
 import os
+import sys
 
-# The one thing here that happens on import, because OpenMP reads it when torch is loaded: a thread that waits
-# spins only briefly. By default it spins on, and two jobs that share their cores all but stop each other
-# (`python -m benchmarks.contention`).
+from pipeline.runtime import die_with_parent
+
+# Two things here happen on import, because they must before torch is loaded. OpenMP reads then that a thread which
+# waits spins only briefly: by default it spins on, and two jobs that share their cores all but stop each other
+# (`python -m benchmarks.contention`). And a dvc that is killed while torch is loading, for seconds, must take the
+# stage with it; `-m` is what Python calls a command line whose module it has yet to find.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+if sys.argv[0] == "-m":
+    die_with_parent()

@@ -11,7 +11,7 @@ from pipeline.assessment.probe import Examiner
 from pipeline.checkpoint import fingerprint, resumable
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
 from pipeline.config import load_params
-from pipeline.files import write_csv, write_picture
+from pipeline.files import write_array, write_csv, write_picture
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Watch, train_gan
 from pipeline.images import LabelledImages, Pixels, empty_like, tile
@@ -44,7 +44,7 @@ def main(
         def on_probe(row: dict[str, float], sampler: Sampler) -> None:
             grid = sampler.grid(GRID_COLUMNS, seed=gan.seed)
             write_picture(samples, tile(grid, GRID_COLUMNS))
-            np.save(folder / f"strip-{int(row['restarts'])}-{int(row['step']):09d}.npy", grid[::GRID_COLUMNS])
+            write_array(folder / f"strip-{int(row['restarts'])}-{int(row['step']):09d}.npy", grid[::GRID_COLUMNS])
             run.log(row, int(row["step"]))
             run.artifact(samples)
 

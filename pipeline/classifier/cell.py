@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import torch
 
 from pipeline.classifier.corruptions import measure_robustness
@@ -20,7 +19,7 @@ from pipeline.classifier.training import (
 )
 from pipeline.config import Classifier
 from pipeline.errors import UserError
-from pipeline.files import write_csv, write_json
+from pipeline.files import write_array, write_csv, write_json
 from pipeline.images import LabelledImages
 
 
@@ -92,7 +91,7 @@ def run_cell(
     }
     log(metrics, cell.steps)
     save_classifier(out, trained, test.class_names)
-    np.save(out / "test_logits.npy", logits)
+    write_array(out / "test_logits.npy", logits)
     write_csv(results / "history" / f"{cell.name}.csv", trained.history)
     details = {
         "test_accuracy_per_class": accuracy_per_class(logits, test),

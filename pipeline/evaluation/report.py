@@ -22,7 +22,7 @@ from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.history import History, history_svgs, read_history
 from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
-from pipeline.files import escape_markdown, write_json
+from pipeline.files import escape_markdown, write_bytes, write_json
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
 
@@ -75,7 +75,7 @@ def write_report(out: Path, result: dict[str, Any], evidence: Evidence) -> list[
     }
     write_json(out / "ablation.json", rounded(result))
     for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+        write_bytes(out / name, text.encode())
     return [out / "ablation.json", *(out / name for name in texts)]
 
 

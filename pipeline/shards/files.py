@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, disk_errors
 
 
 @contextmanager
@@ -68,18 +68,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns what the disk refuses into a UserError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write ({error.strerror or error}); free space or make the folder writable, "
-            "then run again: what is finished is kept"
-        ) from None
 
 
 def remove_tmp(tmp: Path) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, disk_errors
 from pipeline.files import hash_file, to_json
 from pipeline.shards.content import Content
-from pipeline.shards.files import disk_errors, remove_tmp, replace_file
+from pipeline.shards.files import remove_tmp, replace_file
 from pipeline.shards.reader import RESTORE, read_files, read_header, read_schema
 from pipeline.shards.schema import image_schema
 from pipeline.shards.writer import ShardRecord

@@ -1,5 +1,6 @@
 """The sidecar of the shards: one row of scores a synthetic image, in the order of the shards."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.files import write_bytes
 
 FILE = "scores.parquet"
 
 
 def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]]) -> None:
     """Writes the columns as one Parquet file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), folder / FILE, compression="none")
+    data = io.BytesIO()
+    pq.write_table(pa.table(columns), data, compression="none")
+    write_bytes(folder / FILE, data.getvalue())
 
 
 def read_score(folder: Path, name: str) -> NDArray[np.generic]:

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.errors import disk_errors
 from pipeline.files import hash_file, to_json
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards.content import Content
-from pipeline.shards.files import disk_errors, remove_tmp, replace_file, replacing
+from pipeline.shards.files import remove_tmp, replace_file, replacing
 from pipeline.shards.lane import Lane
 from pipeline.shards.schema import (
     ROW_GROUP_ROWS,

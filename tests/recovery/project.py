@@ -1,0 +1,159 @@
+"""A tiny project of ours that has run to its end, the truth; copies of it in which something goes wrong."""
+
+import hashlib
+import json
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.test_stages import ENVIRONMENT, ROOT, make_project
+
+GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
+PROGRESS = ("results/gan_samples.png",)  # shows a probe while the generator trains: whole, but not yet the last one
+STAGES = ("prepare", "train_gan", "synthesize", "assess", "train_baseline@50-0", "train_classifier@50-1", "evaluate")
+
+
+class Job(NamedTuple):
+    """A stage or cell: its name in DVC, its command line, its outs."""
+
+    name: str
+    command: list[str]
+    outs: list[str]
+
+
+class Moments(NamedTuple):
+    """How often a job changes the disk, and how many seconds it takes."""
+
+    changes: int
+    seconds: float
+
+
+class Truth:
+    """The project that nothing happened to."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes it: one `dvc repro` from zero."""
+        self.root, self._moments = make_project(folder), dict[str, Moments]()
+        done = run(self.root, "dvc", "repro")
+        assert done.returncode == 0, done.stdout
+        lock = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))
+        self.jobs = {
+            name: Job(name, shlex.split(entry["cmd"])[1:], [out["path"] for out in entry["outs"]])
+            for name, entry in lock["stages"].items()
+        }
+
+    def copy(self, folder: Path, *, dvc: bool = False) -> Path:
+        """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
+        shutil.rmtree(folder, ignore_errors=True)
+        left_out = () if dvc else (".git", ".dvc")
+        return shutil.copytree(self.root, folder, ignore=shutil.ignore_patterns(*left_out, "__pycache__"))
+
+    def moments(self, job: Job, scratch: Path) -> Moments:
+        """Measured once, in a run to which nothing happens and which must give the truth."""
+        if job.name not in self._moments:
+            project, begin = self.copy(scratch), time.monotonic()
+            remove(project, job.outs)
+            done = run(project, *launched({"count": "changes"}, job.command))
+            assert (done.returncode, contents(project, job.outs)) == (0, contents(self.root, job.outs)), done.stdout
+            seconds = time.monotonic() - begin
+            self._moments[job.name] = Moments(int((project / "changes").read_text()), seconds)
+        return self._moments[job.name]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The project's own code comes first, then this repository's tests; DVC leaves nothing outside the folder."""
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    return ENVIRONMENT | {"PYTHONPATH": path, "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"), "SHELL": "/bin/sh"}
+
+
+def start(folder: Path, *command: str, **more: str) -> "subprocess.Popen[str]":
+    """Starts a command in `folder`, in a session of its own; both its streams are its `stdout`."""
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(folder) | more, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def run(folder: Path, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Runs it to its end."""
+    process = start(folder, *command, **more)
+    output, _ = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def launched(fault: dict[str, Any], command: list[str]) -> list[str]:
+    """`command`, a `python -m MODULE …`, with a fault planted in it; see `tests.recovery.launch`."""
+    assert command[:2] == ["python", "-m"]
+    return [sys.executable, "-m", "tests.recovery.launch", json.dumps(fault), *command[2:]]
+
+
+def remove(project: Path, outs: list[str]) -> None:
+    """Deletes a stage's outs, as DVC does before it runs the stage."""
+    for out in outs:
+        path = project / out
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def contents(project: Path, outs: list[str]) -> dict[str, str]:
+    """sha256 of every file of the outs, hidden ones too."""
+    files = [file for out in outs for file in [project / out, *(project / out).rglob("*")] if file.is_file()]
+    return {str(file.relative_to(project)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def half_written(project: Path, truth: Path, outs: list[str]) -> list[str]:
+    """Files of the outs that bear their final name, though not their final content."""
+    wanted = contents(truth, outs)
+    return [
+        name for name, digest in contents(project, outs).items()
+        if wanted.get(name) != digest and name not in PROGRESS
+        and not any(part.startswith(".") for part in Path(name).parts)
+    ]  # fmt: skip
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Ids of the living processes whose working folder is `folder` or below."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while we look
+            place = (process / "cwd").readlink()
+            if place == folder or folder in place.parents:
+                found.append(int(process.name))
+    return found
+
+
+def left_alive(folder: Path) -> list[int]:
+    """The processes of `folder` that are still there after the time that they have to end."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while (alive := processes_in(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return alive
+
+
+def forget(project: Path, job: Job) -> None:
+    """Makes DVC run `job` again: no entry, no outs, no memory of having run it."""
+    file = project / "dvc.lock"
+    lock = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del lock["stages"][job.name]
+    file.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
+    remove(project, job.outs)
+    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+
+
+def lock_of(project: Path) -> dict[str, Any]:
+    """What dvc.lock says, whatever its order."""
+    content: dict[str, Any] = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))
+    return content
+
+
+def moment(choose: random.Random, seconds: float) -> None:
+    """Waits for a random part of `seconds`."""
+    time.sleep(choose.uniform(0.0, seconds))
