@@ -286,6 +286,10 @@ class Ablation(Block):
     """Processor threads that one cell computes with on CPU: a param, since their number changes how sums round."""
     margin_points: PositiveFloat
     """A smaller difference in accuracy would not matter to you, in points: the margin of equivalence and of power."""
+    axis: str
+    """Key of one more single value to ablate, such as `dataset.train_size`; empty for none."""
+    axis_values: list[bool | int | float | str]
+    """What it takes in turn: `python -m pipeline.sweep` runs the whole graph for each and compares."""
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
@@ -326,6 +330,43 @@ class Params(Block):
             if pixels >= self.dataset.image_size:
                 raise ValueError(f"{key} is {pixels}, not below the image size {self.dataset.image_size}")
         return self
+
+    @model_validator(mode="after")
+    def _every_axis_value_fits(self) -> Self:
+        axis, values = self.ablation.axis, self.ablation.axis_values
+        if not axis and values:
+            raise ValueError(f"ablation.axis_values is {values}, but ablation.axis is empty: name what takes them")
+        if axis and len(set(values)) < max(2, len(values)):
+            raise ValueError(f"ablation.axis_values is {values}: name two or more values, none twice")
+        for value in values:
+            _check_axis_value(self, axis, value)
+        return self
+
+
+def axis_value(params: Params, axis: str) -> bool | int | float | str | None:
+    """The value that `params` has at the dotted key `axis`; None where that is no single value to ablate."""
+    value: Any = params
+    for part in axis.split("."):
+        value = getattr(value, part) if part in getattr(type(value), "model_fields", {}) else None
+    fixed = axis in ("profile", "ablation.axis")
+    return value if isinstance(value, bool | int | float | str) and not fixed else None
+
+
+def _check_axis_value(params: Params, axis: str, value: bool | float | str) -> None:
+    """Raises ValueError where `params` would not be valid with `value` at `axis`."""
+    if axis_value(params, axis) is None:
+        raise ValueError(f"ablation.axis is {axis!r}, no single value of params.yaml: name one as dataset.train_size")
+    values = params.model_dump()
+    values["ablation"] |= {"axis": "", "axis_values": []}
+    *blocks, field = axis.split(".")
+    block = values
+    for name in blocks:
+        block = block[name]
+    block[field] = value
+    try:
+        Params.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"ablation.axis_values {value!r}: {_problem(error.errors(include_url=False)[0])}") from None
 
 
 def load_params(*keys: str) -> Params:

@@ -1,15 +1,14 @@
 """`make demo`: the whole pipeline on handwritten digits, then its answer and where to look."""
 
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.configure import replace_params
+from pipeline.dvc import run_dvc
 from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.report import to_text
 from pipeline.lock import LOCK_FILE, mend
-from pipeline.runtime import die_with_parent, run_stage
+from pipeline.runtime import run_stage
 
 CHOICES = ["dataset=digits", "profile=demo"]
 RESULT = Path("results/ablation.json")
@@ -20,20 +19,12 @@ def main() -> None:
     replace_params(CHOICES)
     if torn := mend(LOCK_FILE):
         print(f"{LOCK_FILE}: dropped torn {', '.join(torn)}", flush=True)
-    if code := reproduce():
+    if code := run_dvc("repro"):
         sys.exit(code)
     print(f"\n{to_text(read_json(RESULT, 'evaluate'))}\n")
     print("The report:     open results/report.html in a browser")
     print("The runs:       make ui")
     print("CIFAR-10 again: git restore params.yaml dvc.lock results")
-
-
-def reproduce() -> int:
-    """Runs `dvc repro`; Ctrl-C reaches DVC too, which is given the time to write dvc.lock to its end."""
-    process = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], preexec_fn=die_with_parent)
-    while True:
-        with suppress(KeyboardInterrupt):
-            return process.wait()
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         ("curation.keep_percent", 0, "curation.keep_percent: should be greater than or equal to 1, not 0"),
         ("curation.rank_by", "beauty", "curation.rank_by: should be 'confidence' or 'discriminator', not 'beauty'"),
         ("classifier.label_smoothing", 1.0, "classifier.label_smoothing"),
+        ("ablation.axis_values", [1, 2], "ablation.axis_values is [1, 2], but ablation.axis is empty"),
+        ("ablation.axis", "gan.recipe", "ablation.axis_values is []: name two or more values, none twice"),
     ],
 )
 def test_wrong_params_are_one_line_that_names_the_key(
@@ -84,6 +86,57 @@ def test_wrong_params_are_one_line_that_names_the_key(
         parse_params(changed(tiny_values, key, value))
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "told"),
+    [
+        ("gan.stepz", [1, 2], "ablation.axis is 'gan.stepz', no single value of params.yaml"),
+        ("gan.r3", [1, 2], "ablation.axis is 'gan.r3', no single value"),
+        ("gan.r3.width.model_fields", [1, 2], "ablation.axis is 'gan.r3.width.model_fields', no single value"),
+        ("ablation.seeds", [1, 2], "ablation.axis is 'ablation.seeds', no single value"),
+        ("profile", ["demo", "cpu"], "ablation.axis is 'profile', no single value"),
+        ("gan.steps", [8], "name two or more values, none twice"),
+        ("gan.steps", [8, 8], "name two or more values, none twice"),
+        ("gan.steps", [8, 1.5], "ablation.axis_values 1.5: gan.steps: should be a valid integer"),
+        ("gan.steps", [8, True], "ablation.axis_values True: gan.steps: should be a valid integer"),
+        ("gan.recipe", ["r3", "wgan"], "ablation.axis_values 'wgan': gan.recipe: should be 'r3'"),
+        ("synthesize.latent_std", [1, "8e-1"], "'8e-1' is text to YAML; write 0.8"),
+        ("gan.translate", [0, 16], "gan.translate is 16, not below the image size 16"),
+        ("gan.recipe", ["r3", ["dcgan"]], "ablation.axis_values.1"),
+    ],
+)
+def test_every_value_of_the_axis_is_checked_before_any_work(
+    tiny_values: dict[str, Any], axis: str, values: list[object], told: str
+) -> None:
+    """A key that is no single value, a value twice, of a wrong type or that contradicts others: one line."""
+    with pytest.raises(UserError) as error:
+        parse_params(changed(changed(tiny_values, "ablation.axis", axis), "ablation.axis_values", values))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [
+        ("dataset.train_size", [50, 100]),
+        ("gan.recipe", ["r3", "dcgan"]),
+        ("synthesize.latent_std", [1, 0.8]),
+        ("curation.drop_near_copies", [True, False]),
+        ("ablation.mode", ["add", "replace"]),
+    ],
+)
+def test_any_single_value_can_be_the_axis(tiny_values: dict[str, Any], axis: str, values: list[object]) -> None:
+    """Sizes, recipes, numbers, switches and the question itself."""
+    params = parse_params(changed(changed(tiny_values, "ablation.axis", axis), "ablation.axis_values", values))
+    assert params.ablation.axis_values == values
+
+
+def test_the_low_data_story_composes() -> None:
+    """One line selects it; its axis is the number of real images, with five seeds."""
+    ablation = compose_params(["dataset=digits", "profile=demo", "story=low_data"])["ablation"]
+    assert (ablation["axis"], ablation["axis_values"]) == ("dataset.train_size", [100, 300, 1000])
+    assert len(ablation["seeds"]) == 5
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00", ""])

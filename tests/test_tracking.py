@@ -441,6 +441,26 @@ def test_view_shows_the_ablation(repo: Path) -> None:
     assert "viewStateShareKey=bypercent" in view_url("http://127.0.0.1:5000", parent.experiment.id)
 
 
+def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
+    """Executions that differ in the axis alone are shown together, grouped by percent and the axis's value."""
+    write_results()
+    file = Path("params.yaml")
+    text = file.read_text().replace("axis: ''", "axis: dataset.seed").replace("axis_values: []", "axis_values: [0, 1]")
+    for value in (0, 1):
+        file.write_text(text.replace("  seed: 0\ngan", f"  seed: {value}\ngan"))
+        backfill.sync(read_params())
+    parent = open_parent()
+    state = json.loads(parent.client.get_experiment(parent.experiment.id).tags["mlflow.sharedViewState.bypercent"])
+    assert state["groupBy"]["groupByKeys"] == [
+        {"mode": "param", "groupByData": "synthetic_percent"},
+        {"mode": "tag", "groupByData": "pipeline.axis_value"},
+    ]
+    found = parent.client.search_runs([parent.experiment.id], state["searchFilter"])
+    cells = {(run.data.tags["pipeline.axis_value"], run.data.tags["dvc.stage"]) for run in found}
+    assert {value for value, _ in cells} == {"0", "1"}
+    assert len(cells) == len(found) == 2 * 6
+
+
 @pytest.fixture
 def server(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
     """A real MLflow server on a free port of this machine, as MLFLOW_TRACKING_URI."""

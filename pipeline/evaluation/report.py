@@ -93,9 +93,13 @@ def to_csv(result: dict[str, Any]) -> str:
 def to_text(result: dict[str, Any]) -> str:
     """Table, verdict and worth for a terminal."""
     rows = [[row[place] for place in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
+    return "\n".join([*align(rows), "* best on val", "", *tables.answer(result)])
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row, columns flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "* best on val", "", *tables.answer(result)])
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def to_markdown(result: dict[str, Any], dataset: dict[str, Any]) -> str:
@@ -104,18 +108,18 @@ def to_markdown(result: dict[str, Any], dataset: dict[str, Any]) -> str:
         f"## {headline(result['verdict'], result['mode'])}",
         *map(escape_markdown, tables.answer(result)),
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
-        _md_table(tables.SETTINGS, tables.setting_rows(result)),
+        md_table(tables.SETTINGS, tables.setting_rows(result)),
         *map(escape_markdown, tables.setup_sentences(result)),
         "### Trust and damage",
         escape_markdown(tables.trust_note(result)),
-        _md_table(tables.TRUST, tables.trust_rows(result)),
+        md_table(tables.TRUST, tables.trust_rows(result)),
         "### The synthetic images",
         escape_markdown(tables.fidelity_note(result)),
-        _md_table(tables.FIDELITY, tables.fidelity_rows(result)),
+        md_table(tables.FIDELITY, tables.fidelity_rows(result)),
         "<details><summary>Every class, every damage</summary>",
         escape_markdown(tables.class_note(result)),
-        _md_table(tables.CLASSES, tables.class_rows(result, dataset["class_names"])),
-        _md_table(tables.CORRUPTIONS, tables.corruption_rows(result)),
+        md_table(tables.CLASSES, tables.class_rows(result, dataset["class_names"])),
+        md_table(tables.CORRUPTIONS, tables.corruption_rows(result)),
         "</details>",
         "### Reproduce",
         "\n".join(["```sh", *tables.commands(result), "```"]),
@@ -178,7 +182,8 @@ def rounded(content: Any) -> Any:
     return [rounded(value) for value in content] if isinstance(content, list) else content
 
 
-def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; what stands in `rows` is escaped."""
     lines = [header, ["---"] * len(header), *([escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

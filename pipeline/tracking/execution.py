@@ -28,6 +28,7 @@ class Execution:
         name: DVC's experiment name, or profile-dataset-digest.
         digest: first 8 hex digits of the sha256 of params.yaml and dvc.yaml.
         params: every value of params.yaml, flattened to dotted names.
+        sweep: name of the sweep that it is part of, empty for none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Execution:
     dataset: str
     profile: str
     params: Mapping[str, str]
+    sweep: str
 
 
 def current_execution(params: Mapping[str, Any]) -> Execution:
@@ -47,7 +49,14 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
     files = [path.read_bytes() if path.exists() else b"" for path in (Path("params.yaml"), Path("dvc.yaml"))]
     digest = hashlib.sha256(b"\0".join(files)).hexdigest()[:8]
     name = os.environ.get("DVC_EXP_NAME") or f"{profile}-{dataset}-{digest}"
-    return Execution(name, digest, dataset, profile, dict(_flatten(params)))
+    return Execution(name, digest, dataset, profile, dict(_flatten(params)), sweep_name(params))
+
+
+def sweep_name(params: Mapping[str, Any]) -> str:
+    """What the executions for all values of `ablation.axis` have in common: its name, a digest of the other values."""
+    axis = params["ablation"]["axis"]
+    others = sorted((key, value) for key, value in _flatten(params) if key != axis)
+    return f"{axis}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if axis else ""
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -115,6 +124,9 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     """Tags of the parent and of all its children."""
     tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
+    if execution.sweep:
+        value = execution.params[execution.params["ablation.axis"]]
+        tags |= {"pipeline.sweep": execution.sweep, "pipeline.axis_value": value}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})
 

@@ -7,6 +7,7 @@ its plain list of runs.
 import json
 from typing import Any
 
+from pipeline.tracking.execution import Execution
 from pipeline.tracking.store import CURVE, Parent
 
 KEY = "bypercent"
@@ -16,8 +17,8 @@ SECTION = {"uuid": "cells", "name": "Cells", "display": True, "columns": 2, "car
 
 
 def pin_view(parent: Parent) -> None:
-    """Points the experiment's chart view at this execution."""
-    state = json.dumps(_state(parent.execution.name))
+    """Points the experiment's chart view at this execution, or at all executions of its sweep."""
+    state = json.dumps(_state(parent.execution))
     parent.client.set_experiment_tag(parent.experiment.id, f"mlflow.sharedViewState.{KEY}", state)
 
 
@@ -28,14 +29,19 @@ def view_url(server: str, experiment_id: str) -> str:
     return f"{server.rstrip('/')}/?{mode}#/{page}"
 
 
-def _state(execution: str) -> dict[str, Any]:
-    """The page's state: the ablation's cells of one execution, grouped by percent, and four charts."""
+def _state(execution: Execution) -> dict[str, Any]:
+    """The page's state: cells of the ablation, grouped by percent and a sweep's value, and four charts."""
+    groups = [{"mode": "param", "groupByData": AXIS}]
+    shown = f"tags.`pipeline.execution` = '{execution.name}'"
+    if execution.sweep:
+        groups.append({"mode": "tag", "groupByData": "pipeline.axis_value"})
+        shown = f"tags.`pipeline.sweep` = '{execution.sweep}'"
     return {
-        "searchFilter": f"tags.`pipeline.execution` = '{execution}' and tags.`pipeline.curve` = 'ablation'",
+        "searchFilter": f"{shown} and tags.`pipeline.curve` = 'ablation'",
         "orderByKey": "attributes.start_time",
         "orderByAsc": True,
         "selectedColumns": [f"params.`{AXIS}`", "params.`seed`", "metrics.`test_accuracy`"],
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": AXIS}]},
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": groups},
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",
         "compareRunSections": [SECTION],

@@ -1,0 +1,59 @@
+"""python -m pipeline.sweep: the whole grid for every value of one more param, and one table of them all."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from pipeline.config import Params, load_all_params, parse_params
+from pipeline.errors import UserError
+from pipeline.evaluation.report import rounded
+from pipeline.files import write_json
+from pipeline.runtime import run_stage
+from pipeline.sweep.report import to_text, write_sweep
+from pipeline.sweep.result import compare
+from pipeline.sweep.runs import experiment_name, run_experiment
+from pipeline.tracking.execution import sweep_name
+
+RESULTS = Path("results")
+
+
+def main(
+    choice: Annotated[str, typer.Argument(help="key=value,value,… in place of ablation.axis")] = "",
+) -> None:
+    """Runs each value of ablation.axis as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
+    params = choose_axis(load_all_params(), choice)
+    axis, values = params.ablation.axis, params.ablation.axis_values
+    name, results = sweep_name(params.model_dump()), {}
+    for place, value in enumerate(values, start=1):
+        typer.echo(f"sweep: {axis} {value} ({place} of {len(values)})")
+        changed = {axis: value, "ablation.axis": axis, "ablation.axis_values": values}
+        results[value] = run_experiment(experiment_name(name, value), changed)
+        write_json(RESULTS / "sweep" / f"{experiment_name(axis, value)}.json", results[value])
+    sweep = compare(axis, results)
+    write_sweep(RESULTS, sweep)
+    typer.echo(f"\n{to_text(rounded(sweep))}\n\nThe report: {RESULTS / 'sweep.md'}; each value: dvc exp show")
+
+
+def choose_axis(params: Params, choice: str) -> Params:
+    """`params`, with the axis that `choice` names if it names one.
+
+    Raises:
+        UserError: neither names an axis, or a value does not fit.
+    """
+    if not choice:
+        if params.ablation.axis:
+            return params
+        raise UserError("params.yaml: ablation.axis is empty; set it, or say: python -m pipeline.sweep key=value,value")
+    axis, _, values = choice.partition("=")
+    content: dict[str, Any] = params.model_dump()
+    try:
+        content["ablation"] |= {"axis": axis, "axis_values": yaml.safe_load(f"[{values}]")}
+    except yaml.YAMLError:
+        raise UserError(f"sweep: {choice!r} is not key=value,value") from None
+    return parse_params(content)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,156 @@
+import csv
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.config import Params
+from pipeline.errors import UserError
+from pipeline.evaluation.report import rounded
+from pipeline.evaluation.statistics import holm
+from pipeline.evaluation.tables import BUDGETS, MODES
+from pipeline.sweep.__main__ import choose_axis
+from pipeline.sweep.report import to_markdown, to_text, write_sweep
+from pipeline.sweep.result import Value, compare
+from pipeline.sweep.runs import experiment_name, literal
+from pipeline.tracking.execution import sweep_name
+from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
+
+AXIS = "dataset.train_size"
+GAINS = {100: {25: 0.004, 50: 0.01, 100: -0.03}, 300: {25: 0.0, 50: 0.0, 100: -0.03}}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[Value, dict[str, Any]]:
+    """ablation.json of two train sizes; only with the smaller one 50 % helps."""
+    found: dict[Value, dict[str, Any]] = {}
+    for size, gains in GAINS.items():
+        folder, params = tmp_path_factory.mktemp("inputs"), make_params(f"{AXIS}={size}")
+        write_inputs(folder, params, gains.__getitem__)
+        found[size] = rounded(evaluate_and_write(folder, params, folder / "out"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def sweep(results: dict[Value, dict[str, Any]]) -> dict[str, Any]:
+    """What sweep.json holds of them."""
+    return compare(AXIS, results)
+
+
+def test_each_value_is_told_against_its_own_baseline(
+    sweep: dict[str, Any], results: dict[Value, dict[str, Any]]
+) -> None:
+    """Settings are those of each value's own ablation.json; planted gains are told, and nothing where there is none."""
+    assert [(entry["value"], entry["verdict"]) for entry in sweep["values"]] == [(100, "helps"), (300, "no_difference")]
+    for entry in sweep["values"]:
+        for row, setting in zip(entry["settings"], results[entry["value"]]["settings"], strict=True):
+            assert {key: row[key] for key in row if key != "p_value_holm"}.items() <= setting.items()
+    told = sweep["values"][0]["verdict_text"]
+    assert told.startswith(f"{AXIS} 100: Adding synthetic images helps: at 50 % synthetic")
+    assert "over all 6 settings" in told
+
+
+def test_holm_counts_the_settings_of_all_values(sweep: dict[str, Any]) -> None:
+    """The correction is over all mixed settings of the sweep, baselines left out."""
+    rows = [row for entry in sweep["values"] for row in entry["settings"] if row["synthetic_percent"]]
+    assert sweep["num_compared"] == len(rows) == 6
+    assert [row["p_value_holm"] for row in rows] == holm([row["p_value"] for row in rows])
+    assert "p_value_holm" not in sweep["values"][0]["settings"][0]
+
+
+def test_asking_often_finds_nothing_more(results: dict[Value, dict[str, Any]]) -> None:
+    """What is significant in its own ablation may not be among the settings of many values."""
+    alone = results[100] | {"settings": [s | {"p_value": 0.012} for s in results[100]["settings"]]}
+    assert compare(AXIS, {100: alone})["values"][0]["verdict"] == "helps"
+    assert compare(AXIS, dict.fromkeys((100, 300, 1000), alone))["values"][0]["verdict"] == "no_difference"
+
+
+def test_the_files_tell_the_same(sweep: dict[str, Any], tmp_path: Path) -> None:
+    """JSON, CSV and Markdown hold every setting; the figure is XML, names every value and is equal byte for byte."""
+    write_sweep(tmp_path, sweep)
+    svg = (tmp_path / "sweep.svg").read_text()
+    written = json.loads((tmp_path / "sweep.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "sweep.csv").open()))
+    assert [row[AXIS] for row in rows] == ["100"] * 4 + ["300"] * 4
+    settings = [setting for entry in written["values"] for setting in entry["settings"]]
+    assert [float(row["difference_mean"]) for row in rows] == [setting["difference_mean"] for setting in settings]
+    assert rows[0]["p_value_holm"] == ""
+    ET.fromstring(svg)  # noqa: S314 - our own figure
+    assert svg.count(">100</text>") >= 2
+    assert svg.count(">300</text>") >= 2
+    write_sweep(tmp_path, sweep)
+    assert (tmp_path / "sweep.svg").read_text() == svg
+    markdown = (tmp_path / "sweep.md").read_text()
+    assert markdown.count("| 100 |") + markdown.count("| 300 |") >= 8
+    assert markdown == to_markdown(sweep)
+    assert len(to_text(sweep).splitlines()) == 1 + 8 + 2 + 2
+
+
+def test_the_report_states_question_and_budget(results: dict[Value, dict[str, Any]]) -> None:
+    """Mode and budget stand in words, both where the axis is one of them."""
+    both = compare("ablation.mode", {"add": results[100], "replace": results[100] | {"mode": "replace"}})
+    text = to_markdown(both)
+    for words in (*MODES.values(), BUDGETS["steps"]):
+        assert words in text
+    assert BUDGETS["real_epochs"] not in text
+
+
+# ---- what is run ------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_overrides_the_axis() -> None:
+    """`key=value,value` takes the place of ablation.axis; with neither, one line says what to write."""
+    params = make_params()
+    chosen = choose_axis(params, "gan.recipe=r3,dcgan").ablation
+    assert (chosen.axis, chosen.axis_values) == ("gan.recipe", ["r3", "dcgan"])
+    assert choose_axis(make_params("story=low_data"), "").ablation.axis_values == [100, 300, 1000]
+    for choice, told in (("", "ablation.axis is empty"), ("gan.recipe", "two or more"), ("gan.steps=[1", "not key=")):
+        with pytest.raises(UserError, match=told):
+            choose_axis(params, choice)
+
+
+NUMBERS = st.integers(-9, 10**9) | st.floats(0.0001, 1e9)
+VALUES = st.booleans() | NUMBERS | st.text(
+    st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12
+)  # fmt: skip
+
+
+@given(VALUES)
+@example("\\0")
+@example("it's \\' '\\\\")
+def test_dvc_reads_a_value_as_it_was(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    """What -S is given comes out of DVC's own parser as the same value of the same type, alone and in a list."""
+    from dvc.utils.hydra import apply_overrides
+
+    file = tmp_path_factory.mktemp("params") / "params.yaml"
+    file.write_text("one: 0\nmany: []\n")
+    apply_overrides(file, [f"one={literal(value)}", f"many={literal([value, value])}"])
+    read = yaml.safe_load(file.read_text())
+    assert (read["one"], read["many"]) == (value, [value, value])
+    assert type(read["one"]) is type(value)
+
+
+def test_a_number_that_would_become_text_is_refused() -> None:
+    """DVC writes 5e-05 as it is, which YAML reads as text: told before anything runs."""
+    with pytest.raises(UserError, match="5e-05 is text to YAML"):
+        literal([0.1, 5e-05])
+
+
+def test_a_sweep_is_known_by_what_its_values_share() -> None:
+    """Its name is equal for all values of the axis, and another where any other value differs."""
+    axis = [f"ablation.axis={AXIS}", "ablation.axis_values=[100,300]"]
+    names = [name(make_params(*axis, choice)) for choice in (f"{AXIS}=100", f"{AXIS}=300", "gan.seed=1")]
+    assert names[0] == names[1] != names[2]
+    assert name(make_params()) == ""
+    assert experiment_name(names[0], 100) == f"{names[0]}-100"
+    assert experiment_name("gan.networks", "my.own:pair") == "gan.networks-my.own-pair"
+
+
+def name(params: Params) -> str:
+    """The sweep's name."""
+    return sweep_name(params.model_dump())
