@@ -214,7 +214,7 @@ def test_resnet18_is_a_choice_and_is_told_from_its_files(tiny: Params, patches: 
     values = tiny.classifier.model_copy(update={"network": "resnet18", "batch_size": 4})
     trained = train_classifier(values, patches, empty_like(patches), patches, synthetic_percent=0, mixing="batch",
                                num_steps=1, seed=0, device=CPU, log=quiet)  # fmt: skip
-    save_classifier(tmp_path, trained, patches.class_names)
+    save_classifier(tmp_path, trained, patches, flip=False)
     loaded = load_classifier(tmp_path, CPU)
     assert isinstance(loaded, ResNet18)
     few = patches.select(np.arange(4))
@@ -256,8 +256,10 @@ def test_a_cell_writes_everything_and_its_numbers_agree(tiny: Params, patches: L
     assert facts["test_accuracy"] == pytest.approx((logits.argmax(1) == patches.labels).mean(), abs=1e-6)
     assert np.mean(list(facts["test_accuracy_per_class"].values())) == pytest.approx(facts["test_accuracy"], abs=1e-6)
     assert (facts["num_real"], facts["num_synthetic"], facts["seed"]) == (60, 0, 7)
+    about = json.loads((tmp_path / "model" / "classifier.json").read_text())
+    assert (about["image_size"], about["flip"]) == (16, tiny.classifier.flip)
     loaded = load_classifier(tmp_path / "model", CPU)
-    assert np.array_equal(predict(loaded, patches, flip=tiny.classifier.flip), logits)
+    assert np.array_equal(predict(loaded, patches, flip=about["flip"]), logits)
     assert (tmp_path / "history" / "train_baseline-100-7.csv").read_text().startswith("step,train_loss,val_accuracy\n")
 
 

@@ -90,7 +90,7 @@ def run_cell(
         "corrupted_accuracy": fmean(corrupted.values()),
     }
     log(metrics, cell.steps)
-    save_classifier(out, trained, test.class_names)
+    save_classifier(out, trained, test, flip=classifier.flip)
     write_array(out / "test_logits.npy", logits)
     write_csv(results / "history" / f"{cell.name}.csv", trained.history)
     details = {

@@ -126,9 +126,17 @@ def measure_accuracy(logits: Logits, data: LabelledImages) -> float:
     return float((logits.argmax(1) == data.labels).mean())
 
 
-def save_classifier(folder: Path, trained: Trained, class_names: tuple[str, ...]) -> None:
-    """Writes the weights and what is needed to rebuild the network."""
-    about = {"shape": asdict(trained.shape), "class_names": list(class_names)}
+def save_classifier(folder: Path, trained: Trained, data: LabelledImages, *, flip: bool) -> None:
+    """Writes the weights and what is needed to rebuild the network and to use it on images like `data`.
+
+    `flip` says whether its answer is the mean over both mirror images, as in `predict`.
+    """
+    about = {
+        "shape": asdict(trained.shape),
+        "image_size": data.images.shape[1],
+        "class_names": list(data.class_names),
+        "flip": flip,
+    }
     save_model(folder, "classifier", trained.network.state_dict(), about)
 
 

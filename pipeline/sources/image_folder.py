@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from pipeline.sources.splits import RealImages
 # torchvision's suffixes and .gif; decoders are named too, because some of Pillow's others start programs.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MOST_PIXELS = 1 << 26  # of one image: 8,192 x 8,192 take 200 MB while they are read
 NUM_LISTED = 10
 
 
@@ -48,6 +49,18 @@ def load(params: Dataset) -> RealImages:
 def square(image: Image.Image, size: int) -> Image.Image:
     """Resized (bicubic, antialiased) until the shorter side is `size`, then cut to the central square."""
     return ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
+
+
+def decode(source: Path | BinaryIO, size: int) -> Pixels:
+    """One image as the networks know it: RGB (uint8 HWC) at `size`, its first frame, turned as its EXIF says.
+
+    Raises:
+        ValueError: no image, a broken one, or one of more than MOST_PIXELS.
+    """
+    try:
+        return _read(source, size)
+    except Exception as error:  # noqa: BLE001 - broken bytes make decoders raise any type
+        raise ValueError(_reason(error)) from None
 
 
 def _class_folders(root: Path) -> list[Path]:
@@ -81,12 +94,12 @@ def _read_all(root: Path, files: Sequence[Path], size: int) -> Pixels:
     images = np.empty((len(files), size, size, 3), np.uint8)
     bad = []
     with warnings.catch_warnings(), Progress(f"reading {root}", total=len(files), unit="image") as progress:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error of `decode`
         for row, file in enumerate(files):
             try:
-                images[row] = _read(file, size)
-            except Exception as error:  # noqa: BLE001 - broken bytes make decoders raise any type
-                bad.append(f"{file} ({_reason(error)})")
+                images[row] = decode(file, size)
+            except ValueError as error:
+                bad.append(f"{file} ({error})")
             progress.advance(1)
     if bad:
         more = f" and {len(bad) - NUM_LISTED} more" if len(bad) > NUM_LISTED else ""
@@ -97,9 +110,10 @@ def _read_all(root: Path, files: Sequence[Path], size: int) -> Pixels:
     return images
 
 
-def _read(file: Path, size: int) -> Pixels:
-    """The first frame, turned as its EXIF says."""
-    with Image.open(file, formats=FORMATS) as image:
+def _read(source: Path | BinaryIO, size: int) -> Pixels:
+    with Image.open(source, formats=FORMATS) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels are too many")
         image.draft(None, (2 * size, 2 * size))  # decodes a JPEG at 1/2, 1/4 or 1/8: faster
         return np.asarray(square(_to_rgb(ImageOps.exif_transpose(image)), size))
 
