@@ -262,6 +262,33 @@ def test_an_experiment_asks_the_classic_gan(reproduced: Path) -> None:
 WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
 
 
+def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(reproduced: Path) -> None:
+    """kill -9 amid the first value, the same command again: what is done is not done twice, both values are compared.
+
+    params.yaml, dvc.lock and the results of the working folder are at no time others than before.
+    """
+    for command in (["git", "add", "."], ["git", *WHO, "commit", "--allow-empty", "-qm", "start"]):
+        assert run(reproduced, *command).returncode == 0
+    watched = [reproduced / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
+    before = [file.read_bytes() for file in watched]
+    sweep = [sys.executable, "-m", "pipeline.sweep", "curation.keep_percent=50,100"]
+    with subprocess.Popen(sweep, cwd=reproduced, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        next(line for line in killed.stdout if "Running stage 'train_classifier@50-1'" in line)
+        assert [file.read_bytes() for file in watched] == before
+        killed.kill()
+    again = run(reproduced, *sweep)
+    assert again.returncode == 0, again.stdout
+    assert "Stage 'train_classifier@50-0' is cached" in again.stdout
+    assert "Running stage 'train_classifier@50-0'" not in again.stdout
+    assert [file.read_bytes() for file in watched] == before
+    half, whole = json.loads((reproduced / "results/sweep.json").read_text())["values"]
+    assert [entry["value"] for entry in (half, whole)] == [50, 100]
+    assert [row["num_synthetic"] for row in half["settings"]] == [0, 150, 150]
+    for row, setting in zip(whole["settings"], json.loads(before[2])["settings"], strict=True):
+        assert row["test_accuracy"] == setting["test_accuracy"]  # 100 is what params.yaml has
+
+
 KILLED_STAGE = (
     "import os, runpy, signal, sys\n"
     "from pipeline.gan import training\n"

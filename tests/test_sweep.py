@@ -1,3 +1,4 @@
+import copy
 import csv
 import json
 import xml.etree.ElementTree as ET
@@ -21,7 +22,7 @@ from pipeline.sweep.runs import experiment_name, literal
 from pipeline.tracking.execution import sweep_name
 from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
 
-AXIS = "dataset.train_size"
+AXIS, IMAGE = "dataset.train_size", 1 / 600
 GAINS = {100: {25: 0.004, 50: 0.01, 100: -0.03}, 300: {25: 0.0, 50: 0.0, 100: -0.03}}
 
 
@@ -39,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[Value, dict[str, A
 @pytest.fixture(scope="module")
 def sweep(results: dict[Value, dict[str, Any]]) -> dict[str, Any]:
     """What sweep.json holds of them."""
-    return compare(AXIS, results)
+    return compare(AXIS, results, IMAGE)
 
 
 def test_each_value_is_told_against_its_own_baseline(
@@ -66,8 +67,30 @@ def test_holm_counts_the_settings_of_all_values(sweep: dict[str, Any]) -> None:
 def test_asking_often_finds_nothing_more(results: dict[Value, dict[str, Any]]) -> None:
     """What is significant in its own ablation may not be among the settings of many values."""
     alone = results[100] | {"settings": [s | {"p_value": 0.012} for s in results[100]["settings"]]}
-    assert compare(AXIS, {100: alone})["values"][0]["verdict"] == "helps"
-    assert compare(AXIS, dict.fromkeys((100, 300, 1000), alone))["values"][0]["verdict"] == "no_difference"
+    assert compare(AXIS, {100: alone}, IMAGE)["values"][0]["verdict"] == "helps"
+    assert compare(AXIS, dict.fromkeys((100, 300, 1000), alone), IMAGE)["values"][0]["verdict"] == "no_difference"
+
+
+def test_worth_is_read_off_the_curve_of_all_train_sizes(results: dict[Value, dict[str, Any]]) -> None:
+    """What 100 images and a generator reach can be found among the real images of 300, beyond the curve of 100."""
+    planted = {value: copy.deepcopy(result) for value, result in results.items()}
+    for result in planted.values():
+        for point in result["learning_curve"]:
+            point["test_accuracy"] = reached(point["num_real"])
+    for setting in planted[100]["settings"]:
+        setting["test_accuracy"] = reached(400)
+    sweep = compare(AXIS, planted, IMAGE)
+    assert [point["num_real"] for point in sweep["learning_curve"]] == [25, 50, 75, 100, 150, 200, 300, 600]
+    assert sweep["values"][0]["worth"]["num_real_equivalent"] == pytest.approx(400, rel=0.05)
+    epochs = {value: result | {"budget": "real_epochs"} for value, result in planted.items()}
+    for other in (compare(AXIS, epochs, IMAGE), compare("gan.seed", planted, IMAGE)):  # no sizes of one curve
+        assert other["learning_curve"] == []
+        assert [entry["worth"] for entry in other["values"]] == [result["worth"] for result in results.values()]
+
+
+def reached(num_real: int) -> list[float]:
+    """Accuracies of five seeds, on a power law."""
+    return [1 - 0.8 * num_real**-0.5 + 0.001 * place for place in range(-2, 3)]
 
 
 def test_the_files_tell_the_same(sweep: dict[str, Any], tmp_path: Path) -> None:
@@ -93,7 +116,7 @@ def test_the_files_tell_the_same(sweep: dict[str, Any], tmp_path: Path) -> None:
 
 def test_the_report_states_question_and_budget(results: dict[Value, dict[str, Any]]) -> None:
     """Mode and budget stand in words, both where the axis is one of them."""
-    both = compare("ablation.mode", {"add": results[100], "replace": results[100] | {"mode": "replace"}})
+    both = compare("ablation.mode", {"add": results[100], "replace": results[100] | {"mode": "replace"}}, IMAGE)
     text = to_markdown(both)
     for words in (*MODES.values(), BUDGETS["steps"]):
         assert words in text

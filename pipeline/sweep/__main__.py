@@ -31,7 +31,7 @@ def main(
         changed = {axis: value, "ablation.axis": axis, "ablation.axis_values": values}
         results[value] = run_experiment(experiment_name(name, value), changed)
         write_json(RESULTS / "sweep" / f"{experiment_name(axis, value)}.json", results[value])
-    sweep = compare(axis, results)
+    sweep = compare(axis, results, image=1 / params.dataset.test_size)
     write_sweep(RESULTS, sweep)
     typer.echo(f"\n{to_text(rounded(sweep))}\n\nThe report: {RESULTS / 'sweep.md'}; each value: dvc exp show")
 

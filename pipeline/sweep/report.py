@@ -106,6 +106,11 @@ def _setup_sentences(sweep: dict[str, Any]) -> Iterator[str]:
     shares = {kind: f"Synthetic % is {words}." for kind, words in tables.MIXINGS.items()}
     for kind, words in (("mixing", shares), ("mode", tables.MODES), ("budget", tables.BUDGETS)):
         yield from (words[name] for name in dict.fromkeys(entry[kind] for entry in sweep["values"]))
+    if sweep["learning_curve"]:
+        yield (
+            "The learning curve that worth is read off joins the real-only settings of all values, "
+            f"from {sweep['learning_curve'][0]['num_real']:,} to {sweep['learning_curve'][-1]['num_real']:,} images."
+        )
     yield "Seeds vary the classifiers alone: each value has one split and one training of the GAN."
 
 
