@@ -113,8 +113,8 @@ def prepare(params: Params) -> Bench:
     device = pick_device()
     splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
     environment = describe_environment(device)
-    for load in (Sampler.load, Scorer.load) if GENERATOR else ():  # tells at once what is missing
-        load(Path(GENERATOR), device)
+    if GENERATOR:  # tells at once what is missing
+        load_gan(Path(GENERATOR), params, splits["train"], device)
     models = {name: hash_file(Path(GENERATOR) / f"{name}.safetensors") for name in ("generator", "discriminator")
               if GENERATOR}  # fmt: skip
     parts = {"params": params.model_dump(mode="json"), "environment": environment, "models": models}
@@ -142,9 +142,13 @@ def find_gan(bench: Bench, seed: int) -> tuple[Sampler, Scorer]:
         )
         trained.sampler.save(folder, about)
         trained.scorer.save(folder, about)
-    sampler, scorer = Sampler.load(folder, bench.device), Scorer.load(folder, bench.device)
-    assert sampler.class_names == bench.splits["train"].class_names, f"{folder} draws other classes"
-    return sampler, scorer
+    return load_gan(folder, bench.params, bench.splits["train"], bench.device)
+
+
+def load_gan(folder: Path, params: Params, data: LabelledImages, device: torch.device) -> tuple[Sampler, Scorer]:
+    """Both networks in `folder`, made for images like `data`."""
+    networks = params.gan.networks
+    return Sampler.load(folder, device, networks=networks), Scorer.load(folder, device, data, networks=networks)
 
 
 def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, Scores]:

@@ -5,6 +5,7 @@ block stops the first stage, not the night's last hour.
 """
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,7 @@ PARAMS_FILE = Path("params.yaml")
 GRAPH_FILE = Path("dvc.yaml")
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
+Width = Annotated[int, Field(gt=0, le=2**16)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -61,7 +63,7 @@ class Classifier(Block):
 
     network: Literal["convnet", "resnet18"]
     """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images."""
-    width: Annotated[int, Field(gt=0, le=10**6, multiple_of=2)]
+    width: Annotated[int, Field(gt=0, le=2**16, multiple_of=2)]
     """Channels of the first convolution of `convnet`; later groups have multiples. `resnet18` has its own."""
     steps: Positive
     """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
@@ -123,9 +125,9 @@ class Health(Block):
 class R3(Block):
     """Values of the recipe `r3`: relativistic pairing with R1 and R2 penalties and an auxiliary class head."""
 
-    latent_dim: Positive
+    latent_dim: Width
     """Dimensions of z."""
-    width: Positive
+    width: Width
     """Channels at the finest resolution of the generator; coarser ones have multiples."""
     learning_rate: PositiveFloat
     """Adam's step size at the start."""
@@ -146,9 +148,9 @@ class R3(Block):
 class HingeSn(Block):
     """Values of the recipe `hinge_sn`: hinge loss, spectral norm, projection, consistency regularisation."""
 
-    latent_dim: Positive
+    latent_dim: Width
     """Dimensions of z."""
-    width: Positive
+    width: Width
     """Channels at the finest resolution of the generator; coarser ones have multiples."""
     learning_rate: PositiveFloat
     """Adam's step size at the start."""
@@ -167,9 +169,9 @@ class HingeSn(Block):
 class Dcgan(Block):
     """Values of the recipe `dcgan`: the classic baseline, made conditional by a label embedding."""
 
-    latent_dim: Positive
+    latent_dim: Width
     """Dimensions of z."""
-    width: Positive
+    width: Width
     """Channels at the finest resolution of the generator; coarser ones have multiples."""
     learning_rate: PositiveFloat
     """Adam's step size."""
@@ -229,7 +231,7 @@ class Synthesize(Block):
     """How the classes' numbers of images are to each other, in their order, where class_balance is `shares`."""
     seed: Seed
     """Draws the latents: image i is a function of (seed, i)."""
-    latent_std: PositiveFloat
+    latent_std: Annotated[float, Field(gt=0, le=10)]
     """Standard deviation of z; below 1 more typical images, above 1 more varied ones."""
     encoding: Literal["stored_png", "png"]
     """`stored_png` has no compression and is fast both ways; `png` is small and slow. Pixels are the same."""
@@ -411,16 +413,35 @@ def _only(params: Params, keys: tuple[str, ...]) -> Params:
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what PyYAML takes silently: a key that is there twice, and aliases, by which a line becomes gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias, such as *name; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} is there twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Parses a YAML mapping; `2e-4` stays text, as PyYAML reads it, and is refused by the strict types."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise UserError(
             f"{path}: not found; run in the repository's root, or write it with `python -m pipeline.configure`"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, the 31st of February, 10,000 digits
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not YAML for us: nested too deeply") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected blocks such as `dataset:`, found {type(values).__name__}")
     return values
@@ -450,9 +471,9 @@ def _problem(item: Any) -> str:
         return f"{key}: missing"
     if item["type"] == "value_error":
         return f"{key}: {message}"
-    if isinstance(value, str) and _is_number(value):
+    if isinstance(value, str) and len(value) < 40 and _is_number(value):
         return f"{key}: '{value}' is text to YAML; write {yaml.safe_dump(float(value)).split()[0]}"
-    return f"{key}: {message}" if ", not " in message else f"{key}: {message}, not {value!r}"
+    return f"{key}: {message}" if ", not " in message else f"{key}: {message}, not {reprlib.repr(value)}"
 
 
 def _is_number(text: str) -> bool:

@@ -6,12 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with an escape for every character that would break the line or steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(ValueError):
     """A user's mistake, told in one line: what is wrong, where (file, row, key), and what to do.
 
     Entry points print the line and exit with code 2; every other exception is a fault of ours and keeps
-    its traceback.
+    its traceback. What stands in it may come from data, so it is made `printable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class ExhaustedError(UserError):

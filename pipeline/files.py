@@ -18,6 +18,7 @@ from pipeline.images import Pixels
 
 if TYPE_CHECKING:  # importing torch takes seconds that stages without a network save
     from torch import Tensor
+    from torch.nn import Module
 
 
 def save_model(folder: Path, name: str, weights: Mapping[str, "Tensor"], description: Mapping[str, object]) -> None:
@@ -38,11 +39,14 @@ def load_model(folder: Path, name: str) -> tuple[dict[str, "Tensor"], dict[str, 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    again = "make it again with `dvc repro`"
     try:
         weights = load_file(folder / f"{name}.safetensors")
-        description = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        description = parse_json((folder / f"{name}.json").read_bytes())
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{folder}: no {name} can be read here ({error}); make it again with `dvc repro`") from None
+        raise UserError(f"{folder}: no {name} can be read here ({error}); {again}") from None
+    if not isinstance(description, dict):
+        raise UserError(f"{folder / name}.json: not a description of a {name} (no JSON object); {again}")
     return weights, description
 
 
@@ -51,9 +55,44 @@ def wrong_model(folder: Path, name: str) -> Iterator[None]:
     """Turns what a description or weights of another network lead to into a UserError that names the folder."""
     try:
         yield
-    except (KeyError, TypeError, RuntimeError) as error:
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         told = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: not a {name} of this pipeline ({told}); make it again with `dvc repro`") from None
+
+
+def fill_network(network: "Module", weights: Mapping[str, "Tensor"]) -> None:
+    """Puts `weights` into a network of theirs; one on the meta device takes memory only now.
+
+    A description is data: a network that was built from it on the meta device costs nothing until its weights,
+    whose file has their sizes, have been found to fit.
+
+    Raises:
+        ValueError: a weight is missing, too much, of another shape or type, or not finite.
+    """
+    wanted = {key: (tuple(value.shape), value.dtype) for key, value in network.state_dict().items()}
+    found = {key: (tuple(value.shape), value.dtype) for key, value in weights.items()}
+    for key in sorted(wanted | found):
+        if wanted.get(key) != found.get(key):
+            raise ValueError(f"{key} is {found.get(key, 'absent')}, not {wanted.get(key, 'absent')}")
+    if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(f"{broken[0]} holds NaN or infinity")
+    if any(value.is_meta for value in network.state_dict().values()):
+        network.to_empty(device="cpu")
+    network.load_state_dict(weights)
+
+
+def parse_json(data: bytes) -> Any:
+    """The value in `data`.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def hash_file(path: Path) -> str:

@@ -11,10 +11,12 @@ from pipeline.gan.labels import choose_labels, read_real_counts
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
 from pipeline.progress import Progress
+from pipeline.room import need_disk, size_below
 from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
 from pipeline.shards.card import write_card
 from pipeline.shards.content import Content
 from pipeline.shards.manifest import write_manifest
+from pipeline.shards.png import stored_size
 from pipeline.shards.schema import describe_format
 from pipeline.shards.writer import write_shards
 from pipeline.tracking import tracked_run
@@ -22,9 +24,9 @@ from pipeline.tracking import tracked_run
 
 def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
     """Writes the dataset folder OUT from the generator in GENERATOR; DATASET is the real images' dataset.json."""
-    params = load_params("synthesize", "dataset.name")
+    params = load_params("synthesize", "dataset.name", "gan.networks")
     values, device = params.synthesize, pick_device()
-    sampler = Sampler.load(generator, device)
+    sampler = Sampler.load(generator, device, networks=params.gan.networks)
     if values.num_images < len(sampler.class_names):
         raise UserError(f"params.yaml: synthesize.num_images is {values.num_images}, below one image a class")
     about = json.loads((generator / "generator.json").read_bytes())
@@ -44,6 +46,10 @@ def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
 
     with tracked_run("synthesize", cell={}) as run, resumable("synthesize", key) as folder:
         root, content = folder / "dataset", Content()
+        shape = (sampler.shape.size, sampler.shape.size, sampler.shape.channels)
+        if values.encoding == "stored_png":  # of the other, nobody knows how small it gets
+            missing = values.num_images * stored_size(shape) - size_below(folder)
+            need_disk(missing, folder, f"params.yaml: synthesize.num_images {values.num_images}", "lower it")
         with Progress("synthesize", total=values.num_images, unit="img") as progress, hold_signals() as stop_wanted:
             records = write_shards(
                 root / "data",

@@ -7,7 +7,7 @@ from pipeline.classifier.mixing import num_steps, real_subset
 from pipeline.config import load_params
 from pipeline.images import empty_like
 from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
-from pipeline.shards.reader import read_images
+from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
 
@@ -15,8 +15,9 @@ def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag
     """Writes the classifier to OUT, its metrics and history below RESULTS."""
     params = load_params("classifier", "ablation.budget", "ablation.num_corrupted", "ablation.threads")
     torch.set_num_threads(params.ablation.threads)
-    train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
-    reserve = read_images(prepared / "reserve") if real_percent > 100 else empty_like(train)
+    splits = ("train", "val", "test", "reserve") if real_percent > 100 else ("train", "val", "test")
+    train, val, test, *rest = read_alike(*(prepared / split for split in splits))
+    reserve = rest[0] if rest else empty_like(train)
     real = real_subset(train, reserve, real_percent)
     steps = num_steps(params.classifier.steps, params.ablation.budget, real_percent / 100, synthetic_percent=0)
     cell = Cell("train_baseline", real_percent, 0, "batch", seed, steps, real, empty_like(real))

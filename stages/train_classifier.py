@@ -8,8 +8,8 @@ from pipeline.classifier.curation import curate
 from pipeline.classifier.mixing import num_real, num_steps
 from pipeline.config import load_params
 from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
-from pipeline.shards.reader import read_images
-from pipeline.shards.scores import read_score
+from pipeline.shards.reader import read_alike
+from pipeline.shards.scores import read_scores
 from pipeline.tracking import tracked_run
 
 
@@ -27,10 +27,9 @@ def main(
                          "ablation.num_corrupted", "ablation.threads")  # fmt: skip
     classifier, curation, ablation = params.classifier, params.curation, params.ablation
     torch.set_num_threads(ablation.threads)
-    train, val, test = (read_images(prepared / split) for split in ("train", "val", "test"))
+    train, val, test, pool = read_alike(*(prepared / split for split in ("train", "val", "test")), synthetic)
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
-    pool = read_images(synthetic)
-    columns = {name: read_score(scores, name) for name in (curation.rank_by, "near_copy")}
+    columns = read_scores(scores, (curation.rank_by, "near_copy"), pool.labels)
     kept = pool.select(curate(curation, pool.labels, columns, train_size=len(train)))
     steps = num_steps(classifier.steps, ablation.budget, len(real) / len(train), synthetic_percent)
     real_percent = 0 if synthetic_percent == 100 else 100 - synthetic_percent * (ablation.mode == "replace")

@@ -16,7 +16,7 @@ from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Watch, train_gan
 from pipeline.images import LabelledImages, Pixels, empty_like, tile
 from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
-from pipeline.shards.reader import read_images
+from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
 GRID_COLUMNS = 10
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Writes the best generator and discriminator to OUT, what was seen on the way to HISTORY, SAMPLES, EVOLUTION."""
     gan = load_params("gan").gan
-    real, unseen, device = read_images(train), read_images(val), pick_device()
+    (real, unseen), device = read_alike(train, val), pick_device()
     parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
              "environment": describe_environment(device)}  # fmt: skip
     key = fingerprint(parts, code=("gan", "images", "classifier", "assessment"))

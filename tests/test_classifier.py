@@ -215,7 +215,7 @@ def test_resnet18_is_a_choice_and_is_told_from_its_files(tiny: Params, patches: 
     trained = train_classifier(values, patches, empty_like(patches), patches, synthetic_percent=0, mixing="batch",
                                num_steps=1, seed=0, device=CPU, log=quiet)  # fmt: skip
     save_classifier(tmp_path, trained, patches, flip=False)
-    loaded = load_classifier(tmp_path, CPU)
+    loaded = load_classifier(tmp_path, CPU, patches)
     assert isinstance(loaded, ResNet18)
     few = patches.select(np.arange(4))
     assert extract_features(loaded, few).shape == (4, 512)
@@ -258,7 +258,7 @@ def test_a_cell_writes_everything_and_its_numbers_agree(tiny: Params, patches: L
     assert (facts["num_real"], facts["num_synthetic"], facts["seed"]) == (60, 0, 7)
     about = json.loads((tmp_path / "model" / "classifier.json").read_text())
     assert (about["image_size"], about["flip"]) == (16, tiny.classifier.flip)
-    loaded = load_classifier(tmp_path / "model", CPU)
+    loaded = load_classifier(tmp_path / "model", CPU, patches)
     assert np.array_equal(predict(loaded, patches, flip=about["flip"]), logits)
     assert (tmp_path / "history" / "train_baseline-100-7.csv").read_text().startswith("step,train_loss,val_accuracy\n")
 
@@ -273,9 +273,9 @@ def test_features_feed_the_linear_layer(patches: LabelledImages, tmp_path: Path)
     assert np.allclose(logits.detach().numpy(), predict(network, patches, flip=False), atol=1e-5)
 
 
-def test_a_pickle_in_disguise_is_refused(tmp_path: Path) -> None:
+def test_a_pickle_in_disguise_is_refused(patches: LabelledImages, tmp_path: Path) -> None:
     """A weights file that is no safetensors is told in one line and never executed."""
     torch.save({"weight": torch.ones(1)}, tmp_path / "classifier.safetensors")
     (tmp_path / "classifier.json").write_text("{}")
     with pytest.raises(UserError, match="no classifier can be read here"):
-        load_classifier(tmp_path, CPU)
+        load_classifier(tmp_path, CPU, patches)

@@ -1,4 +1,5 @@
 import copy
+import json
 import math
 import os
 import signal
@@ -311,7 +312,8 @@ def test_a_class_balance_is_chosen_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="class_shares has 3 numbers for 2 classes"):
         choose_labels("shares", [1, 1, 1], [7, 7])
     file = tmp_path / "dataset.json"
-    file.write_text('{"counts": {"train": {"cat": 4, "dog": 4}, "reserve": {"cat": 3, "dog": 0}, "val": {"cat": 9}}}')
+    counts = {"train": {"cat": 4, "dog": 4}, "reserve": {"cat": 3, "dog": 0}, "val": {"cat": 9}}
+    file.write_text(json.dumps({"class_names": ["dog", "cat"], "counts": counts}))
     assert read_real_counts(file, ("dog", "cat")) == [4, 7]
     with pytest.raises(UserError, match=r"dataset.json: .*'bird'.*dvc repro prepare"):
         read_real_counts(file, ("bird",))
@@ -400,7 +402,9 @@ def test_own_networks_are_trained_saved_and_loaded(tiny: Params, patches: Labell
     sampler = trained.sampler
     assert sampler.network.state_dict()["refine.weight"].shape[2:] == (5, 5)
     sampler.save(tmp_path / "gan", sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5))
-    again = Sampler.load(tmp_path / "gan", CPU).draw(0, 9, seed=1, std=1.0, labels=THREE)[0]
+    again = Sampler.load(tmp_path / "gan", CPU, networks="tests.test_gan:build_own").draw(
+        0, 9, seed=1, std=1.0, labels=THREE
+    )[0]
     assert np.array_equal(again, sampler.draw(0, 9, seed=1, std=1.0, labels=THREE)[0])
 
 
@@ -628,7 +632,7 @@ def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params,
     sampler.save(tmp_path / "b", about)
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    loaded = Sampler.load(tmp_path / "a", CPU)
+    loaded = Sampler.load(tmp_path / "a", CPU, networks="")
     assert np.array_equal(
         loaded.draw(0, 9, seed=1, std=1.2, labels=THREE)[0], sampler.draw(0, 9, seed=1, std=1.2, labels=THREE)[0]
     )
@@ -640,7 +644,7 @@ def test_a_damaged_generator_is_one_line(sampler: Sampler, tiny: Params, tmp_pat
     file = tmp_path / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="make it again with `dvc repro`"):
-        Sampler.load(tmp_path, CPU)
+        Sampler.load(tmp_path, CPU, networks="")
 
 
 def test_recalibrated_statistics_are_those_of_the_averaged_weights(sampler: Sampler) -> None:
@@ -670,7 +674,7 @@ def test_a_saved_discriminator_scores_alike(tiny: Params, patches: LabelledImage
     trained.scorer.save(tmp_path / "b", about)
     for name in ("discriminator.safetensors", "discriminator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert np.array_equal(Scorer.load(tmp_path / "a", CPU).score(patches), scores)
+    assert np.array_equal(Scorer.load(tmp_path / "a", CPU, patches, networks="").score(patches), scores)
     assert scores.shape == (60,)
     assert scores.std() > 0
 
@@ -705,7 +709,7 @@ def test_a_discriminator_tells_real_images_from_noise(tiny: Params, patches: Lab
         assert np.median(real[of_class]) > np.median(fake[of_class])
 
 
-def test_without_a_discriminator_one_line_says_so(tmp_path: Path) -> None:
+def test_without_a_discriminator_one_line_says_so(patches: LabelledImages, tmp_path: Path) -> None:
     """A generator of before discriminators were kept is told apart, with the way out."""
     with pytest.raises(UserError, match=r"no discriminator can be read here.*dvc repro"):
-        Scorer.load(tmp_path, CPU)
+        Scorer.load(tmp_path, CPU, patches, networks="")

@@ -342,7 +342,7 @@ def test_many_unreadable_files_are_cut_short(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     """Nothing there, no sub-folders, one class, a class without images: one line that says which."""
-    with pytest.raises(UserError, match=r"none is not a folder$"):
+    with pytest.raises(UserError, match=r"none is not a folder that can be read \(No such file"):
         image_folder.load(ask("image_folder", path=tmp_path / "none"))
     save(tmp_path / "loose.png", Image.new("L", (8, 8)))
     (tmp_path / ".hidden").mkdir()

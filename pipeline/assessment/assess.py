@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_near_copies, find_nearest
 from pipeline.config import Assess
+from pipeline.errors import UserError
 from pipeline.images import LabelledImages, Pixels
+from pipeline.room import need_memory
 
 NEIGHBOUR_COLUMNS = 8
+BYTES_A_PAIR = 8  # of images whose distance is taken: two float32 matrices at once
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,15 @@ def assess(
 
     The reference is `val`, which neither the generator nor the judge has seen; all sets are cut to one size,
     because Fréchet distance and coverage depend on it.
+
+    Raises:
+        UserError: a class has no synthetic image, or the distances of so many images do not fit into memory.
     """
-    seen, unseen, drawn = judge.features(train), judge.features(val), judge.features(synthetic)
+    if lost := np.setdiff1d(train.labels, synthetic.labels).tolist():
+        raise UserError(f"the synthetic set has no image of classes {lost}; run: dvc repro synthesize")
     size = min(assess.num_images, len(train), len(val), len(synthetic))
+    need_memory(BYTES_A_PAIR * size**2, f"params.yaml: assess.num_images, {size} here", "lower it")
+    seen, unseen, drawn = judge.features(train), judge.features(val), judge.features(synthetic)
     manifold = measure_manifold(unseen[:size], drawn[:size], assess.num_neighbours)
     nearest = find_nearest(drawn, seen)
     near_copy = find_near_copies(nearest, find_nearest(unseen, seen))

@@ -16,11 +16,13 @@ from pipeline.classifier.network import ConvNet, Network, Shape, build_network
 from pipeline.classifier.optimizer import Optimizer
 from pipeline.config import Classifier
 from pipeline.errors import UserError
-from pipeline.files import load_model, save_model, wrong_model
+from pipeline.files import fill_network, load_model, save_model, wrong_model
 from pipeline.images import Indices, LabelledImages, concatenate, to_unit_range
 from pipeline.progress import steps
+from pipeline.room import need_memory
 
 EVALUATION_BATCH = 500  # fixed, because another shape may round differently
+FLOAT = 4  # bytes
 PROBES = 4  # validations in a run
 LOOKS = 8  # batches that the whitening is computed from
 
@@ -56,9 +58,10 @@ def train_classifier(
     linearly to zero; `val` is watched, never learned from.
     """
     # ---- network: its first layer knows the images of this cell alone, in their shares ----------------------
+    shape = Shape(classifier.network, classifier.width, real.images.shape[3], len(real.class_names))
+    _check_room(classifier, shape, real, synthetic)
     plan, both = Plan(mixing, synthetic_percent, classifier.batch_size, num_steps), concatenate(real, synthetic)
     sizes = len(real), len(synthetic)
-    shape = Shape(classifier.network, classifier.width, real.images.shape[3], len(real.class_names))
     network = build_network(shape, seed=seed)
     if isinstance(network, ConvNet):
         network.whiten_by(both.images[_spread_rows(plan, sizes, seed)])
@@ -94,6 +97,19 @@ def train_classifier(
             network.train()
             total.zero_()
     return Trained(shape, network.eval(), history)
+
+
+def _check_room(classifier: Classifier, shape: Shape, real: LabelledImages, synthetic: LabelledImages) -> None:
+    """Refuses values with which no step could be made: what they take at the very least."""
+    pixels, images = math.prod(real.images.shape[1:]), len(real) + len(synthetic)
+    with torch.device("meta"):
+        network = build_network(shape, seed=0)
+    weights = sum(weight.numel() for weight in network.parameters())
+    size = 3 * FLOAT * weights  # each with its gradient and momentum
+    need_memory(size, f"params.yaml: width {classifier.width} of a classifier", "lower it")
+    batch = FLOAT * classifier.batch_size * pixels
+    need_memory(batch, f"params.yaml: batch_size {classifier.batch_size} of a classifier", "lower it")
+    need_memory(images * pixels, f"{images} training images", "make fewer synthetic ones")
 
 
 @torch.inference_mode()
@@ -140,16 +156,20 @@ def save_classifier(folder: Path, trained: Trained, data: LabelledImages, *, fli
     save_model(folder, "classifier", trained.network.state_dict(), about)
 
 
-def load_classifier(folder: Path, device: torch.device) -> Network:
-    """The network that `save_classifier` wrote, in evaluation mode.
+def load_classifier(folder: Path, device: torch.device, data: LabelledImages) -> Network:
+    """The network that `save_classifier` wrote, in evaluation mode, to look at `data`.
 
     Raises:
-        UserError: a file is missing, damaged or not a classifier of ours.
+        UserError: a file is missing, damaged or not a classifier of ours, or it knows other classes than `data`.
     """
     weights, about = load_model(folder, "classifier")
     with wrong_model(folder, "classifier"):
-        network = build_network(Shape(**about["shape"]), seed=0)
-        network.load_state_dict(weights)
+        shape = Shape(**about["shape"])
+        if (shape.channels, about["class_names"]) != (data.images.shape[3], list(data.class_names)):
+            raise UserError(f"{folder}: made for other classes or channels than the images; run: dvc repro")
+        with torch.device("meta"):
+            network = build_network(shape, seed=0)
+        fill_network(network, weights)
     return network.to(device).to(memory_format=torch.channels_last).eval()
 
 

@@ -1,16 +1,20 @@
 """Which class image i shows: a function of the class balance and i, so that a grown dataset keeps its rows."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.files import parse_json
 from pipeline.images import Indices
+from pipeline.room import need_memory
+
+BYTES_A_GAP = 32  # while turns are sorted
+MOST_REAL = 10**9  # images of a class, as params allow
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def choose_labels(
     if class_balance == "balanced":
         return Labels.balanced(len(real_counts))
     if class_balance == "fill":
+        gaps = len(real_counts) * max(real_counts) - sum(real_counts)
+        need_memory(BYTES_A_GAP * gaps, f"synthesize.class_balance fill over {gaps} missing images", "use balanced")
         return Labels.filling(real_counts)
     if len(class_shares) != len(real_counts):
         raise UserError(
@@ -83,10 +89,18 @@ def read_real_counts(file: Path, class_names: tuple[str, ...]) -> list[int]:
         UserError: the file is missing or damaged, or tells of other classes.
     """
     try:
-        counts = json.loads(file.read_text(encoding="utf-8"))["counts"]
-        return [int(counts["train"][name]) + int(counts["reserve"][name]) for name in class_names]
+        return _real_counts(parse_json(file.read_bytes()), class_names)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: no counts of the generator's classes ({error!r}); run: dvc repro prepare") from None
+
+
+def _real_counts(about: dict[str, Any], class_names: tuple[str, ...]) -> list[int]:
+    if about["class_names"] != list(class_names):
+        raise ValueError(f"it has {about['class_names']}, the generator {list(class_names)}")
+    counts = [[about["counts"][split][name] for split in ("train", "reserve")] for name in class_names]
+    if not all(type(count) is int and 0 <= count <= MOST_REAL for pair in counts for count in pair):
+        raise ValueError(f"a count is none: {counts}")
+    return [sum(pair) for pair in counts]
 
 
 def _earliest_first(turns: Sequence[np.ndarray]) -> Indices:

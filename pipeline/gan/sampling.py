@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from pipeline.config import Gan
-from pipeline.files import load_model, save_model, wrong_model
+from pipeline.files import save_model
 from pipeline.gan.labels import Labels
 from pipeline.gan.latents import LATENT_STREAM, latents
-from pipeline.gan.networks import ImageShape, find_build
+from pipeline.gan.loading import load_network
+from pipeline.gan.networks import ImageShape
 from pipeline.images import Indices, Pixels, to_pixels
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
@@ -37,18 +38,14 @@ class Sampler:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> Self:
-        """The generator that `train_gan` left in `folder`.
+    def load(cls, folder: Path, device: torch.device, *, networks: str) -> Self:
+        """The generator that `train_gan` left in `folder`; `networks` is `gan.networks` of params.yaml.
 
         Raises:
-            UserError: a file is missing, damaged or not a generator of ours.
+            UserError: a file is missing, damaged, not a generator of ours, or asks for other networks.
         """
-        weights, about = load_model(folder, "generator")
-        with wrong_model(folder, "generator"):
-            shape = ImageShape(about["image_size"], about["channels"], len(about["class_names"]))
-            network, _ = find_build(about["recipe"], about["networks"])(about["latent_dim"], about["width"], shape)
-            network.load_state_dict(weights)
-        return cls(network.to(device).eval(), about["latent_dim"], shape, tuple(about["class_names"]), device)
+        loaded = load_network(folder, "generator", networks)
+        return cls(loaded.network.to(device).eval(), loaded.latent_dim, loaded.shape, loaded.class_names, device)
 
     def describe(self, gan: Gan, *, step: int, restarts: int, degraded: bool, cas: float) -> dict[str, Any]:
         """The architecture and how it was trained; `step` and `cas`, the small CAS (0-1), are the winning state's."""

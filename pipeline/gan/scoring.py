@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.files import load_model, save_model, wrong_model
-from pipeline.gan.networks import ImageShape, find_build
+from pipeline.files import save_model
+from pipeline.gan.loading import check_data, load_network
 from pipeline.images import LabelledImages, to_unit_range
 
 SCORE_BATCH = 500  # fixed, because another shape may round differently
@@ -24,17 +24,16 @@ class Scorer:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> Self:
-        """The discriminator that `train_gan` left in `folder`.
+    def load(cls, folder: Path, device: torch.device, data: LabelledImages, *, networks: str) -> Self:
+        """The discriminator that `train_gan` left in `folder`, for `data`; `networks` is `gan.networks`.
 
         Raises:
-            UserError: a file is missing, damaged or not a discriminator of ours.
+            UserError: a file is missing, damaged, not a discriminator of ours, or asks for other networks; or
+                `data` is unlike the images that it was trained on.
         """
-        weights, about = load_model(folder, "discriminator")
-        with wrong_model(folder, "discriminator"):
-            shape = ImageShape(about["image_size"], about["channels"], len(about["class_names"]))
-            _, network = find_build(about["recipe"], about["networks"])(about["latent_dim"], about["width"], shape)
-            network.load_state_dict(weights)
+        loaded = load_network(folder, "discriminator", networks)
+        check_data(folder, loaded, data)
+        network = loaded.network
         return cls(network.to(device).to(memory_format=torch.channels_last).eval(), device)
 
     def save(self, folder: Path, about: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from pipeline.gan.latents import latents
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.sampling import Sampler, recalibrate
 from pipeline.gan.scoring import Scorer
+from pipeline.gan.sizes import check_room
 from pipeline.images import LabelledImages, random_words, shuffled_rows, to_unit_range
 from pipeline.progress import Progress
 
@@ -102,12 +103,13 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
     other draws, half the learning rates and, from the second time on, a stronger gradient penalty.
 
     Raises:
-        UserError: alarms outlasted the restarts, and no state was ever healthy.
+        UserError: alarms outlasted the restarts, and no state was ever healthy; or there is not the memory.
         StoppedError: a signal came; the state is saved.
     """
     # ---- networks, averaged generator, optimizers -------------------------------------------------------
     values = gan.values
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
+    check_room(gan, shape)
     layout = torch.channels_last
     generator, critic = (net.to(device).to(memory_format=layout) for net in build_networks(gan, shape))
     average = copy.deepcopy(generator).requires_grad_(False)

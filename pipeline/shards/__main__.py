@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from pipeline.config import PARAMS_FILE, load_all_params
 from pipeline.errors import UserError
 from pipeline.files import hash_file
 from pipeline.shards.export import Form, export
@@ -84,7 +85,8 @@ def redraw(folder: Path, manifest: Manifest, count: int, generator: Path, tolera
     from pipeline.runtime import describe_environment, pick_device
 
     device, recipe = pick_device(), manifest.recipe
-    sampler = Sampler.load(generator, device)
+    networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
+    sampler = Sampler.load(generator, device, networks=networks)
     found, wanted = hash_file(generator / "generator.safetensors"), str(recipe.get("generator_sha256"))
     if found != wanted:
         raise UserError(f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "

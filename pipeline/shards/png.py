@@ -28,6 +28,8 @@ COLOUR_TYPES = {1: 0, 3: 2}  # channels -> PNG's colour type: grey, RGB
 LONGEST_BLOCK = 65535  # bytes in a stored deflate block
 PACKED = 64  # images at a time: what is written of them is still in the cache when it is read again
 SMALL_LEVEL = 9  # of zlib; at 3 kB an image it costs little more than less
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some of Pillow's other decoders start programs
+MOST_PIXELS = 2**24  # of one image: far beyond what a classifier here takes, far below what would fill the memory
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's; wider ones would be clipped by convert()
 
 
@@ -63,6 +65,11 @@ def _pack(images: Pixels, template: Template, pngs: Bytes) -> None:
         pngs[:, to : to + length] = scanlines[:, start : start + length]
     pngs[:, -20:-16] = _big_endian([zlib.adler32(row) for row in scanlines])
     pngs[:, -16:-12] = _big_endian([zlib.crc32(row) for row in pngs[:, 37:-16]])  # from the letters IDAT on
+
+
+def stored_size(shape: Shape) -> int:
+    """Bytes of a stored PNG."""
+    return len(_template(shape).png)
 
 
 def encode_small_png(images: Pixels) -> list[bytes]:
@@ -106,12 +113,13 @@ def read_shape(image: bytes, where: str) -> Shape:
     """Height, width and channels of an encoded image; where it has colour or alpha, 3 channels.
 
     Raises:
-        UserError: not an image of 8 bits a channel; begins with `where`.
+        UserError: not an image of 8 bits a channel, or a vast one; begins with `where`.
     """
     if image.startswith(SIGNATURE) and len(image) >= 26:
         width, height, depth, colour_type = struct.unpack(">IIBB", image[16:26])
         channels = {kind: channels for channels, kind in COLOUR_TYPES.items()}.get(colour_type)
         if depth == 8 and channels and width and height:
+            _check_size(width, height, where)
             return height, width, channels
     pixels = _open(image, where)
     return pixels.shape[0], pixels.shape[1], 1 if pixels.ndim == 2 else 3
@@ -223,20 +231,27 @@ def _decode_any(image: bytes, shape: Shape, where: str) -> Pixels:
 
 def _open(image: bytes, where: str, mode: str | None = None) -> Pixels:
     """One encoded image => uint8 HW or HWC, converted to Pillow's `mode`, or to L or RGB as it is."""
-    from PIL import Image, UnidentifiedImageError  # here, because our own shards never need it
+    from PIL import Image  # here, because our own shards never need it
 
     try:
-        with Image.open(io.BytesIO(image)) as opened:
-            if opened.mode not in EIGHT_BIT_MODES:
-                raise UserError(f"{where}: the image's mode is {opened.mode}; convert it to 8 bits a channel")
+        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
+            _check_size(*opened.size, where)  # only the header has been read
+            _check_mode(opened.mode, where)
             grey = opened.mode in ("1", "L", "LA")
             return np.asarray(opened.convert(mode or ("L" if grey else "RGB")))
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:  # what Pillow raises on bad bytes
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 - broken bytes make decoders raise any type
         raise UserError(f"{where}: not a readable image ({error}); write the file again") from None
+
+
+def _check_mode(mode: str, where: str) -> None:
+    if mode not in EIGHT_BIT_MODES:
+        raise UserError(f"{where}: the image's mode is {mode}; convert it to 8 bits a channel")
+
+
+def _check_size(width: int, height: int, where: str) -> None:
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"{where}: an image of {width} x {height} pixels is refused, a few bytes may hold it; resize it"
+        )

@@ -1,5 +1,6 @@
 """Read shards of labelled images: ours by strided copies, what others encoded again by a decoder."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.room import need_memory
 from pipeline.shards.png import Shape, decode_png, read_shape
 from pipeline.shards.schema import (
     ROW_GROUP_ROWS,
@@ -22,6 +24,13 @@ from pipeline.shards.schema import (
     stored_shape,
 )
 
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text, as we write it or as polars does."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+COLUMN_TYPES = dict.fromkeys(("label", "index", "seed"), pa.types.is_integer) | {"generator": is_text}
 RESTORE = "restore it (`dvc checkout`) or write the shards again"
 
 
@@ -43,6 +52,22 @@ def read_images(folder: Path) -> LabelledImages:
     return read_files(shard_files(folder))
 
 
+def read_alike(*folders: Path) -> list[LabelledImages]:
+    """The images of several splits of one data set; none is empty.
+
+    Raises:
+        UserError: as `read_images` does, or a folder is empty or unlike the first one.
+    """
+    splits = [read_images(folder) for folder in folders]
+    first = splits[0]
+    for folder, images in zip(folders, splits, strict=True):
+        if not len(images):
+            raise UserError(f"{folder}: holds no image; {RESTORE}")
+        if (images.class_names, images.images.shape[1:]) != (first.class_names, first.images.shape[1:]):
+            raise UserError(f"{folder}: its classes or image size differ from those of {folders[0]}; run: dvc repro")
+    return splits
+
+
 def read_column(folder: Path, name: str) -> NDArray[Any]:
     """One of the columns label, index, seed (int64) and generator (text) of all rows in `folder`.
 
@@ -56,7 +81,10 @@ def read_file_column(file: Path, name: str) -> NDArray[Any]:
     """`read_column` of one shard."""
     with _parquet_errors(file), pq.ParquetFile(file) as shard:
         _require(shard.schema_arrow, name, file)
-        column: NDArray[Any] = shard.read(columns=[name], use_threads=False).column(name).to_numpy()
+        read = shard.read(columns=[name], use_threads=False).column(name)
+        if read.null_count or not COLUMN_TYPES[name](read.type):
+            raise UserError(f"{file}: column {name} lacks values, or has the type {read.type}; {RESTORE}")
+        column: NDArray[Any] = read.to_numpy()
     return column
 
 
@@ -96,6 +124,8 @@ def read_files(files: Sequence[Path]) -> LabelledImages:
                 f"{file}: its classes or image size differ from {files[0].name}; keep one data set a folder"
             )
     num_images = sum(header.rows for header in headers)
+    what = f"{files[0].parent}: {num_images} images of {'x'.join(map(str, expected.shape))}"
+    need_memory(num_images * math.prod(expected.shape), what, "make fewer, or take a larger machine")
     images = np.empty((num_images, *expected.shape), np.uint8)
     labels = np.empty(num_images, np.int64)
     start = 0

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.files import parse_json
 from pipeline.images import Indices, Pixels
-from pipeline.shards.png import COLOUR_TYPES, Shape, encode_png, encode_small_png
+from pipeline.shards.png import COLOUR_TYPES, MOST_PIXELS, Shape, encode_png, encode_small_png
 
 Encoding: TypeAlias = Literal["stored_png", "png"]
 """PNGs without compression, or small ones; every reader takes both."""
@@ -91,22 +92,29 @@ def read_class_names(schema: pa.Schema, where: str) -> tuple[str, ...]:
         UserError: there are none; begins with `where`.
     """
     try:
-        names = json.loads((schema.metadata or {})[FEATURES_KEY])["info"]["features"]["label"]["names"]
+        names = parse_json((schema.metadata or {})[FEATURES_KEY])["info"]["features"]["label"]["names"]
     except (KeyError, TypeError, ValueError):
+        names = None
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise UserError(
             f"{where}: its metadata names no classes; write it with this program, or with "
             "datasets.Dataset.to_parquet and a ClassLabel"
-        ) from None
-    return tuple(str(name) for name in names)
+        )
+    if len(set(names)) < len(names) or any("\ud800" <= letter <= "\udfff" for letter in "".join(names)):
+        raise UserError(f"{where}: its metadata names a class twice, or in what is no text; write the file again")
+    return tuple(names)
 
 
 def stored_shape(schema: pa.Schema) -> Shape | None:
     """Height, width and channels of the images as our shards' metadata say; None where others wrote them."""
     try:
-        height, width, channels = json.loads((schema.metadata or {})[SHAPE_KEY])
-    except (KeyError, TypeError, ValueError):
+        shape = parse_json((schema.metadata or {})[SHAPE_KEY])
+    except (KeyError, ValueError):
         return None
-    return (height, width, channels) if channels in COLOUR_TYPES and height > 0 < width else None
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and size > 0 for size in shape)):
+        return None
+    height, width, channels = shape
+    return (height, width, channels) if channels in COLOUR_TYPES and height * width <= MOST_PIXELS else None
 
 
 def _stored_pngs(images: Pixels) -> pa.Array:

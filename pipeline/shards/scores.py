@@ -1,6 +1,7 @@
 """The sidecar of the shards: one row of scores a synthetic image, in the order of the shards."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
+from pipeline.images import Indices
 
 FILE = "scores.parquet"
+AGAIN = "make it again: dvc repro assess"
 
 
 def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]]) -> None:
@@ -21,15 +24,26 @@ def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]]) -> None:
     write_bytes(folder / FILE, data.getvalue())
 
 
-def read_score(folder: Path, name: str) -> NDArray[np.generic]:
-    """One column of the sidecar, in the type that it was written in.
+def read_scores(folder: Path, names: Sequence[str], labels: Indices) -> dict[str, NDArray[np.generic]]:
+    """Columns of the sidecar by name, one row for each of the images that have these `labels`.
 
     Raises:
-        UserError: the file is missing or lacks the column.
+        UserError: the file is missing or damaged, lacks a column or a value, or is about other images.
     """
+    file = folder / FILE
     try:
-        column = pq.read_table(folder / FILE, columns=[name]).column(name)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise UserError(f"{folder / FILE}: cannot read {name} ({error}); make it again: dvc repro assess") from None
-    values: NDArray[np.generic] = column.to_numpy()
-    return values
+        table = pq.read_table(file, columns=list(dict.fromkeys(["label", *names])))
+        columns = {name: table.column(name) for name in table.column_names}
+        if lacking := [name for name in names if name not in columns or columns[name].null_count]:
+            raise UserError(f"{file}: lacks {lacking[0]}, or values of it; {AGAIN}")
+        values = {name: column.to_numpy() for name, column in columns.items()}
+    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({' '.join(str(error).split())}); {AGAIN}") from None
+    if len(table) != len(labels):
+        raise UserError(f"{file}: has {len(table)} rows for {len(labels)} synthetic images; {AGAIN}")
+    if not np.array_equal(values["label"], labels):
+        raise UserError(f"{file}: its labels are not those of the synthetic images; {AGAIN}")
+    for name in names:
+        if values[name].dtype.kind not in "bf" or not np.isfinite(values[name]).all():
+            raise UserError(f"{file}: {name} holds what is no score; {AGAIN}")
+    return {name: values[name] for name in names}

@@ -1,6 +1,7 @@
 """One's own images, one sub-folder a class (torchvision's `ImageFolder` convention), of any size and mode."""
 
 import logging
+import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.config import Dataset
-from pipeline.errors import UserError
+from pipeline.errors import UserError, printable
 from pipeline.images import LabelledImages, Pixels
 from pipeline.progress import Progress
+from pipeline.room import need_memory
 from pipeline.sources.splits import RealImages
 
 # torchvision's suffixes and .gif; decoders are named too, because some of Pillow's others start programs.
@@ -33,7 +35,7 @@ def load(params: Dataset) -> RealImages:
     Raises:
         UserError: there are not two folders with images, or files cannot be read (all are named).
     """
-    root = Path(params.path).expanduser()
+    root = Path(os.path.expanduser(params.path))  # noqa: PTH111 - Path's own raises where there is no such user
     folders = _class_folders(root)
     files = {folder.name: _image_files(folder) for folder in folders}
     if empty := [name for name, found in files.items() if not found]:
@@ -64,9 +66,13 @@ def decode(source: Path | BinaryIO, size: int) -> Pixels:
 
 
 def _class_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise UserError(f"dataset.path: {root} is not a folder")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"dataset.path: {root} is not a folder that can be read ({reason})") from None
+    if broken := [folder for folder in folders if not _is_utf8(folder.name)]:
+        raise UserError(f"dataset.path: {broken[0]}: its name, which names a class, is not UTF-8; rename it")
     if len(folders) < 2:
         found = f"one sub-folder only, '{folders[0].name}'" if folders else "no sub-folders"
         raise UserError(
@@ -79,10 +85,23 @@ def _class_folders(root: Path) -> list[Path]:
 def _image_files(folder: Path) -> list[Path]:
     files = [path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder)]
     if others := Counter(path.suffix for path in files if path.suffix.lower() not in SUFFIXES):
-        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(others.items()))
-        logging.getLogger(__name__).warning("%s: left out what is no image by its suffix: %s", folder, kinds)
+        kinds = printable(
+            ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(others.items()))
+        )
+        logging.getLogger(__name__).warning(
+            "%s: left out what is no image by its suffix: %s", printable(str(folder)), kinds
+        )
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name, as Python got it from the file system, can be written into a file."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -91,6 +110,7 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 def _read_all(root: Path, files: Sequence[Path], size: int) -> Pixels:
     """uint8 NHWC, C = 3; reads on after a bad file, so that one error can name them all."""
+    need_memory(len(files) * size * size * 3, f"{root}: {len(files)} images at dataset.image_size {size}", "lower it")
     images = np.empty((len(files), size, size, 3), np.uint8)
     bad = []
     with warnings.catch_warnings(), Progress(f"reading {root}", total=len(files), unit="image") as progress:

@@ -103,7 +103,7 @@ def _deal(source: LabelledImages, sizes: Sizes, seen: set[bytes], *, seed: int, 
     keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
     labels = range(len(source.class_names))
     queues = [_shuffled(source.labels, label, seed=seed, epoch=epoch) for label in labels]
-    turns = _turns(sizes, len(queues), longest=max(map(len, queues)))
+    turns = _turns(sizes, longest=max(map(len, queues)) * len(queues))
     drawn, dropped = {}, {}
     for name, size in sizes.items():
         drawn[name], dropped[name] = _draw(queues, turns[name], keys, seen)
@@ -112,13 +112,12 @@ def _deal(source: LabelledImages, sizes: Sizes, seen: set[bytes], *, seed: int, 
     return Splits({name: source.select(rows) for name, rows in drawn.items()}, dropped)
 
 
-def _turns(sizes: Sizes, num_classes: int, *, longest: int) -> dict[str, Indices]:
-    """The class that each image of each split is drawn from: the next one each time, across splits too."""
+def _turns(sizes: Sizes, *, longest: int) -> dict[str, range]:
+    """The turns of each split's images; turn t draws from class t mod the number of classes, across splits too."""
     turns, start = {}, 0
     for name, size in sizes.items():
-        stop = start + (longest * num_classes if size is None else size)
-        turns[name] = np.arange(start, stop, dtype=np.int64) % num_classes
-        start = stop
+        turns[name] = range(start, start + (longest if size is None else size))
+        start = turns[name].stop
     return turns
 
 
@@ -128,30 +127,32 @@ def _shuffled(labels: Indices, label: int, *, seed: int, epoch: int) -> deque[in
     return deque(rows[permutation(len(rows), seed=seed, stream=label, epoch=epoch)].tolist())
 
 
-def _draw(queues: Queues, turns: Indices, keys: list[bytes], seen: set[bytes]) -> tuple[Indices, int]:
+def _draw(queues: Queues, turns: range, keys: list[bytes], seen: set[bytes]) -> tuple[Indices, int]:
     """A row of unseen content from the class of each turn, none where it is used up; and how many dropped."""
     rows, dropped = [], 0
-    for label in turns.tolist():
-        queue = queues[label]
+    for turn in turns:
+        queue = queues[turn % len(queues)]
         while queue and keys[queue[0]] in seen:
             queue.popleft()
             dropped += 1
         if queue:
             rows.append(queue.popleft())
             seen.add(keys[rows[-1]])
+        elif not any(queues):  # a size may be far beyond what there is
+            break
     return np.array(rows, np.int64), dropped
 
 
 def _too_small(
     source: LabelledImages,
     sizes: Sizes,
-    turns: Mapping[str, Indices],
+    turns: Mapping[str, range],
     drawn: Mapping[str, Indices],
 ) -> UserError:
     """Names the class that fell shortest in the split drawn last."""
     failed = list(drawn)[-1]
     got = {name: _per_class(source, source.labels[rows]) for name, rows in drawn.items()}
-    needs = {name: _per_class(source, turns[name]) for name in reversed(list(sizes)) if sizes[name]}
+    needs = {name: _asked(turns[name], len(source.class_names)) for name in reversed(list(sizes)) if sizes[name]}
     label = int(np.argmax(needs[failed] - got[failed]))
     num_images = int(_per_class(source, source.labels)[label])
     kind = "official test " if list(sizes) == ["test"] else ""
@@ -162,6 +163,12 @@ def _too_small(
     keys = " or ".join(", ".join(f"{name}_size" for name in needs).rsplit(", ", 1))
     culprit = source.class_names[label]
     return UserError(f"class '{culprit}' has {told}, the split needs {total} ({parts}): lower dataset.{keys}")
+
+
+def _asked(turns: range, num_classes: int) -> Indices:
+    """How many of the turns draw from each class."""
+    first = [turns.start + (label - turns.start) % num_classes for label in range(num_classes)]
+    return np.array([len(range(turn, turns.stop, num_classes)) for turn in first], np.int64)
 
 
 def _per_class(source: LabelledImages, labels: Indices) -> Indices:

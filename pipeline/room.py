@@ -1,0 +1,58 @@
+"""Whether there is room for what is about to be allocated or written, asked before it is."""
+
+import resource
+import sys
+from pathlib import Path
+
+from pipeline.errors import UserError, free_bytes
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+MEMINFO = Path("/proc/meminfo")
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def need_memory(size: int, what: str, remedy: str) -> None:
+    """Refuses what cannot fit.
+
+    Args:
+        size: bytes that `what` takes at the very least.
+        what: names the values or files that decide it.
+        remedy: what to do.
+
+    Raises:
+        UserError: this process cannot have so much.
+    """
+    _compare(size, available_memory(), "memory", what, remedy)
+
+
+def need_disk(size: int, folder: Path, what: str, remedy: str) -> None:
+    """The same for bytes that will be written below `folder`, which need not exist yet."""
+    _compare(size, free_bytes(folder), "disk space", what, remedy)
+
+
+def size_below(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _compare(need: int, have: int, kind: str, what: str, remedy: str) -> None:
+    if need > have:
+        raise UserError(f"{what}: needs {in_words(need)} of {kind} at least, {in_words(have)} are free: {remedy}")
+
+
+def in_words(size: int) -> str:
+    """Bytes with a decimal unit: `3.2 TB`."""
+    power = min((len(str(size)) - 1) // 3, len(UNITS) - 1)
+    return f"{size / 1000**power:,.4g} {UNITS[power]}"
+
+
+def available_memory() -> int:
+    """Bytes that this process may have: what Linux calls available, or a limit of the process or container."""
+    limits = [sys.maxsize]
+    if MEMINFO.exists():
+        fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
+        limits.append(sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
+    if (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        limits.append(limit)
+    texts = [path.read_text(encoding="ascii").strip() for path in CONTAINER_LIMITS if path.is_file()]
+    return min(limits + [int(text) for text in texts if text.isdigit()])  # "max": no limit
