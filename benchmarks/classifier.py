@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import Plan, batch_passes, batch_rows
+from pipeline.classifier.mixing import Plan, batch_rows
 from pipeline.classifier.network import Shape, build_network
 from pipeline.classifier.training import measure_accuracy, predict, train_classifier
 from pipeline.config import Classifier, parse_params
@@ -39,7 +39,7 @@ ROUNDS = 5
 SIDE = 2048  # of the matrices whose product sets the limit
 PATIENCE = 5
 WARM_UP, TIMED = 2, 6  # steps of the plain loop that tell its rate
-PEER_RATE = 0.1  # learning rate of the plain loop, at its peak
+PEER_BATCH, PEER_RATE = 128, 0.1  # of the plain loop; the learning rate is its peak
 GOALS = {"batches": 10.0, "accuracy": 3.0}
 Batches = Iterator[tuple[Tensor, Tensor]]
 
@@ -130,7 +130,7 @@ def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
 
 def compare_batches(values: Classifier, train: LabelledImages, device: torch.device) -> None:
     """Prints rates of batches alone, and the median of the ratios of neighbouring rounds."""
-    peer = plain_loader(train, values)
+    peer = plain_loader(train, values, values.batch_size)
     rates = [(pass_rate(own_batches(values, train, device), device), pass_rate(peer, device)) for _ in range(ROUNDS)]
     own, other = (statistics.median(column) for column in zip(*rates, strict=True))
     ratios = sorted(a / b for a, b in rates)
@@ -140,18 +140,17 @@ def compare_batches(values: Classifier, train: LabelledImages, device: torch.dev
 
 def own_batches(values: Classifier, train: LabelledImages, device: torch.device) -> Batches:
     """One pass, as the training loop has it."""
-    plan, sizes = Plan("batch", 0, values.batch_size, len(train) // values.batch_size), (len(train), 0)
+    plan = Plan("batch", 0, values.batch_size, len(train) // values.batch_size)
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
-    augment = Augmentation(values, train.images.shape[1], len(train), device, seed=0)
+    augment = Augmentation(values, train.images.shape[1], device)
     for step in range(plan.num_steps):
-        (rows, _), (passes, _) = batch_rows(plan, step, sizes, seed=0), batch_passes(plan, step, sizes)
-        index = torch.from_numpy(rows).to(device)
-        yield to_unit_range(augment(images.index_select(0, index), rows, passes, step=step)), labels[index]
+        index = torch.from_numpy(batch_rows(plan, step, (len(train), 0), seed=0)[0]).to(device)
+        yield to_unit_range(augment(images.index_select(0, index), seed=0, step=step)), labels[index]
 
 
-def plain_loader(train: LabelledImages, values: Classifier) -> DataLoader[tuple[Tensor, int]]:
+def plain_loader(train: LabelledImages, values: Classifier, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
     """The peer's batches: shuffled, two workers that stay."""
-    return DataLoader(ArrayDataset(train, values), values.batch_size, shuffle=True, num_workers=2, drop_last=True,
+    return DataLoader(ArrayDataset(train, values), batch_size, shuffle=True, num_workers=2, drop_last=True,
                       persistent_workers=True)  # fmt: skip
 
 
@@ -174,7 +173,8 @@ def compare_accuracy(
     """Prints how much longer the plain loop needs for our accuracy, or how far it is when it is given up."""
     train, val = splits["train"], splits["val"]
     channels = train.images.shape[3]
-    loader, shape = plain_loader(train, values), Shape("resnet18", values.width, channels, len(train.class_names))
+    loader = plain_loader(train, values, PEER_BATCH)
+    shape = Shape("resnet18", values.width, channels, len(train.class_names))
     warm = partial(train_plainly, build_network(shape, seed=0).to(device), loader, device=device)
     warm(WARM_UP)
     num_steps = max(1, round(PATIENCE * seconds / (warm(TIMED) / TIMED)))

@@ -62,7 +62,8 @@ class Classifier(Block):
     """How a classifier is trained: those of the cells, and the small ones that watch the GAN (`gan.judge`)."""
 
     network: Literal["convnet", "resnet18"]
-    """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images."""
+    """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images. To `configure`,
+    `network=resnet18` names the rate that suits it too."""
     width: Annotated[int, Field(gt=0, le=2**16, multiple_of=2)]
     """Channels of the first convolution of `convnet`; later groups have multiples. `resnet18` has its own."""
     steps: Positive

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.cell import Cell, run_cell
-from pipeline.classifier.mixing import Plan, batch_passes, batch_rows, num_real, num_steps, real_subset
+from pipeline.classifier.mixing import Plan, batch_rows, num_real, num_steps, real_subset
 from pipeline.classifier.network import ConvNet, ResNet18, Shape, build_network
 from pipeline.classifier.training import (
     extract_features,
@@ -114,7 +114,6 @@ def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:
 
 def test_augmentation_only_moves_mirrors_and_covers(tiny: Params) -> None:
     """Every output is a shifted window of the reflected image, perhaps mirrored; the draws use the full range."""
-    rows = np.arange(2000)
     values = tiny.classifier.model_copy(update={"flip": True, "translate": 2, "cutout": 0})
     image = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
     padded = np.pad(image[0, :, :, 0].numpy(), 2, mode="reflect")
@@ -124,8 +123,7 @@ def test_augmentation_only_moves_mirrors_and_covers(tiny: Params) -> None:
         for c in range(5)
         for mirrored, side in enumerate((padded[r : r + 16, c : c + 16], padded[r : r + 16, c : c + 16][:, ::-1]))
     }
-    augment = Augmentation(values, 16, 2000, CPU, seed=0)
-    augmented = augment(image.repeat(2000, 1, 1, 1), rows, 0 * rows, step=0)
+    augmented = Augmentation(values, 16, CPU)(image.repeat(2000, 1, 1, 1), seed=0, step=0)
     seen = {windows[one[:, :, 0].numpy().tobytes()] for one in augmented}
     assert len(seen) == 50
 
@@ -133,9 +131,7 @@ def test_augmentation_only_moves_mirrors_and_covers(tiny: Params) -> None:
 def test_cutout_is_one_whole_square(tiny: Params) -> None:
     """Each image loses exactly side x side pixels to grey, all inside, at varying places."""
     values = tiny.classifier.model_copy(update={"flip": False, "translate": 0, "cutout": 5})
-    rows = np.arange(50)
-    augment = Augmentation(values, 16, 50, CPU, seed=0)
-    grey = augment(torch.zeros(50, 16, 16, 3, dtype=torch.uint8), rows, 0 * rows, step=1) == 128
+    grey = Augmentation(values, 16, CPU)(torch.zeros(50, 16, 16, 3, dtype=torch.uint8), seed=0, step=1) == 128
     assert grey.sum((1, 2)).tolist() == [[25] * 3] * 50
     assert len({one.numpy().tobytes() for one in grey}) > 20
 
@@ -143,38 +139,11 @@ def test_cutout_is_one_whole_square(tiny: Params) -> None:
 def test_augmentation_is_a_function_of_seed_and_step(tiny: Params, patches: LabelledImages) -> None:
     """The same step looks the same on resume; another step or seed does not."""
     values = tiny.classifier.model_copy(update={"translate": 2})
-    images, rows = torch.from_numpy(patches.images), np.arange(60)
-    looks = [
-        Augmentation(values, 16, 60, CPU, seed=s)(images, rows, 0 * rows, step=t)
-        for s, t in ((0, 0), (0, 0), (0, 1), (1, 0))
-    ]
+    images = torch.from_numpy(patches.images)
+    looks = [Augmentation(values, 16, CPU)(images, seed=s, step=t) for s, t in ((0, 0), (0, 0), (0, 1), (1, 0))]
     assert torch.equal(looks[0], looks[1])
     assert not torch.equal(looks[0], looks[2])
     assert not torch.equal(looks[0], looks[3])
-
-
-def test_mirrors_alternate(tiny: Params, patches: LabelledImages) -> None:
-    """About half of the first looks are mirrored, and each image's every other look is, whatever its batch holds."""
-    values = tiny.classifier.model_copy(update={"flip": True, "translate": 0, "cutout": 0})
-    images, rows = torch.from_numpy(patches.images), np.arange(60)
-    augment = Augmentation(values, 16, 60, CPU, seed=0)
-    first = augment(images, rows, 0 * rows, step=0)
-    mirrored = [not torch.equal(look, image) for look, image in zip(first, images, strict=True)]
-    assert 15 < sum(mirrored) < 45
-    assert torch.equal(augment(images, rows, 0 * rows + 1, step=7), first.flip(2))
-    assert torch.equal(augment(images[10:15], rows[10:15], 0 * rows[10:15] + 2, step=9), first[10:15])
-
-
-def test_passes_count_how_often_an_image_was_seen() -> None:
-    """The n-th time that a row comes, n - 1 is told beside it, for either kind."""
-    plan, seen = Plan("batch", 30, 10, 12), [np.zeros(14, int), np.zeros(9, int)]
-    for step in range(plan.num_steps):
-        sources = zip(batch_rows(plan, step, (14, 9), seed=1), batch_passes(plan, step, (14, 9)), seen, strict=True)
-        for rows, passes, counts in sources:
-            for row, before in zip(rows, passes, strict=True):
-                assert counts[row] == before
-                counts[row] += 1
-    assert all(counts.min() > 0 for counts in seen)
 
 
 # ---- training ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from pipeline.classifier.network import ConvNet, Shape, build_network
-from pipeline.classifier.optimizer import Optimizer, orthogonalise, sgd_rate
+from pipeline.classifier.optimizer import Optimizer, orthogonalise, rate_factor, sgd_rate
 from pipeline.classifier.training import train_classifier
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
 from pipeline.config import Params
@@ -103,6 +103,14 @@ def test_rates_are_stated_apart_from_batch_and_momentum(tiny: Params) -> None:
     assert -moved[0] == pytest.approx(tiny.classifier.learning_rate, rel=1e-3)
 
 
+def test_rates_rise_and_fall() -> None:
+    """With a warm-up the peak comes where it ends; without one, rates only fall; either way they end at zero."""
+    positions = np.linspace(0, 1, 101)
+    with_one, without = ([rate_factor(position, share) for position in positions] for share in (0.2, 0.0))
+    assert (with_one[0], with_one[10], with_one[20], with_one[-1]) == pytest.approx((0, 0.5, 1, 0))
+    assert without == pytest.approx(1 - positions)
+
+
 @pytest.mark.parametrize("network", ["convnet", "resnet18"])
 def test_every_trained_weight_moves_and_no_other(tiny: Params, network: str) -> None:
     """One step moves all that has a gradient; the whitening and the scales of `convnet` stay."""
@@ -110,20 +118,20 @@ def test_every_trained_weight_moves_and_no_other(tiny: Params, network: str) -> 
     before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
     optimizer = Optimizer(net, tiny.classifier)
     F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
-    optimizer.step(1.0)
+    optimizer.step(0.1)
     moved = {name for name, weight in net.named_parameters() if not torch.equal(weight, before[name])}
     assert moved == {name for name, weight in net.named_parameters() if weight.requires_grad}
     assert all(weight.grad is None for weight in net.parameters())
     assert ("whiten.weight" in moved) is False
 
 
-def test_a_step_at_factor_zero_changes_no_direction(tiny: Params) -> None:
+def test_the_last_step_changes_no_direction(tiny: Params) -> None:
     """At the end of the schedule only the norm of the kernels is set."""
     net = build_network(Shape("convnet", 8, 1, 3), seed=0)
     before = [kernel.detach().clone() for kernel in net.kernels()]
     optimizer = Optimizer(net, tiny.classifier)
     F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
-    optimizer.step(0.0)
+    optimizer.step(1.0)
     for kernel, old in zip(net.kernels(), before, strict=True):
         assert torch.allclose(kernel / kernel.norm(), old / old.norm(), atol=1e-6)
         assert kernel.norm().item() == pytest.approx(len(kernel) ** 0.5, rel=1e-5)

@@ -202,6 +202,14 @@ def test_every_profile_fits_every_dataset(dataset: str, profile: str) -> None:
     assert (values["profile"], values["dataset"]["name"]) == (profile, dataset.split()[0])
 
 
+def test_a_network_brings_its_rate() -> None:
+    """`network=resnet18` is the plain network with its own learning rate; the judge of the GAN stays what it is."""
+    plain, usual = (compose_params([f"network={name}"]) for name in ("resnet18", "convnet"))
+    assert (plain["classifier"]["network"], usual["classifier"]["network"]) == ("resnet18", "convnet")
+    assert plain["classifier"]["learning_rate"] < usual["classifier"]["learning_rate"]
+    assert plain["gan"] == usual["gan"]
+
+
 @pytest.mark.parametrize(
     ("choices", "told"),
     [

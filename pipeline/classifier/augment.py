@@ -1,50 +1,37 @@
-"""Batched augmentation on the device: every image its own mirror, shift and square, no loop and no worker."""
+"""Batched augmentation on the device: every image its own flip, shift and square, no loop and no worker."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.config import Classifier
-from pipeline.images import Indices, random_words
+from pipeline.images import random_words
 
-AUGMENT_STREAM, FLIP_STREAM = 12, 14
+AUGMENT_STREAM = 12
 
 
 class Augmentation:
-    """Draws and applies mirror, translation and cutout, a function of (seed, step) and the images' rows alone.
+    """Draws and applies flip, translation and cutout, a function of (seed, step) alone."""
 
-    Mirrors alternate (Jordan 2024): whether an image's first look is mirrored is drawn, then every other one is.
-    Two looks in a row are thus never the same, as random mirrors are half of the time.
-    """
-
-    def __init__(
-        self, classifier: Classifier, image_size: int, num_images: int, device: torch.device, *, seed: int
-    ) -> None:
-        self._values, self._size, self._seed = classifier, image_size, seed
-        self._first = random_words(num_images, seed=seed, stream=FLIP_STREAM, position=0) % 2
+    def __init__(self, classifier: Classifier, image_size: int, device: torch.device) -> None:
+        self._values, self._size = classifier, image_size
         self._range = torch.arange(image_size, device=device)
 
-    def __call__(self, images: Tensor, rows: Indices, passes: Indices, *, step: int) -> Tensor:
-        """NHWC uint8 => NHWC uint8, augmented; pixels that move in repeat the border by reflection.
+    def __call__(self, images: Tensor, *, seed: int, step: int) -> Tensor:
+        """NHWC uint8 => NHWC uint8, augmented; pixels that move in repeat the border by reflection."""
+        words = random_words(5 * len(images), seed=seed, stream=AUGMENT_STREAM, position=step)
+        draws = words.reshape(5, -1)
+        images = self._crop_and_flip(images, draws[:3])
+        return self._cutout(images, draws[3:]) if self._values.cutout else images
 
-        Args:
-            images: the images at `rows` of the training set, shape (N, H, W, C).
-            rows: int64, shape N.
-            passes: how often each was seen before, int64, shape N.
-            step: number of the batch.
-        """
-        draws = random_words(4 * len(images), seed=self._seed, stream=AUGMENT_STREAM, position=step).reshape(4, -1)
-        mirrored = (self._first[rows] + passes.astype(np.uint64)) % 2
-        images = self._crop_and_flip(images, draws[:2], mirrored)
-        return self._cutout(images, draws[2:]) if self._values.cutout else images
-
-    def _crop_and_flip(self, images: Tensor, draws: np.ndarray, mirrored: np.ndarray) -> Tensor:
+    def _crop_and_flip(self, images: Tensor, draws: np.ndarray) -> Tensor:
         """One gather does both: an index beyond the border is reflected, and columns run backwards in a mirror."""
         reach, last = self._values.translate, self._size - 1
         rows = self._offset(draws[0], 2 * reach + 1) + self._range
         columns = self._offset(draws[1], 2 * reach + 1) + self._range
         if self._values.flip:
-            columns = torch.where(self._offset(mirrored, 2).bool(), columns.flip(1), columns)
+            mirror = self._offset(draws[2], 2).bool()
+            columns = torch.where(mirror, columns.flip(1), columns)
         rows, columns = (last - (last - (index - reach).abs()).abs() for index in (rows, columns))
         start = torch.arange(len(images), device=images.device)[:, None] * self._size
         pixels = (start + rows)[:, :, None] * self._size + columns[:, None, :]

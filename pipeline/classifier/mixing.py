@@ -57,33 +57,18 @@ class Plan:
             return seen * self.synthetic_percent // 100
         return min(seen, self.num_steps * self.batch_size * self.synthetic_percent // 100)
 
-    def windows(self, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Where batch `step` lies among all real images of the training, and among all synthetic ones: (start, count).
-
-        The number of synthetic images is carried from batch to batch, so the running share is exact to one image.
-        """
-        start, stop = (self.num_synthetic_until(s) for s in (step, step + 1))
-        return (step * self.batch_size - start, self.batch_size - (stop - start)), (start, stop - start)
-
 
 def batch_rows(plan: Plan, step: int, sizes: tuple[int, int], *, seed: int) -> tuple[Indices, Indices]:
     """Rows of the real and of the synthetic images in batch `step`.
 
-    Each source is passed through in a fresh seeded order every epoch, without replacement.
+    Each source is passed through in a fresh seeded order every epoch, without replacement; the number of
+    synthetic rows is carried from batch to batch, so the running share is exact to one image.
     """
-    real, synthetic = plan.windows(step)
-    return (
-        shuffled_rows(sizes[0], *real, seed=seed, stream=REAL_STREAM),
-        shuffled_rows(sizes[1], *synthetic, seed=seed, stream=SYNTHETIC_STREAM),
-    )
-
-
-def batch_passes(plan: Plan, step: int, sizes: tuple[int, int]) -> tuple[Indices, Indices]:
-    """How often each image of `batch_rows` was seen before."""
-    real, synthetic = (
-        (start + np.arange(count, dtype=np.int64)) // max(size, 1)
-        for (start, count), size in zip(plan.windows(step), sizes, strict=True)
-    )
+    first = plan.num_synthetic_until(step)
+    count = plan.num_synthetic_until(step + 1) - first
+    real_first = step * plan.batch_size - first
+    real = shuffled_rows(sizes[0], real_first, plan.batch_size - count, seed=seed, stream=REAL_STREAM)
+    synthetic = shuffled_rows(sizes[1], first, count, seed=seed, stream=SYNTHETIC_STREAM)
     return real, synthetic
 
 

@@ -9,22 +9,25 @@ from pipeline.classifier.network import Network
 from pipeline.config import Classifier
 
 KILO = 1024  # examples that rates are stated for
+WARM_UP = 0.2  # of the steps, where SGD moves all weights; Muon needs none, since it sets the size of its steps
 ITERATIONS = 3
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a quintic that lifts small singular values the fastest
 
 
 class Optimizer:
-    """Both optimizers of one network; rates fall together."""
+    """Both optimizers of one network, and their falling rates."""
 
     def __init__(self, network: Network, classifier: Classifier) -> None:
         self._values = classifier
         self._kernels = network.kernels()
         self._buffers = [torch.zeros_like(kernel) for kernel in self._kernels]
         self._rate = sgd_rate(classifier)
+        self._warm_up = 0.0 if self._kernels else WARM_UP
         self._sgd = torch.optim.SGD(self._groups(network), self._rate, classifier.momentum, nesterov=True)
 
-    def step(self, factor: float) -> None:
-        """One update by the gradients at hand, at `factor` times the rates; drops the gradients."""
+    def step(self, position: float) -> None:
+        """One update by the gradients at hand, at the rates of `position` in the training; drops the gradients."""
+        factor = rate_factor(position, self._warm_up)
         for group in self._sgd.param_groups:
             group["lr"] = self._rate * factor
         self._sgd.step()
@@ -50,6 +53,11 @@ class Optimizer:
         decay = self._values.weight_decay / self._values.learning_rate  # of weights, not of rate times weights
         return [{"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
                 {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0}]  # fmt: skip
+
+
+def rate_factor(position: float, warm_up: float) -> float:
+    """Factor of the rates at `position`, 0 to 1: linear up over the share `warm_up` of the steps, linear down to 0."""
+    return position / warm_up if position < warm_up else (1 - position) / (1 - warm_up)
 
 
 def sgd_rate(classifier: Classifier) -> float:

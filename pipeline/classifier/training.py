@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import Plan, batch_passes, batch_rows
+from pipeline.classifier.mixing import Plan, batch_rows
 from pipeline.classifier.network import ConvNet, Network, Shape, build_network
 from pipeline.classifier.optimizer import Optimizer
 from pipeline.config import Classifier
@@ -70,20 +70,19 @@ def train_classifier(
 
     # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
     images, labels = torch.from_numpy(both.images).to(device), torch.from_numpy(both.labels).to(device)
-    augment = Augmentation(classifier, real.images.shape[1], len(both), device, seed=seed)
+    augment = Augmentation(classifier, real.images.shape[1], device)
     history: list[dict[str, float]] = []
     total = torch.zeros((), device=device)
     probe_every = -(-num_steps // PROBES)
 
     for step, progress in steps("classifier", start=0, stop=num_steps, units=classifier.batch_size, unit="img"):
-        rows, passes = _rows(plan, step, sizes, seed), np.concatenate(batch_passes(plan, step, sizes))
-        index = torch.from_numpy(rows).to(device)
-        x, y = to_unit_range(augment(images.index_select(0, index), rows, passes, step=step)), labels[index]
+        index = torch.from_numpy(_rows(plan, step, sizes, seed)).to(device)
+        x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
         with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
             logits = network(x)
         loss = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing)
         loss.backward()
-        optimizer.step(1 - step / num_steps)
+        optimizer.step((step + 1) / (num_steps + 1))
         total += loss.detach()
         progress.advance(classifier.batch_size)
 
