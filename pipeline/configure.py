@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PARAMS_FILE, parse_params, read_yaml
+from pipeline.dvc import refuse_company
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
 from pipeline.runtime import run_stage
@@ -39,7 +40,12 @@ def main(
 
 
 def replace_params(choices: list[str]) -> None:
-    """Writes params.yaml and names the hand edits that this replaces."""
+    """Writes params.yaml and names the hand edits that this replaces.
+
+    Raises:
+        UserError: a dvc is at work here: its next stage would read other values than DVC notes for it.
+    """
+    refuse_company(str(PARAMS_FILE))
     try:
         edits = hand_edits(PARAMS_FILE) if PARAMS_FILE.exists() else []
     except UserError as error:  # a broken file is what this command mends

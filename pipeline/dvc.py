@@ -1,10 +1,42 @@
-"""Starts DVC as a command of its own."""
+"""DVC as a command of its own: starting it, and who is at work with it already."""
 
+import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.runtime import die_with_parent
+
+LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
+
+
+def refuse_company(what: str) -> None:
+    """Stops before `what` is touched while a dvc works with it.
+
+    Raises:
+        UserError: one is at work in this folder; the line has its process id.
+    """
+    if pid := holder():
+        raise UserError(f"{what}: dvc is at work with it (PID {pid}); wait for it, or stop it with: kill {pid}")
+
+
+def holder() -> int:
+    """Process id of a living dvc that DVC's locks in this folder name; 0 for none, and where there is no /proc."""
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in LOCKS if file.is_file()]
+    named = {int(pid) for text in texts for pid in re.findall(r'(?m)(?:^ *|"pid": )(\d+)', text)}
+    return next((pid for pid in sorted(named) if _is_dvc(pid)), 0)
+
+
+def _is_dvc(pid: int) -> bool:
+    """Whether the process lives and is a dvc: after a restart of the machine its number may be another's."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(Path(os.fsdecode(word)).name == "dvc" for word in words[:3])
 
 
 def run_dvc(*arguments: str) -> int:

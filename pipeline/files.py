@@ -1,14 +1,16 @@
 """Small files whose bytes depend on their content alone: JSON, CSV, pictures, models."""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,12 +123,26 @@ def write_bytes(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}.tmp")
     with disk_errors(file, len(data)):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(file)
-        except OSError:
-            temporary.unlink(missing_ok=True)  # a full disk gets its space back
-            raise
+        with _open_alone(temporary) as stream:
+            try:
+                stream.write(data)
+                stream.flush()
+                temporary.replace(file)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # a full disk gets its space back
+                raise
+
+
+def _open_alone(file: Path) -> BinaryIO:
+    """`file`, empty and locked until it is closed: two processes that write one file take turns."""
+    while True:
+        stream = file.open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
+                stream.truncate(0)
+                return stream
+        stream.close()  # while this waited, the file got its final name: another one is needed
 
 
 def write_json(file: Path, value: object) -> None:

@@ -1,25 +1,63 @@
-"""Mends a dvc.lock that a kill cut off: `python -m pipeline.lock`.
+"""Mends what a kill of DVC can leave behind: `python -m pipeline.lock`.
 
 DVC rewrites dvc.lock in place after every stage, so a kill at that moment leaves it torn and `dvc repro` refuses
-to start. Dropping the torn entries loses no work: DVC finds their results in its run cache.
+to start. Dropping the torn entries loses no work: DVC finds their results in its run cache. The same goes for
+.dvc/tmp/rwlock, which says who reads and writes what.
 """
 
+import fcntl
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.dvc import holder, refuse_company
 from pipeline.runtime import run_stage
 
 LOCK_FILE = Path("dvc.lock")
+CLAIMS = Path(".dvc/tmp/rwlock")
 MD5_DIGITS = 32
 
 
 def main() -> None:
-    """Drops what is torn from dvc.lock and says so."""
-    dropped = mend(LOCK_FILE)
-    print(f"{LOCK_FILE}: " + (f"dropped torn {', '.join(dropped)}" if dropped else "nothing torn"))  # noqa: T201
+    """Drops what is torn from dvc.lock, removes DVC's claims of processes that died, and says so."""
+    print("\n".join(mend_all()) or f"{LOCK_FILE}: nothing torn")  # noqa: T201 - the answer
+
+
+def mend_all() -> list[str]:
+    """Mends dvc.lock and DVC's claims in this folder; returns a line for each.
+
+    Raises:
+        UserError: a dvc is at work here.
+    """
+    refuse_company(str(LOCK_FILE))
+    told = [f"{LOCK_FILE}: dropped torn {', '.join(dropped)}"] if (dropped := mend(LOCK_FILE)) else []
+    return told + ([f"{CLAIMS}: removed, its dvc is dead"] if drop_claims() else [])
+
+
+def drop_claims() -> bool:
+    """Removes what dead processes claim to read and write; whether there was such a thing.
+
+    DVC itself drops the claims of ids that are free, but not those of one that another process has by now, and it
+    stops at a file that a kill cut off.
+    """
+    if not CLAIMS.is_file() or _claims_nothing(CLAIMS.read_text(encoding="utf-8", errors="replace")):
+        return False
+    with (CLAIMS.with_name("rwlock.lock")).open("a") as guard:  # DVC's own, for the moment in which it edits the file
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if holder():
+            return False
+        CLAIMS.unlink(missing_ok=True)
+    return True
+
+
+def _claims_nothing(text: str) -> bool:
+    try:
+        return not any(json.loads(text).values())
+    except (ValueError, AttributeError):
+        return False
 
 
 def mend(file: Path) -> list[str]:

@@ -4,14 +4,14 @@ import os
 import random
 import signal
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.recovery.project import (
     Job,
+    Outcome,
     Truth,
+    again,
     contents,
     forget,
-    half_written,
     launched,
     left_alive,
     lock_of,
@@ -22,13 +22,6 @@ from tests.recovery.project import (
 )
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-
-
-class Outcome(NamedTuple):
-    """What became of a fault: `told` says what went wrong, empty if the work was done in the end; outs as the truth."""
-
-    told: str
-    equal: bool
 
 
 def kill_stage(truth: Truth, scratch: Path, job: Job, number: int, choose: random.Random) -> Outcome:
@@ -43,17 +36,6 @@ def kill_stage(truth: Truth, scratch: Path, job: Job, number: int, choose: rando
         process.send_signal(number)
     output, _ = process.communicate()
     return again(truth, project, job, f"{job.name} {fault}: code {process.returncode}: {output}")
-
-
-def again(truth: Truth, project: Path, job: Job, what: str) -> Outcome:
-    """Runs `job` to its end after `what` happened to it."""
-    torn, alive = half_written(project, truth.root, job.outs), left_alive(project)
-    done = run(project, *job.command)
-    faults = [f"half-written: {torn}"] * bool(torn) + [f"left alive: {alive}"] * bool(alive)
-    faults += [f"again: {done.stdout}"] * (done.returncode != 0)
-    faults += ["unfinished work stayed"] * any((project / ".resume").glob("*/*"))
-    told = f"{what}; {'; '.join(faults)}" if faults else ""
-    return Outcome(told, contents(project, job.outs) == contents(truth.root, job.outs))
 
 
 def kill_dvc(

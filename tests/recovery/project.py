@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from pipeline.configure import write_params
+from pipeline.demo import CHOICES
+from tests.conftest import TINY
 from tests.test_stages import ENVIRONMENT, ROOT, make_project
 
 GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
@@ -30,6 +34,13 @@ class Job(NamedTuple):
     outs: list[str]
 
 
+class Outcome(NamedTuple):
+    """What became of a fault: `told` says what went wrong, empty if the work was done in the end; outs as the truth."""
+
+    told: str
+    equal: bool
+
+
 class Moments(NamedTuple):
     """How often a job changes the disk, and how many seconds it takes."""
 
@@ -43,6 +54,8 @@ class Truth:
     def __init__(self, folder: Path) -> None:
         """Makes it: one `dvc repro` from zero."""
         self.root, self._moments = make_project(folder), dict[str, Moments]()
+        write_params(self.root / "params.yaml", [*TINY, "ablation.real_percent=[50,100]"])
+        make_demo_tiny(self.root)
         done = run(self.root, "dvc", "repro")
         assert done.returncode == 0, done.stdout
         lock = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))
@@ -67,6 +80,16 @@ class Truth:
             seconds = time.monotonic() - begin
             self._moments[job.name] = Moments(int((project / "changes").read_text()), seconds)
         return self._moments[job.name]
+
+
+def make_demo_tiny(project: Path) -> None:
+    """Makes `make demo` ask what the project's params.yaml asks."""
+    values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    text = "# @package _global_\n" + yaml.safe_dump(values)
+    (project / "conf/fit/digits_demo.yaml").write_text(text, encoding="utf-8")
+    composed = run(project, "python", "-m", "pipeline.configure", *CHOICES)
+    assert composed.returncode == 0, composed.stdout
+    assert yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) == values
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -138,6 +161,14 @@ def left_alive(folder: Path) -> list[int]:
     return alive
 
 
+def wait_for(there: Callable[[], object]) -> None:
+    """Waits until something is so."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while not there():
+        assert time.monotonic() < deadline, there
+        time.sleep(0.02)
+
+
 def forget(project: Path, job: Job) -> None:
     """Makes DVC run `job` again: no entry, no outs, no memory of having run it."""
     file = project / "dvc.lock"
@@ -157,3 +188,14 @@ def lock_of(project: Path) -> dict[str, Any]:
 def moment(choose: random.Random, seconds: float) -> None:
     """Waits for a random part of `seconds`."""
     time.sleep(choose.uniform(0.0, seconds))
+
+
+def again(truth: Truth, project: Path, job: Job, what: str) -> Outcome:
+    """Runs `job` to its end after `what` happened to it."""
+    torn, alive = half_written(project, truth.root, job.outs), left_alive(project)
+    done = run(project, *job.command)
+    faults = [f"half-written: {torn}"] * bool(torn) + [f"left alive: {alive}"] * bool(alive)
+    faults += [f"again: {done.stdout}"] * (done.returncode != 0)
+    faults += ["unfinished work stayed"] * any((project / ".resume").glob("*/*"))
+    told = f"{what}; {'; '.join(faults)}" if faults else ""
+    return Outcome(told, contents(project, job.outs) == contents(truth.root, job.outs))
