@@ -69,7 +69,7 @@ def main(
             f"train_gan: kept step {trained.step} of {gan.steps}; {trained.restarts} restarts"
             + ("; DEGRADED: alarms outlasted them" if trained.degraded else "")
         )
-        run.register("generator", out, alias="latest")
+        run.register("generator", out, alias="current")
 
 
 def evolution_picture(folder: Path) -> Pixels:

@@ -1,11 +1,18 @@
 """Tiny real parts that the tests share."""
 
 import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny arrays: threads would only wait for each other
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -14,7 +21,9 @@ from pipeline.config import Params, parse_params
 from pipeline.configure import compose_params
 from pipeline.images import LabelledImages
 from pipeline.shards import writer
+from pipeline.tracking import store
 from tests.shard_inputs import dataset, labelled
+from tests.tracking_inputs import GRID, ROOT, answers, wait_for
 
 TINY = [
     "dataset=digits", "profile=demo",
@@ -68,3 +77,54 @@ def images() -> LabelledImages:
 def root(tmp_path: Path, images: LabelledImages, short_shards: None) -> Path:
     """A finished dataset of five shards."""
     return dataset(tmp_path / "set", images)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store.import_mlflow()
+        store.connect()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, tiny_values: dict[str, Any]) -> Path:
+    """The working folder: params.yaml, dvc.yaml, an empty store."""
+    for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK", "PIPELINE_TRACKING"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    params = tiny_values | {"ablation": tiny_values["ablation"] | GRID}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def server(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real MLflow server on a free port of this machine, as MLFLOW_TRACKING_URI."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{repo}/mlflow.db", "--artifacts-destination", f"{repo}/artifacts"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *place, *stores],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    try:
+        wait_for(lambda: answers(f"{address}/health"))
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -2,14 +2,10 @@
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.files import write_csv, write_json
-from pipeline.tracking import backfill, execution, store, tracked_run, writer
+from pipeline.tracking import backfill, execution, store, tracked_run
 from pipeline.tracking.view import view_url
+from tests.tracking_inputs import (
+    CELL,
+    ROOT,
+    child,
+    open_parent,
+    read_params,
+    save_networks,
+    wait_for,
+    write_results,
+    write_run,
+)
 
-ROOT = Path(__file__).resolve().parents[1]
-CELL = {"synthetic_percent": 50, "real_percent": 100, "seed": 0}
 BASELINE = {"synthetic_percent": 0, "real_percent": 100, "seed": 0}
-GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
 BEHIND = "is behind"
 STAGE = """
 import sys
@@ -39,102 +42,15 @@ with tracked_run("train_classifier", cell=dict(synthetic_percent=50, real_percen
 """
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store.import_mlflow()
-        store.connect()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, tiny_values: dict[str, Any]) -> Path:
-    """The working folder: params.yaml, dvc.yaml, an empty store."""
-    for variable in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK", "PIPELINE_TRACKING"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_store, tmp_path)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    params = tiny_values | {"ablation": tiny_values["ablation"] | GRID}
-    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    return tmp_path
-
-
-def read_params() -> dict[str, Any]:
-    """The values in force."""
-    values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    return values
-
-
-def open_parent() -> store.Parent:
-    """The only parent run, as the store has it."""
-    found = store.find_parent(store.open_experiment("digits"), execution.current_execution(read_params()))
-    assert found
-    return found
-
-
-def child(name: str) -> Any:
-    """The only child of DVC's stage `name`."""
-    (run,) = store.children(open_parent(), name)
-    return run
-
-
 def points(run: Any, metric: str) -> list[tuple[int, float]]:
     """(step, value) of a metric, in the order of steps."""
     history = open_parent().client.get_metric_history(run.info.run_id, metric)
     return sorted((item.step, item.value) for item in history)
 
 
-def write_run(stage: str, cell: dict[str, int], *messages: dict[str, Any], status: str | None = "FINISHED") -> None:
-    """Writes a run as the companion does, in this process."""
-    start = {"do": "start", "stage": stage, "cell": cell, "time": 1}
-    end = [{"do": "end", "status": status}] if status else []
-    writer.write(iter([start, *messages, *end]))
-
-
 def metrics(step: int, **values: float) -> dict[str, Any]:
     """The message by which a stage logs `values`."""
     return {"do": "log", "metrics": values, "step": step, "time": 1}
-
-
-def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
-    """The files of one cell, as the stages write them."""
-    is_baseline = stage == "train_baseline"
-    name = f"{stage}-{percent}-{seed}"
-    identity = {
-        "synthetic_percent": 0 if is_baseline else percent,
-        "real_percent": percent if is_baseline else 100,
-        "seed": seed,
-    }
-    final = {"steps": 2, "train_loss": 0.1, "val_accuracy": 0.6, "test_loss": 0.3}
-    write_json(Path(f"results/cells/{name}.json"), identity | final | {"stage": stage, "test_accuracy": accuracy})
-    rows: list[dict[str, float]] = [
-        {"step": step, "train_loss": 0.2 / step, "val_accuracy": 0.3 * step} for step in (1, 2)
-    ]
-    write_csv(Path(f"results/history/{name}.csv"), rows)
-
-
-def write_results() -> None:
-    """Everything a finished `dvc repro` leaves in git, and the files of a cell that the grid lost since."""
-    for seed in (0, 1):
-        for percent in (25, 100):
-            write_cell("train_baseline", percent, seed, 0.8 + seed / 100)
-        for percent in (10, 50, 100):
-            write_cell("train_classifier", percent, seed, 0.7 + seed / 100)
-    settings = [
-        {"synthetic_percent": p, "test_accuracy_mean": 0.8, "test_accuracy_low": 0.7, "test_accuracy_high": 0.9}
-        for p in (0, 50, 100)
-    ]
-    write_json(Path("results/ablation.json"), {"settings": settings})
-    write_json(Path("results/assess.json"), {"feature_space": "ours", "frechet_distance": 12.5})
-    write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
-    Path("results/gan_samples.png").write_bytes(b"picture")
-    Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
-    Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")
 
 
 def write_lock(test_md5: str = "c" * 32) -> None:
@@ -162,26 +78,18 @@ def start_stage(seed: int = 0) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Waits until `condition` is true, three minutes at most: a server starts slowly on a busy machine."""
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline, "waited three minutes in vain"
-        time.sleep(0.2)
-
-
 def test_run_is_whole(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A cell's run has its identity alone as params, its curve, files, lineage and model; the parent all params."""
     monkeypatch.setenv("DVC_STAGE", "train_classifier@50-0")
     write_lock()
-    figure, model = repo / "figure.svg", repo / "model.safetensors"
+    figure = repo / "figure.svg"
     figure.write_text("<svg/>", encoding="utf-8")
-    model.write_bytes(b"weights")
+    save_networks(repo)
     with tracked_run("train_classifier", cell=CELL) as run:
         run.log({"train_loss": 0.2, "val_accuracy": 0.5}, 10)
         run.log({"train_loss": 0.1, "val_accuracy": 0.6}, 20)
         run.artifact(figure)
-        run.register("champion", model, "champion")
+        run.register("classifier", repo / "classifier", "champion")
     assert capfd.readouterr().err == ""
     cell, parent = child("train_classifier@50-0"), open_parent()
     assert cell.info.run_name == "train_classifier 50-0"
@@ -190,9 +98,11 @@ def test_run_is_whole(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert points(cell, "val_accuracy") == [(10, 0.5), (20, 0.6)]
     inputs = {item.dataset.name: item.dataset.digest for item in cell.inputs.dataset_inputs}
     assert inputs == {"data/prepared": f"{'a' * 32}.dir", "data/synthetic": f"{'b' * 32}.dir"}
-    assert [item.path for item in parent.client.list_artifacts(cell.info.run_id)] == ["figure.svg", "model"]
-    version = parent.client.get_model_version_by_alias("digits-champion", "champion")
-    assert Path(str(version.source).removeprefix("file://"), "model.safetensors").read_bytes() == b"weights"
+    version = parent.client.get_model_version_by_alias("digits-classifier", "champion")
+    weights = Path(str(version.source).removeprefix("file://"), "data", "classifier", "classifier.safetensors")
+    assert weights.read_bytes() == (repo / "classifier" / "classifier.safetensors").read_bytes()
+    folder = weights.parents[2].name
+    assert [item.path for item in parent.client.list_artifacts(cell.info.run_id)] == [folder, "figure.svg"]
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "RUNNING"
     assert top.info.run_name == cell.data.tags["pipeline.execution"] == parent.execution.name
@@ -444,10 +354,11 @@ def test_view_shows_the_ablation(repo: Path) -> None:
 def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
     """Executions that differ in the axis alone are shown together, grouped by percent and the axis's value."""
     write_results()
-    file = Path("params.yaml")
-    text = file.read_text().replace("axis: ''", "axis: dataset.seed").replace("axis_values: []", "axis_values: [0, 1]")
+    params = read_params()
+    params["ablation"] |= {"axis": "dataset.seed", "axis_values": [0, 1]}
     for value in (0, 1):
-        file.write_text(text.replace("  seed: 0\ngan", f"  seed: {value}\ngan"))
+        params["dataset"]["seed"] = value
+        Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         backfill.sync(read_params())
     parent = open_parent()
     state = json.loads(parent.client.get_experiment(parent.experiment.id).tags["mlflow.sharedViewState.bypercent"])
@@ -461,53 +372,22 @@ def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
     assert len(cells) == len(found) == 2 * 6
 
 
-@pytest.fixture
-def server(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
-    """A real MLflow server on a free port of this machine, as MLFLOW_TRACKING_URI."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{repo}/mlflow.db", "--artifacts-destination", f"{repo}/artifacts"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *place, *stores],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-    )
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    try:
-        wait_for(lambda: _answers(f"{address}/health"))
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own server
-            return True
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.CaptureFixture[str]) -> None:
     """Over HTTP all is the same; a server that dies in the middle of a stage costs one line."""
     report = repo / "report.md"
     report.write_text("# It helps\n", encoding="utf-8")
+    save_networks(repo)
     with tracked_run("train_classifier", cell=CELL) as run:
         run.log({"val_accuracy": 0.5}, 1)
         run.artifact(report)
-        run.register("generator", report, "latest")
+        run.register("generator", repo / "generator", "current")
     cell, client = child("train_classifier@50-0"), open_parent().client
     assert points(cell, "val_accuracy") == [(1, 0.5)]
-    assert [file.path for file in client.list_artifacts(cell.info.run_id)] == ["model", "report.md"]
-    assert client.get_model_version_by_alias("digits-generator", "latest").run_id == cell.info.run_id
+    version = client.get_model_version_by_alias("digits-generator", "current")
+    assert version.run_id == cell.info.run_id
+    folder = str(version.source).rsplit("/", 1)[1]
+    assert [file.path for file in client.list_artifacts(cell.info.run_id)] == [folder, "report.md"]
     assert capfd.readouterr().err == ""
     begin = time.monotonic()
     with tracked_run("train_classifier", cell=CELL | {"seed": 1}) as run:

@@ -39,7 +39,10 @@ class Run:
         self._send({"do": "artifact", "path": str(path.resolve())})
 
     def register(self, name: str, path: Path, alias: str) -> None:
-        """Makes the file or folder `path` the newest version, `alias`, of the model `<dataset>-<name>`."""
+        """Makes the network in the folder `path` a version, with `alias`, of the model `<dataset>-<name>`.
+
+        `name` is `classifier` or `generator`.
+        """
         self._send({"do": "register", "name": name, "path": str(path.resolve()), "alias": alias})
 
 

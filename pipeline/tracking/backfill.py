@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.tracking import execution as names
-from pipeline.tracking import store
+from pipeline.tracking import registry, store
 from pipeline.tracking.store import Experiment, Parent, Point
 from pipeline.tracking.view import pin_view
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-RESULTS = Path("results")
+RESULTS, MODELS = Path("results"), Path("models")
 IDENTITY = ("synthetic_percent", "real_percent", "seed")
 FINAL = ("test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy", "val_accuracy", "train_loss")
 SOURCE = "backfill"
@@ -79,6 +79,8 @@ def complete(parent: Parent, params: Mapping[str, Any]) -> Tally:
         run_id = _keep_or_add(parent, result, there.get(result.name), tally)
         if stage_key := names.stage_key(locked.get(result.name)):
             parent.client.set_tag(run_id, "pipeline.stage_key", stage_key)
+        if stage == "train_gan" and (MODELS / "gan" / "generator.json").exists():
+            registry.register(parent, run_id, "generator", MODELS / "gan", "current")
     pin_view(parent)
     return tally
 
@@ -178,6 +180,10 @@ def _write_parent(parent: Parent) -> None:
     for path in (RESULTS / "report.md", RESULTS / "ablation.svg"):
         if path.exists():
             store.log_file(parent.client, parent.run_id, path)
+    best = ablation["champion"]
+    folder = MODELS / best["stage"] / f"{best['percent']}-{best['seed']}"
+    if (folder / "classifier.json").exists():  # not before `dvc pull` in a fresh clone
+        registry.register(parent, parent.run_id, "classifier", folder, "champion")
     parent.client.set_terminated(parent.run_id)
 
 

@@ -1,7 +1,4 @@
-"""The MLflow store: parent and child runs, metrics, files, models, lineage, the chart view.
-
-The only module that imports mlflow, and only inside functions.
-"""
+"""The MLflow store: parent and child runs, metrics, files, lineage. mlflow is imported inside functions only."""
 
 import fcntl
 import json
@@ -233,17 +230,3 @@ def log_file(client: "MlflowClient", run_id: str, path: Path) -> None:
     client.log_artifact(run_id, str(path))
     if path.name == "report.md":
         client.set_tag(run_id, NOTE, path.read_text(encoding="utf-8")[:NOTE_CHARACTERS])
-
-
-def register(client: "MlflowClient", run_id: str, name: str, path: Path, alias: str) -> None:
-    """Uploads `path` and makes it the newest version of the registered model `name`."""
-    if path.is_dir():
-        client.log_artifacts(run_id, str(path), "model")
-    else:
-        client.log_artifact(run_id, str(path), "model")
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
-    version = client.create_model_version(name, source, run_id)
-    if alias != "latest":  # MLflow's own alias of the newest version; it refuses to set it
-        client.set_registered_model_alias(name, alias, version.version)

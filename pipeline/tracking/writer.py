@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipeline.config import load_all_params
-from pipeline.tracking import backfill, store
+from pipeline.tracking import backfill, registry, store
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name
 from pipeline.tracking.store import Parent, Point
 
@@ -71,9 +71,8 @@ class Writer:
         store.log_file(self.parent.client, self.run_id, Path(message["path"]))
 
     def register(self, message: Message) -> None:
-        """Registers a model; names are the store's, so that the dataset is part of them."""
-        name = f"{self.parent.execution.dataset}-{message['name']}"
-        store.register(self.parent.client, self.run_id, name, Path(message["path"]), message["alias"])
+        """Registers a network."""
+        registry.register(self.parent, self.run_id, message["name"], Path(message["path"]), message["alias"])
 
     def end(self, message: Message) -> None:
         """Closes the run with the stage's status."""

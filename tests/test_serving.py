@@ -1,0 +1,252 @@
+"""Registered models in use: real stores, real servers, clean processes."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from pipeline.classifier.training import load_classifier, predict
+from pipeline.errors import UserError
+from pipeline.gan.labels import Labels
+from pipeline.gan.sampling import Sampler
+from pipeline.images import LabelledImages, Pixels
+from pipeline.shards.writer import write_split
+from pipeline.tracking import backfill, execution, serve_classifier, serve_generator
+from pipeline.tracking.package import write_package
+from tests.tracking_inputs import (
+    CELL,
+    DIGITS,
+    ROOT,
+    child,
+    open_parent,
+    read_params,
+    save_networks,
+    write_results,
+    write_run,
+)
+
+CPU = torch.device("cpu")
+SEED, STD = 5, 0.8
+ROWS = (3, 270)  # of two blocks
+USER = """
+import sys, pandas as pd, mlflow
+for alias in sys.argv[1:]:
+    model = mlflow.pyfunc.load_model(f"models:/digits-{alias}")
+    params = {"latent_std": 0.8} if alias.startswith("generator") else None
+    model.predict(pd.read_parquet(alias), params=params).to_parquet(f"{alias}-answer")
+"""
+
+
+def png(pixels: Pixels) -> bytes:
+    """uint8 HWC or HW as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.squeeze(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def registered(repo: Path) -> Path:
+    """A store with the version 1 of both models."""
+    save_networks(repo)
+    register("train_gan", {}, "generator", repo / "generator", "current")
+    register("train_classifier", CELL, "classifier", repo / "classifier", "champion")
+    return repo
+
+
+def register(stage: str, cell: dict[str, int], kind: str, folder: Path, alias: str) -> None:
+    """What a stage does."""
+    write_run(stage, cell, {"do": "register", "name": kind, "path": str(folder), "alias": alias})
+
+
+def versions(kind: str) -> dict[int, list[str]]:
+    """Aliases by version."""
+    client = open_parent().client
+    numbers = [found.version for found in client.search_model_versions(f"name = 'digits-{kind}'")]
+    return {int(n): sorted(client.get_model_version(f"digits-{kind}", n).aliases) for n in sorted(numbers)}
+
+
+def noise(count: int) -> LabelledImages:
+    """Images of the classifier's size."""
+    pixels = np.random.default_rng(1).integers(0, 256, (count, 16, 16, 1), np.uint8)
+    return LabelledImages(pixels, np.zeros(count, np.int64), DIGITS)
+
+
+def use_in_clean_process(folder: Path, asked: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The answers of models that a process loads which holds nothing but synthmix and mlflow."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for alias, data in asked.items():
+        data.to_parquet(elsewhere / alias)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": execution.store_uri()}
+    subprocess.run([sys.executable, "-c", USER, *asked], check=True, cwd=elsewhere, env=environment)
+    return {alias: pd.read_parquet(elsewhere / f"{alias}-answer") for alias in asked}
+
+
+def check_answers(repo: Path) -> None:
+    """Both models answer in a clean process what the pipeline says in this one."""
+    data, sampler = noise(3), Sampler.load(repo / "generator", CPU, networks="")
+    labels = Labels.balanced(len(DIGITS))
+    drawn = LabelledImages(*sampler.draw(0, 300, seed=SEED, std=STD, labels=labels), DIGITS)
+    write_split(repo / "shards", "train", drawn, index=np.arange(300), seed=SEED, generator="test")
+    shard = pd.read_parquet(next((repo / "shards").glob("*.parquet")))
+    answers = use_in_clean_process(repo, {
+        "classifier@champion": pd.DataFrame({"image": [png(image) for image in data.images]}),
+        "generator@current": shard.loc[list(ROWS), ["label", "index", "seed"]],
+    })  # fmt: skip
+    logits = predict(load_classifier(repo / "classifier", CPU, data), data, flip=False)
+    told = answers["classifier@champion"]
+    assert told["label"].tolist() == [DIGITS[i] for i in logits.argmax(1)]
+    assert told.columns[2:].tolist() == [f"p({name})" for name in DIGITS]
+    probabilities = torch.from_numpy(logits).double().softmax(1).numpy()
+    assert np.allclose(told.iloc[:, 2:].to_numpy(), probabilities, atol=1e-6)
+    assert np.array_equal(told["confidence"], told.iloc[:, 2:].max(axis=1))
+    assert answers["generator@current"]["image"].tolist() == [shard["image"][row]["bytes"] for row in ROWS]
+
+
+def test_models_load_in_a_clean_process(registered: Path) -> None:
+    """models:/…@champion and @current, from SQLite: the champion says what `predict` says, rows are the shards'."""
+    check_answers(registered)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_models_load_from_a_server(repo: Path) -> None:
+    """The same over HTTP, artifacts included."""
+    save_networks(repo)
+    register("train_gan", {}, "generator", repo / "generator", "current")
+    register("train_classifier", CELL, "classifier", repo / "classifier", "champion")
+    check_answers(repo)
+
+
+@pytest.mark.slow
+def test_command_line_classifies_a_png(registered: Path) -> None:
+    """`mlflow models predict` takes base64 in JSON, as `mlflow models serve` does."""
+    encoded = base64.b64encode(png(noise(1).images[0])).decode()
+    Path("ask.json").write_text(json.dumps({"dataframe_records": [{"image": encoded}]}), encoding="utf-8")
+    command = ["predict", "-m", "models:/digits-classifier@champion", "-i", "ask.json", "-o", "answer.json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": execution.store_uri()}
+    subprocess.run([sys.executable, "-m", "mlflow", "models", *command, "--env-manager", "local"], check=True,
+                   env=environment)  # fmt: skip
+    (answer,) = json.loads(Path("answer.json").read_text(encoding="utf-8"))["predictions"]
+    assert answer["label"] in DIGITS
+    assert answer["confidence"] == answer[f"p({answer['label']})"]
+
+
+def test_a_version_is_known_by_its_network(registered: Path) -> None:
+    """The same network again is no new version; its alias comes back to it; another network is version 2."""
+    save_networks(registered / "other", seed=1)
+    assert versions("classifier") == {1: ["champion"]}
+    register("evaluate", {}, "classifier", registered / "classifier", "champion")
+    assert versions("classifier") == {1: ["champion"]}
+    register("evaluate", {}, "classifier", registered / "other" / "classifier", "champion")
+    assert versions("classifier") == {1: [], 2: ["champion"]}
+    register("evaluate", {}, "classifier", registered / "classifier", "champion")
+    assert versions("classifier") == {1: ["champion"], 2: []}
+
+
+def test_a_version_does_not_outlive_its_files(registered: Path) -> None:
+    """A stage that runs again deletes its older run, so the version moves, with all its aliases, to the new one."""
+    open_parent().client.set_registered_model_alias("digits-generator", "mine", "1")
+    register("train_gan", {}, "generator", registered / "generator", "current")
+    assert versions("generator") == {2: ["current", "mine"]}
+    version = open_parent().client.get_model_version("digits-generator", "2")
+    assert version.run_id == child("train_gan").info.run_id
+
+
+def test_sync_registers_what_is_there(repo: Path) -> None:
+    """A fresh clone has no versions before `dvc pull`, then those that the stages made, once."""
+    write_results()
+    backfill.sync(read_params())
+    assert (versions("classifier"), versions("generator")) == ({}, {})
+    save_networks(repo / "models")
+    (repo / "models" / "generator").rename(repo / "models" / "gan")
+    (repo / "models" / "train_classifier").mkdir()
+    (repo / "models" / "classifier").rename(repo / "models" / "train_classifier" / "50-1")
+    for _ in range(2):
+        backfill.sync(read_params())
+        assert (versions("classifier"), versions("generator")) == ({1: ["champion"]}, {1: ["current"]})
+
+
+def test_a_package_holds_no_code_and_no_pickle(repo: Path) -> None:
+    """Signature and example are there; besides them safetensors and text only."""
+    save_networks(repo)
+    for kind in ("classifier", "generator"):
+        package = repo / "packages" / kind / "model"
+        package.parent.mkdir(parents=True)
+        write_package(package, kind, repo / kind, "run", "place")
+        suffixes = {path.suffix for path in package.rglob("*") if path.is_file()}
+        assert suffixes == {"", ".json", ".safetensors", ".txt", ".yaml"}
+        assert b"binary" in (package / "MLmodel").read_bytes()
+        assert (package / "serving_input_example.json").exists()
+        pinned = (package / "requirements.txt").read_text().split()
+        assert f"torch=={torch.__version__.split('+')[0]}" in pinned
+
+
+def test_any_picture_is_brought_to_the_network(repo: Path) -> None:
+    """A large photograph in colour is one row like the others, and so is a grey PNG of the right size."""
+    save_networks(repo)
+    model = serve_classifier._load_pyfunc(str(repo / "classifier"))
+    grey = noise(1).images[0]
+    colour = np.repeat(grey, 3, 2)
+    answer = model.predict(pd.DataFrame({"image": [png(grey), png(colour), png(np.zeros((90, 40, 3), np.uint8))]}))
+    assert answer.iloc[0].equals(answer.iloc[1])
+    assert answer.notna().all().all()
+
+
+def test_what_is_no_image_is_told(repo: Path) -> None:
+    """The row and the reason, as an error that a server answers with code 400."""
+    save_networks(repo)
+    model = serve_classifier._load_pyfunc(str(repo / "classifier"))
+    with pytest.raises(MlflowException, match="row 1: image: not an image") as error:
+        model.predict(pd.DataFrame({"image": [png(noise(1).images[0]), b"<html>"]}))
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"  # 400 in HTTP
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"label": "cat"}, r"row 0: label: 'cat' is neither a class \(0, 1"),
+        ({"label": 10}, "row 0: label: 10 is neither"),
+        ({"label": None}, "row 0: label: None is neither"),
+        ({"index": -1}, "row 0: index -1, seed 0: below 0"),
+    ],
+)
+def test_a_row_that_no_dataset_has_is_told(repo: Path, values: dict[str, Any], told: str) -> None:
+    """An unknown class or a negative number is an error with code 400, not another image."""
+    save_networks(repo)
+    model = serve_generator._load_pyfunc(str(repo / "generator"), {"networks": ""})
+    with pytest.raises(MlflowException, match=told):
+        model.predict(pd.DataFrame([{"label": 0, "index": 0, "seed": 0} | values]), {"latent_std": 1.0})
+
+
+def test_a_class_is_named_or_numbered(repo: Path) -> None:
+    """One row asked for in two classes, by name and by number: two images, each as if alone."""
+    save_networks(repo)
+    model = serve_generator._load_pyfunc(str(repo / "generator"), {"networks": ""})
+    rows = pd.DataFrame([{"label": label, "index": 7, "seed": 2} for label in ("3", 3, 4)])
+    named, numbered, other = model.predict(rows, {"latent_std": 1.0})["image"]
+    assert named == numbered != other
+    (alone,) = model.predict(rows[2:], {"latent_std": 1.0})["image"]
+    assert alone == other
+
+
+def test_a_registry_does_not_choose_the_code(repo: Path) -> None:
+    """A generator of own networks loads only where the caller names their module:function."""
+    save_networks(repo)
+    file = repo / "generator" / "generator.json"
+    own = "tests.tracking_inputs:build_own"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"networks": own}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"asks for the networks 'tests.tracking_inputs:build_own', "):
+        serve_generator._load_pyfunc(str(repo / "generator"), {"networks": ""})
+    assert serve_generator._load_pyfunc(str(repo / "generator"), {"networks": own}).sampler.latent_dim == 8

@@ -1,0 +1,124 @@
+"""Runs and results that the tests of tracking are about."""
+
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from pipeline.classifier.network import Shape, build_network
+from pipeline.classifier.training import Trained, save_classifier
+from pipeline.config import parse_params
+from pipeline.configure import compose_params
+from pipeline.files import write_csv, write_json
+from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
+from pipeline.gan.sampling import Sampler
+from pipeline.images import LabelledImages
+from pipeline.tracking import execution, store, writer
+
+ROOT = Path(__file__).resolve().parents[1]
+CELL = {"synthetic_percent": 50, "real_percent": 100, "seed": 0}
+DIGITS = tuple("0123456789")
+GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
+
+
+def read_params() -> dict[str, Any]:
+    """The values in force."""
+    values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    return values
+
+
+def open_parent() -> store.Parent:
+    """The only parent run, as the store has it."""
+    found = store.find_parent(store.open_experiment("digits"), execution.current_execution(read_params()))
+    assert found
+    return found
+
+
+def child(name: str) -> Any:
+    """The only child of DVC's stage `name`."""
+    (run,) = store.children(open_parent(), name)
+    return run
+
+
+def write_run(stage: str, cell: dict[str, int], *messages: dict[str, Any], status: str | None = "FINISHED") -> None:
+    """Writes a run as the companion does, in this process."""
+    start = {"do": "start", "stage": stage, "cell": cell, "time": 1}
+    end = [{"do": "end", "status": status}] if status else []
+    writer.write(iter([start, *messages, *end]))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits until `condition` is true, three minutes at most: a server starts slowly on a busy machine."""
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, "waited three minutes in vain"
+        time.sleep(0.2)
+
+
+def answers(address: str) -> bool:
+    """Whether something listens there."""
+    try:
+        with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own server
+            return True
+    except OSError:
+        return False
+
+
+def save_networks(folder: Path, seed: int = 0) -> None:
+    """Untrained networks of the digits in `classifier` and `generator`, as the stages save them."""
+    digits = LabelledImages(np.zeros((1, 16, 16, 1), np.uint8), np.zeros(1, np.int64), DIGITS)
+    shape = Shape("convnet", 8, 1, len(DIGITS))
+    save_classifier(folder / "classifier", Trained(shape, build_network(shape, seed=seed), []), digits, flip=False)
+    torch.manual_seed(seed)
+    size = ImageShape(16, 1, len(DIGITS))
+    sampler = Sampler(PixelShuffleGenerator(8, 8, size).eval(), 8, size, DIGITS, torch.device("cpu"))
+    gan = parse_params(compose_params(["dataset=digits", "profile=demo", "gan.r3.width=8"])).gan
+    sampler.save(folder / "generator", sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5))
+
+
+def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
+    """Networks as a user names them."""
+    return PixelShuffleGenerator(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+
+
+def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
+    """The files of one cell, as the stages write them."""
+    is_baseline = stage == "train_baseline"
+    name = f"{stage}-{percent}-{seed}"
+    identity = {
+        "synthetic_percent": 0 if is_baseline else percent,
+        "real_percent": percent if is_baseline else 100,
+        "seed": seed,
+    }
+    final = {"steps": 2, "train_loss": 0.1, "val_accuracy": 0.6, "test_loss": 0.3}
+    write_json(Path(f"results/cells/{name}.json"), identity | final | {"stage": stage, "test_accuracy": accuracy})
+    rows: list[dict[str, float]] = [
+        {"step": step, "train_loss": 0.2 / step, "val_accuracy": 0.3 * step} for step in (1, 2)
+    ]
+    write_csv(Path(f"results/history/{name}.csv"), rows)
+
+
+def write_results() -> None:
+    """Everything a finished `dvc repro` leaves in git, and the files of a cell that the grid lost since."""
+    for seed in (0, 1):
+        for percent in (25, 100):
+            write_cell("train_baseline", percent, seed, 0.8 + seed / 100)
+        for percent in (10, 50, 100):
+            write_cell("train_classifier", percent, seed, 0.7 + seed / 100)
+    settings = [
+        {"synthetic_percent": p, "test_accuracy_mean": 0.8, "test_accuracy_low": 0.7, "test_accuracy_high": 0.9}
+        for p in (0, 50, 100)
+    ]
+    champion = {"stage": "train_classifier", "percent": 50, "seed": 1}
+    write_json(Path("results/ablation.json"), {"settings": settings, "champion": champion})
+    write_json(Path("results/assess.json"), {"feature_space": "ours", "frechet_distance": 12.5})
+    write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
+    Path("results/gan_samples.png").write_bytes(b"picture")
+    Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
+    Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")
