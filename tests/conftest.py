@@ -60,6 +60,17 @@ def patches() -> LabelledImages:
     return LabelledImages(images, labels, ("top", "middle", "bottom"))
 
 
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after one `dvc repro` from zero, tracked in SQLite."""
+    from tests.project import make_project, run  # here, because it imports from this module
+
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    done = run(folder, "dvc", "repro", PIPELINE_TRACKING="on")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
 @pytest.fixture
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four rows a group, eight a shard: many shards from few images."""

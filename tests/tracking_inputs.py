@@ -50,7 +50,7 @@ def write_run(stage: str, cell: dict[str, int], *messages: dict[str, Any], statu
     """Writes a run as the companion does, in this process."""
     start = {"do": "start", "stage": stage, "cell": cell, "time": 1}
     end = [{"do": "end", "status": status}] if status else []
-    writer.write(iter([start, *messages, *end]))
+    writer.write(start, iter([*messages, *end]))
 
 
 def wait_for(condition: Callable[[], object]) -> None:

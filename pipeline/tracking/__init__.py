@@ -2,7 +2,7 @@
 
 mlflow takes two seconds to import and a server may take any time to answer. The stage therefore only writes
 JSON lines into a pipe; `python -m pipeline.tracking.writer` at its other end imports mlflow while the stage
-computes, and ends with it.
+computes, and ends with it. A process that runs many stages shares one companion between them.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from pipeline.tracking.execution import behind
 
 Message = dict[str, Any]
 PATIENCE = 60.0  # seconds that a finished stage waits for its last upload
+Companion = subprocess.Popen[bytes]
+_shared: ContextVar[list[Companion] | None] = ContextVar(
+    "_shared", default=None
+)  # by `shared_writer`; the last one writes
 
 
 class Run:
@@ -59,7 +64,7 @@ def tracked_run(stage: str, *, cell: Mapping[str, int]) -> Iterator[Run]:
     if not _is_on():
         yield Run(_ignore)
         return
-    writer = _start_writer()
+    writer = _get_writer()
     status = "FAILED"
     try:
         _send(writer, {"do": "start", "stage": stage, "cell": dict(cell), "time": _now()})
@@ -70,7 +75,31 @@ def tracked_run(stage: str, *, cell: Mapping[str, int]) -> Iterator[Run]:
         raise
     finally:
         _send(writer, {"do": "end", "status": status, "tags": _torch_tags(), "time": _now()})
-        _finish(writer)
+        if _shared.get() is None:
+            _finish(writer)
+
+
+@contextmanager
+def shared_writer() -> Iterator[None]:
+    """Runs in here share one companion, which imports mlflow once and is waited for at the end alone."""
+    writers: list[Companion] = []
+    before = _shared.set(writers)
+    try:
+        yield
+    finally:
+        _shared.reset(before)
+        for writer in writers:
+            _finish(writer)
+
+
+def _get_writer() -> Companion:
+    """The companion of this run: the shared one, anew where it died, or one of its own."""
+    writers = _shared.get()
+    if writers is None:
+        return _start_writer()
+    if not writers or writers[-1].poll() is not None:
+        writers.append(_start_writer())
+    return writers[-1]
 
 
 def _ignore(message: Message) -> None:
@@ -84,7 +113,7 @@ def _is_on() -> bool:
     return switch == "on" and os.environ.get("RANK", "0") == "0"  # of several processes the first one logs
 
 
-def _start_writer() -> "subprocess.Popen[bytes]":
+def _start_writer() -> Companion:
     """Starts the companion on this very code; in its own session, so that Ctrl-C leaves it its last word."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -95,13 +124,13 @@ def _start_writer() -> "subprocess.Popen[bytes]":
     )  # fmt: skip
 
 
-def _send(writer: "subprocess.Popen[bytes]", message: Message) -> None:
+def _send(writer: Companion, message: Message) -> None:
     assert writer.stdin is not None
     with suppress(BrokenPipeError):  # the companion died: _finish tells
         writer.stdin.write(json.dumps(message).encode() + b"\n")
 
 
-def _finish(writer: "subprocess.Popen[bytes]") -> None:
+def _finish(writer: Companion) -> None:
     """Waits for the companion; one that is stuck or died is given up with the one line."""
     assert writer.stdin is not None
     writer.stdin.close()

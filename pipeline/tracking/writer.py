@@ -1,7 +1,7 @@
 """The companion of a stage: reads JSON lines from stdin and writes them to MLflow.
 
-Lines: one `start`, any `log`, `artifact` and `register`, one `end`. A stdin that closes before `end` means
-that the stage was killed.
+Lines: one `start`, any `log`, `artifact` and `register`, one `end`; then perhaps the next run's `start`. A stdin
+that closes before `end` means that the stage was killed.
 """
 
 import gc
@@ -81,11 +81,8 @@ class Writer:
         self.parent.client.set_terminated(self.run_id, message["status"], message.get("time"))
 
 
-def write(messages: Iterator[Message]) -> None:
+def write(start: Message, messages: Iterator[Message]) -> None:
     """Writes one run."""
-    start = next(messages, None)
-    if start is None:
-        return
     writer = Writer(start)
     for message in messages:
         getattr(writer, message["do"])(message)
@@ -108,19 +105,26 @@ def _messages() -> Iterator[Message]:
         yield json.loads(line)
 
 
-def main() -> None:
-    """Writes the run on stdin; whatever fails is told in one line, for the stage's result is safe."""
-    gc.disable()  # a fifth of the time of mlflow's import; the process is short
-    os.nice(NICENESS)
-    messages = _messages()
+def write_or_tell(start: Message, messages: Iterator[Message]) -> None:
+    """Writes one run; whatever fails is told in one line, for the stage's result is safe."""
     try:
-        write(messages)
+        write(start, messages)
     except Exception as error:  # noqa: BLE001 - promise: no fault of a tracking store touches a stage
         sys.stderr.write(behind(_reason(error)) + "\n")
         sys.stderr.flush()
         for message in messages:  # keep the pipe open: the stage goes on writing
             if message["do"] == "end":
                 break
+
+
+def main() -> None:
+    """Writes the runs on stdin, one after the other."""
+    gc.disable()  # a fifth of the time of mlflow's import, and of a short life
+    os.nice(NICENESS)
+    messages = _messages()
+    for start in messages:
+        write_or_tell(start, messages)
+        gc.enable()  # should more runs follow
     sys.stderr.flush()
     os._exit(0)  # taking mlflow's modules apart would cost the stage another second
 

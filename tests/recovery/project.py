@@ -19,7 +19,7 @@ import yaml
 from pipeline.configure import write_params
 from pipeline.demo import CHOICES
 from tests.conftest import TINY
-from tests.test_stages import ENVIRONMENT, ROOT, make_project
+from tests.project import ENVIRONMENT, ROOT, make_project
 
 GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
 PROGRESS = ("results/gan_samples.png",)  # shows a probe while the generator trains: whole, but not yet the last one

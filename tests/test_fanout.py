@@ -1,0 +1,139 @@
+"""Cells in warm worker processes, through real DVC: what `dvc repro` leaves, sooner, whatever goes wrong."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.project import ENVIRONMENT, run
+
+FAN_OUT = (sys.executable, "-m", "pipeline.fanout", "--jobs", "2")
+UPSTREAM = ("prepare", "train_gan", "synthesize")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def stale(reproduced: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project in which nothing behind the synthetic images has run yet."""
+    project = shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", "runs"))
+    head, *entries = re.split(r"(?m)^(?=  \S)", (reproduced / "dvc.lock").read_text())
+    kept = [entry for entry in entries if entry.strip().startswith(tuple(f"{name}:" for name in UPSTREAM))]
+    (project / "dvc.lock").write_text(head + "".join(kept))
+    for name in ("models/train_baseline", "models/train_classifier", "data/scores", "results/cells", "mlruns"):
+        shutil.rmtree(project / name)
+    (project / "mlflow.db").unlink()
+    return project
+
+
+def fan_out(project: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the fan-out in `project`, on the project's own code."""
+    return run(project, *FAN_OUT, PYTHONPATH=str(project), **environment)
+
+
+def results_of(project: Path) -> dict[str, bytes]:
+    """dvc.lock, which holds the digest of every out, and the small files themselves."""
+    files = [project / "dvc.lock", *(file for file in (project / "results").rglob("*") if file.is_file())]
+    return {str(file.relative_to(project)): file.read_bytes() for file in files}
+
+
+def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> None:
+    """dvc.lock and results to the byte, on any thread count, every cell in MLflow; then there is nothing to do."""
+    done = fan_out(stale, PIPELINE_TRACKING="on", OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stdout
+    assert results_of(stale) == results_of(reproduced)
+    with sqlite3.connect(stale / "mlflow.db") as store:
+        query = "select count(*) from tags join runs using (run_uuid) where key = 'dvc.stage' and value like '%@%'"
+        assert store.execute(f"{query} and status = 'FINISHED'").fetchone() == (10,)
+    again = fan_out(stale)
+    assert (again.returncode, "cells to run" in again.stdout) == (0, False)
+    assert "up to date" in run(stale, "dvc", "repro").stdout
+
+
+def test_a_failed_cell_leaves_the_others_committed(stale: Path) -> None:
+    """A cell that fails is one line, a worker that dies costs one cell; what waits for them is left out, nothing else.
+
+    Mended, the same command runs these cells alone.
+    """
+    with (stale / "stages/train_baseline.py").open("r+") as script:
+        text = script.read().replace('''    params = load_params(''', '''    faulty(real_percent, seed)
+    params = load_params(''')  # fmt: skip
+        script.seek(0)
+        script.write(text.replace("\n\nif __name__", FAULTS + "\n\nif __name__"))
+    (stale / "faulty").touch()
+    done = fan_out(stale)
+    assert done.returncode == 2, done.stdout
+    assert "train_baseline@50-0: no luck\n" in done.stdout
+    assert "train_baseline@50-1: its worker was ended by SIGKILL" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "4 cells to run" in done.stdout  # those of train_classifier
+    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@50-")
+    assert "1 left out" in done.stdout.splitlines()[-1]
+    (stale / "faulty").unlink()
+    mended = fan_out(stale)
+    assert mended.returncode == 0, mended.stdout
+    assert re.findall("(.*) cells to run", mended.stdout) == ["2"]
+    assert "up to date" in run(stale, "dvc", "repro").stdout
+
+
+FAULTS = """
+
+def faulty(real_percent: int, seed: int) -> None:
+    import os
+    from pathlib import Path
+    from pipeline.errors import UserError
+    if Path("faulty").exists() and (real_percent, seed) == (50, 0):
+        raise UserError("no luck")
+    if Path("faulty").exists() and (real_percent, seed) == (50, 1):
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -> None:
+    """kill -9 amid the cells: the workers end too, cells that had ended are not repeated, the end is to the byte."""
+    process = subprocess.Popen(FAN_OUT, cwd=stale, env=ENVIRONMENT | {"PYTHONPATH": str(stale)})
+    wait_for(lambda: len(list((stale / "results/cells").glob("*.json"))) >= 3)
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    assert workers
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    again = fan_out(stale)
+    assert again.returncode == 0, again.stdout
+    assert again.stdout.count("is cached - skipping run") >= 1
+    assert int(re.findall("(.*) cells to run", again.stdout)[0]) < 6
+    assert results_of(stale) == results_of(reproduced)
+
+
+def test_a_wrong_value_is_one_line_before_any_work(stale: Path) -> None:
+    """Not one for every cell."""
+    file = stale / "params.yaml"
+    file.write_text(file.read_text().replace("threads: 1", "threads: 0"))
+    stopped = fan_out(stale)
+    assert stopped.returncode == 2
+    assert stopped.stdout.count("\n") == 1
+    assert "ablation.threads" in stopped.stdout
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Waits until `condition` holds, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(parent: int) -> list[int]:
+    """Process ids of the processes that `parent` started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while we look
+            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(process.name))
+    return found
