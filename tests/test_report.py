@@ -108,6 +108,20 @@ def test_terminal_table_tells_the_numbers(written: tuple[Path, Params, dict[str,
     assert max(map(len, lines[:5])) <= 100
 
 
+@pytest.mark.parametrize("mode", ["add", "replace"])
+@pytest.mark.parametrize("budget", ["steps", "real_epochs"])
+def test_every_report_states_its_question_and_budget(tmp_path: Path, mode: str, budget: str) -> None:
+    """Which of the two questions, and what was kept equal, stands in words in report.md and report.html."""
+    choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", "ablation.synthetic_percent=[25,50]"]
+    params = make_params(*choices)
+    write_inputs(tmp_path, params, lambda percent: 0.0)
+    evaluate_and_write(tmp_path, params, tmp_path / "out")
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / "out" / name).read_text().replace("\\", "")
+        for words in (tables.MODES, tables.BUDGETS):
+            assert [kind for kind in words if words[kind] in text] == [mode if words is tables.MODES else budget]
+
+
 # ---- hostile names ----------------------------------------------------------------------------------------
 
 
