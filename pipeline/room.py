@@ -4,7 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
-from pipeline.errors import UserError, free_bytes
+from pipeline.errors import ExhaustedError, free_bytes
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 MEMINFO = Path("/proc/meminfo")
@@ -20,14 +20,14 @@ def need_memory(size: int, what: str, remedy: str) -> None:
         remedy: what to do.
 
     Raises:
-        UserError: this process cannot have so much.
+        ExhaustedError: this process cannot have so much.
     """
     _compare(size, available_memory(), "memory", what, remedy)
 
 
 def need_disk(size: int, folder: Path, what: str, remedy: str) -> None:
     """The same for bytes that will be written below `folder`, which need not exist yet."""
-    _compare(size, free_bytes(folder), "disk space", what, remedy)
+    _compare(size, free_bytes(folder), "disk space", f"{folder}: {what}", f"free space or {remedy}")
 
 
 def size_below(folder: Path) -> int:
@@ -37,7 +37,7 @@ def size_below(folder: Path) -> int:
 
 def _compare(need: int, have: int, kind: str, what: str, remedy: str) -> None:
     if need > have:
-        raise UserError(f"{what}: needs {in_words(need)} of {kind} at least, {in_words(have)} are free: {remedy}")
+        raise ExhaustedError(f"{what}: needs {in_words(need)} of {kind} at least, {in_words(have)} are free: {remedy}")
 
 
 def in_words(size: int) -> str:
@@ -52,7 +52,9 @@ def available_memory() -> int:
     if MEMINFO.exists():
         fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
         limits.append(sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
-    if (limit := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
-        limits.append(limit)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if MEMINFO.exists() and limit != resource.RLIM_INFINITY:
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        limits.append(max(0, limit - used))
     texts = [path.read_text(encoding="ascii").strip() for path in CONTAINER_LIMITS if path.is_file()]
     return min(limits + [int(text) for text in texts if text.isdigit()])  # "max": no limit

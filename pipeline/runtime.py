@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.errors import ExhaustedError, StoppedError, UserError, disk_errors
+from pipeline.room import available_memory, in_words
 
 if TYPE_CHECKING:  # stages without a network start without torch
     import torch
@@ -64,21 +64,9 @@ def exhaustion() -> Iterator[None]:
             raise
         told = " ".join(text.split())[:200] or "Python's own objects"
         raise ExhaustedError(
-            f"out of memory ({told}): {free_memory()} are free for this process; stop other programs, "
+            f"out of memory ({told}): {in_words(available_memory())} are free for this process; stop other programs, "
             "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
         ) from None
-
-
-def free_memory() -> str:
-    """What a limit of this process (`ulimit -v`) or the machine leaves to it, in bytes; where it can be known."""
-    try:
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except (OSError, MemoryError):
-        return "too few bytes"
-    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return f"{available if limit == resource.RLIM_INFINITY else max(0, min(available, limit - used)):,} bytes"
 
 
 def die_with_parent() -> None:

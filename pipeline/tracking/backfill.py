@@ -55,10 +55,10 @@ def sync(params: Mapping[str, Any]) -> Tally:
     """
     execution = names.current_execution(params)
     experiment = store.open_experiment(execution.dataset)
-    parent = store.find_parent(experiment, execution)
-    if parent is None and (held := _count_held(experiment, params)):
+    if store.find_parent(experiment, execution) is None and (held := _count_held(experiment, params)):
         return Tally(kept=held)
-    parent = parent or store.open_parent(experiment, execution, time=_now(), source=SOURCE)
+    store.unite_parents(experiment, execution)
+    parent = store.open_parent(experiment, execution, time=_now(), source=SOURCE)
     tally = complete(parent, params)
     _write_parent(parent)
     return tally
@@ -67,20 +67,25 @@ def sync(params: Mapping[str, Any]) -> Tally:
 def complete(parent: Parent, params: Mapping[str, Any]) -> Tally:
     """Adds a run for every declared result that no run under `parent` agrees with.
 
-    Cells that DVC took from its cache, or that ran without tracking, thus stand beside the others.
+    Cells that DVC took from its cache, or that ran without tracking, thus stand beside the others. Of a stage that
+    has several runs, because a sync was killed or a server's answer got lost, one stays.
     """
     tally, locked = Tally(), names.lock_entries()
-    there = {run.data.tags.get("dvc.stage"): run for run in store.children(parent)}
+    there: dict[str, list[MlflowRun]] = {}
+    for run in store.children(parent):
+        there.setdefault(run.data.tags.get("dvc.stage", ""), []).append(run)
     for stage, key in declared(params):
         result = read_result(stage, key)
         if result is None:
             tally.absent += 1
             continue
-        run_id = _keep_or_add(parent, result, there.get(result.name), tally)
+        run_id = _keep_or_add(parent, result, there.pop(result.name, []), tally)
         if stage_key := names.stage_key(locked.get(result.name)):
             parent.client.set_tag(run_id, "pipeline.stage_key", stage_key)
         if stage == "train_gan" and (MODELS / "gan" / "generator.json").exists():
             registry.register(parent, run_id, "generator", MODELS / "gan", "current")
+    for runs in there.values():  # of stages without results in git
+        _delete_all(parent, sorted(runs, key=lambda run: bool(run.info.status != "FINISHED"))[1:])
     pin_view(parent)
     return tally
 
@@ -108,20 +113,30 @@ def _count_held(experiment: Experiment, params: Mapping[str, Any]) -> int:
     return len(wanted) if wanted in held.values() else 0
 
 
-def _keep_or_add(parent: Parent, result: Result, run: "MlflowRun | None", tally: Tally) -> str:
-    """Keeps a run that agrees with the files, or puts a new one in its place; returns its id."""
-    if run is not None and _agrees(run, result):
+def _keep_or_add(parent: Parent, result: Result, runs: "list[MlflowRun]", tally: Tally) -> str:
+    """Keeps the one of `runs` that agrees with the files, or adds one, and deletes the others; returns its id."""
+    if kept := next((run for run in runs if _agrees(run, result)), None):
         tally.kept += 1
-        return str(run.info.run_id)
+        run_id = str(kept.info.run_id)
+    else:
+        tally.added += 1
+        run_id = _add(parent, result)
+    _delete_all(parent, [run for run in runs if run is not kept])
+    return run_id
+
+
+def _add(parent: Parent, result: Result) -> str:
     run_id = store.create_child(parent, result.stage, result.cell, time=_now(), source=SOURCE)
     store.log_points(parent.client, run_id, result.points, _now())
     for path in result.files:
         store.log_file(parent.client, run_id, path)
     parent.client.set_terminated(run_id)
-    if run is not None:
-        parent.client.delete_run(run.info.run_id)
-    tally.added += 1
     return run_id
+
+
+def _delete_all(parent: Parent, runs: "list[MlflowRun]") -> None:
+    for run in runs:
+        parent.client.delete_run(run.info.run_id)
 
 
 def _agrees(run: "MlflowRun", result: Result) -> bool:

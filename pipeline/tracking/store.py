@@ -72,7 +72,11 @@ def open_experiment(name: str) -> Experiment:
 def open_parent(experiment: Experiment, execution: Execution, *, time: int, source: str | None = None) -> Parent:
     """Finds the execution's parent run, or creates it with start `time` (ms since 1970) and tag `source`."""
     with creation_lock():
-        return find_parent(experiment, execution) or _create_parent(experiment, execution, time, source)
+        if (parent := find_parent(experiment, execution)) is None:
+            return _create_parent(experiment, execution, time, source)
+        if not experiment.client.get_run(parent.run_id).data.params:  # its writer was killed before it came to them
+            _log_params(experiment.client, parent.run_id, execution.params)
+        return parent
 
 
 def import_mlflow() -> None:
@@ -125,11 +129,25 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
+def unite_parents(experiment: Experiment, execution: Execution) -> None:
+    """Leaves the execution's oldest parent, with the children of all: where an answer gets lost, MLflow asks again."""
+    parents = _parents(experiment, execution)
+    for other in parents[:-1]:
+        for run in search(experiment, {"mlflow.parentRunId": other.run_id}):
+            experiment.client.set_tag(run.info.run_id, "mlflow.parentRunId", parents[-1].run_id)
+        experiment.client.delete_run(other.run_id)
+
+
 def find_parent(experiment: Experiment, execution: Execution) -> Parent | None:
     """The oldest parent run of the execution with these params."""
+    return next(iter(_parents(experiment, execution)[::-1]), None)
+
+
+def _parents(experiment: Experiment, execution: Execution) -> list[Parent]:
+    """Newest first; there is one, but for a fault."""
     tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
     runs = search(experiment, tags | {"pipeline.role": "parent"})
-    return Parent(experiment, runs[-1].info.run_id, execution) if runs else None
+    return [Parent(experiment, run.info.run_id, execution) for run in runs]
 
 
 def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[MlflowRun]":

@@ -58,11 +58,7 @@ class Truth:
         make_demo_tiny(self.root)
         done = run(self.root, "dvc", "repro")
         assert done.returncode == 0, done.stdout
-        lock = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))
-        self.jobs = {
-            name: Job(name, shlex.split(entry["cmd"])[1:], [out["path"] for out in entry["outs"]])
-            for name, entry in lock["stages"].items()
-        }
+        self.jobs = read_jobs(self.root)
 
     def copy(self, folder: Path, *, dvc: bool = False) -> Path:
         """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
@@ -80,6 +76,14 @@ class Truth:
             seconds = time.monotonic() - begin
             self._moments[job.name] = Moments(int((project / "changes").read_text()), seconds)
         return self._moments[job.name]
+
+
+def read_jobs(project: Path) -> dict[str, Job]:
+    """Every stage and cell that dvc.lock names."""
+    return {
+        name: Job(name, shlex.split(entry["cmd"])[1:], [out["path"] for out in entry["outs"]])
+        for name, entry in lock_of(project)["stages"].items()
+    }
 
 
 def make_demo_tiny(project: Path) -> None:
