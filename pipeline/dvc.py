@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.runtime import die_with_parent
 
 LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
+PROGRAMS = ("dvc", "fanout.py", "pipeline.fanout")
 
 
 def refuse_company(what: str) -> None:
@@ -24,19 +25,19 @@ def refuse_company(what: str) -> None:
 
 
 def holder() -> int:
-    """Process id of a living dvc that DVC's locks in this folder name; 0 for none, and where there is no /proc."""
+    """Process id of another living dvc that DVC's locks in this folder name; 0 for none, and where there is no /proc."""
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in LOCKS if file.is_file()]
     named = {int(pid) for text in texts for pid in re.findall(r'(?m)(?:^ *|"pid": )(\d+)', text)}
-    return next((pid for pid in sorted(named) if _is_dvc(pid)), 0)
+    return next((pid for pid in sorted(named - {os.getpid()}) if _is_dvc(pid)), 0)
 
 
 def _is_dvc(pid: int) -> bool:
-    """Whether the process lives and is a dvc: after a restart of the machine its number may be another's."""
+    """Whether the process lives and is a dvc or a fan-out: after a restart its number may be another's."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(Path(os.fsdecode(word)).name == "dvc" for word in words[:3])
+    return any(Path(os.fsdecode(word)).name in PROGRAMS for word in words[:3])
 
 
 def run_dvc(*arguments: str) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config import load_all_params
+from pipeline.dvc import refuse_company
 from pipeline.errors import UserError
-from pipeline.lock import LOCK_FILE, mend
+from pipeline.lock import LOCK_FILE, mend_all
 from pipeline.progress import Progress
 from pipeline.runtime import IntFlag, hold_signals, run_stage
 from pipeline.workers import Engine, Job, Outcome, arguments, run_in_processes
@@ -28,11 +29,12 @@ def main(jobs: IntFlag) -> None:
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give the number of cells to run at once, such as 2")
     load_all_params()  # a wrong value is told here once, not by every cell
-    if torn := mend(LOCK_FILE):
-        say(f"{LOCK_FILE}: dropped torn {', '.join(torn)}")
+    for mended in mend_all():
+        say(mended)
     try:
         walk = fan_out(run_in_processes, jobs)
     except DvcException as error:
+        refuse_company(str(LOCK_FILE))
         raise UserError(" ".join(f"{error}".split())) from None
     if walk.failed:
         left_out = f", {count} left out because of that" if (count := len(walk.plan) - len(walk.settled)) else ""

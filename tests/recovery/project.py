@@ -60,6 +60,11 @@ class Truth:
         assert done.returncode == 0, done.stdout
         self.jobs = read_jobs(self.root)
 
+    @property
+    def tracked(self) -> list[str]:
+        """Stages and cells whose results are in git, so that `sync` can make their runs."""
+        return [name for name in self.jobs if "@" in name or name in ("train_gan", "assess")]
+
     def copy(self, folder: Path, *, dvc: bool = False) -> Path:
         """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
         shutil.rmtree(folder, ignore_errors=True)
