@@ -25,7 +25,7 @@ def refuse_company(what: str) -> None:
 
 
 def holder() -> int:
-    """Process id of another living dvc that DVC's locks in this folder name; 0 for none, and where there is no /proc."""
+    """Process id of another living dvc that DVC's locks here name; 0 for none, and where there is no /proc."""
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in LOCKS if file.is_file()]
     named = {int(pid) for text in texts for pid in re.findall(r'(?m)(?:^ *|"pid": )(\d+)', text)}
     return next((pid for pid in sorted(named - {os.getpid()}) if _is_dvc(pid)), 0)
