@@ -103,7 +103,7 @@ def _draw_accuracy(axes: Axes, result: dict[str, Any]) -> None:
     axes.set_xticks(percents)
     axes.set_ylim(_limits(settings))
     title = f"What synthetic images change ({result['dataset']}, mode {result['mode']}, {baseline['n']} seeds)"
-    finish(axes, title, "synthetic share of every training batch (%)")
+    finish(axes, title, "synthetic share of the training (%)")
 
 
 def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def _draw_curves(axes: Axes, sweep: dict[str, Any], key: str, start: int) -> Non
         axes.plot(at[chosen], mean[chosen], "o", ms=11, mfc="none", mec=colour, mew=1.2)
         ends.append((mean[-1], str(entry["value"]), colour))
     axes.set_xticks([row["synthetic_percent"] for row in sweep["values"][0]["settings"][start:]])
-    axes.set_xlabel("synthetic share of every training batch (%); ring: chosen on val")
+    axes.set_xlabel("synthetic share of the training (%); ring: chosen on val")
     axes.tick_params(length=3)
     _name_curves(axes, ends)
 
