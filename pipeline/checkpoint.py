@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,12 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
         lock = (folder / "lock").open("a+")
     with lock:
         _hold(lock, f"{folder}: another process runs {stage} with these values")
-        yield folder
+        try:
+            yield folder
+        except UserError:
+            if [path.name for path in folder.iterdir()] == ["lock"]:  # refused before there was any work
+                shutil.rmtree(folder)
+            raise
         folder.rename(done)  # in one moment: a kill while it is deleted must not leave a part that looks like all
         shutil.rmtree(done, ignore_errors=True)
 
@@ -85,10 +91,18 @@ def save_state(file: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(file: Path) -> dict[str, Any] | None:
-    """The saved state on the CPU, or None where nothing was saved; executes no code from the file."""
+    """The saved state on the CPU, or None where nothing was saved; executes no code from the file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     import torch
 
     if not file.exists():
         return None
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        told = " ".join(str(error).split())[:100]
+        raise UserError(f"{file}: no state can be read here ({told}); delete it, and the work starts anew") from None
     return state

@@ -7,7 +7,7 @@ block stops the first stage, not the night's last hour.
 import os
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,6 +25,9 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+B = TypeVar("B", bound=BaseModel)
 
 
 class Block(BaseModel):
@@ -454,11 +457,25 @@ def parse_params(values: dict[str, Any]) -> Params:
     Raises:
         UserError: one line that names every wrong key.
     """
+    return _validate(Params, values, PARAMS_FILE)
+
+
+def parse_recipe(recipe: dict[str, Any], file: Path) -> Synthesize:
+    """The values of `synthesize` that decide the pixels, as the manifest of a dataset, `file`, tells them.
+
+    Raises:
+        UserError: one is missing or out of its range.
+    """
+    decisive = {key: value for key, value in recipe.items() if key in Synthesize.model_fields}
+    return _validate(Synthesize, decisive | {"encoding": "stored_png", "licence": "unknown"}, file)
+
+
+def _validate(kind: type[B], values: dict[str, Any], file: Path) -> B:
     try:
-        return Params.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(_problem(item) for item in error.errors(include_url=False)[:5])
-        raise UserError(f"{PARAMS_FILE}: {problems}") from None
+        raise UserError(f"{file}: {problems}") from None
 
 
 def _problem(item: Any) -> str:

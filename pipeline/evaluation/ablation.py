@@ -41,7 +41,7 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         UserError: a cell is missing, unreadable, or was trained under other params.
     """
     grid = params.ablation
-    real, synthetic = read_grid(grid, cells_dir)
+    real, synthetic = read_grid(params, cells_dir)
     image = 1 / params.dataset.test_size  # what one test image is in accuracy
     baseline, percents = real[100], sorted(synthetic)
     settings = _settings(grid, baseline, synthetic, image)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Ablation
+from pipeline.config import Params
 from pipeline.errors import UserError
 
 COUNTS = ("num_real", "num_synthetic", "steps", "num_corrupted")
@@ -34,15 +34,16 @@ class Cell:
 Cells = dict[int, list[Cell]]  # percent -> one cell a seed, in the order of ablation.seeds
 
 
-def read_grid(grid: Ablation, cells_dir: Path) -> tuple[Cells, Cells]:
+def read_grid(params: Params, cells_dir: Path) -> tuple[Cells, Cells]:
     """The declared cells: real-only ones by real_percent, mixed ones by synthetic_percent."""
+    grid = params.ablation
     axes = {"train_baseline": grid.real_percent, "train_classifier": grid.synthetic_percent}
     names = [(stage, percent, seed) for stage in axes for percent in axes[stage] for seed in grid.seeds]
     missing = [name for name in names if not (cells_dir / _file(*name)).is_file()]
     if missing:
         raise UserError(_missing(missing, len(names), cells_dir))
     real, synthetic = (
-        {percent: [_read_cell(cells_dir, stage, percent, seed, grid) for seed in grid.seeds] for percent in axis}
+        {percent: [_read_cell(cells_dir, stage, percent, seed, params) for seed in grid.seeds] for percent in axis}
         for stage, axis in axes.items()
     )
     _check_classes(real, synthetic, cells_dir)
@@ -82,15 +83,19 @@ def _missing(missing: Sequence[tuple[str, int, int]], declared: int, cells_dir: 
     return f"{cells_dir} lacks {files}; run: dvc repro {targets}"
 
 
-def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, grid: Ablation) -> Cell:
-    """One cell, after a check that it is what its name and `grid` say."""
+def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, params: Params) -> Cell:
+    """One cell, after a check that it is what its name and `params` say."""
+    grid = params.ablation
     path, target = cells_dir / _file(stage, percent, seed), f"{stage}@{percent}-{seed}"
     record = read_json(path, target)
     wanted = {"stage": stage, "seed": seed, "budget": grid.budget}
     if stage == "train_baseline":  # trained alike in either mode
         wanted |= {"real_percent": percent, "synthetic_percent": 0}
+        wanted["num_real"] = params.dataset.train_size * percent // 100
     else:
         wanted |= {"synthetic_percent": percent, "mode": grid.mode, "mixing": grid.mixing}
+    if grid.budget == "steps":
+        wanted["steps"] = params.classifier.steps
     for key, value in wanted.items():
         if record.get(key) != value:
             raise UserError(f"{path}: {key} is {record.get(key)!r}, not {value!r}; run: dvc repro {target}")

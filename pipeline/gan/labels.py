@@ -89,18 +89,29 @@ def read_real_counts(file: Path, class_names: tuple[str, ...]) -> list[int]:
         UserError: the file is missing or damaged, or tells of other classes.
     """
     try:
-        return _real_counts(parse_json(file.read_bytes()), class_names)
+        counts = _real_counts(parse_json(file.read_bytes()), class_names)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: no counts of the generator's classes ({error!r}); run: dvc repro prepare") from None
+    return check_real_counts(counts, file, len(class_names))
 
 
-def _real_counts(about: dict[str, Any], class_names: tuple[str, ...]) -> list[int]:
+def _real_counts(about: dict[str, Any], class_names: tuple[str, ...]) -> object:
     if about["class_names"] != list(class_names):
         raise ValueError(f"it has {about['class_names']}, the generator {list(class_names)}")
-    counts = [[about["counts"][split][name] for split in ("train", "reserve")] for name in class_names]
-    if not all(type(count) is int and 0 <= count <= MOST_REAL for pair in counts for count in pair):
-        raise ValueError(f"a count is none: {counts}")
-    return [sum(pair) for pair in counts]
+    return [about["counts"]["train"][name] + about["counts"]["reserve"][name] for name in class_names]
+
+
+def check_real_counts(counts: object, file: Path, num_classes: int) -> list[int]:
+    """`counts` from `file`, one a class.
+
+    Raises:
+        UserError: they are something else.
+    """
+    if isinstance(counts, list) and len(counts) == num_classes:
+        numbers = [count for count in counts if type(count) is int and 0 <= count <= MOST_REAL]
+        if len(numbers) == num_classes:
+            return numbers
+    raise UserError(f"{file}: has no count of real images for each class; restore it, or run: dvc repro")
 
 
 def _earliest_first(turns: Sequence[np.ndarray]) -> Indices:

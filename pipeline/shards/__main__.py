@@ -7,12 +7,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipeline.config import PARAMS_FILE, load_all_params
+from pipeline.config import PARAMS_FILE, load_all_params, parse_recipe
 from pipeline.errors import UserError
 from pipeline.files import hash_file
 from pipeline.shards.export import Form, export
 from pipeline.shards.files import creating
-from pipeline.shards.manifest import DATA_FOLDER, Manifest, find_problems, read_manifest
+from pipeline.shards.manifest import DATA_FOLDER, MANIFEST_FILE, Manifest, find_problems, read_manifest
 from pipeline.shards.png import encode_png
 from pipeline.shards.regenerate import compare_rows, find_row
 
@@ -80,24 +80,27 @@ def redraw(folder: Path, manifest: Manifest, count: int, generator: Path, tolera
     Raises:
         UserError: the generator is not the one that drew the dataset.
     """
-    from pipeline.gan.labels import choose_labels
+    from pipeline.gan.labels import check_real_counts, choose_labels
     from pipeline.gan.sampling import Sampler  # here, because nothing else needs a network
     from pipeline.runtime import describe_environment, pick_device
 
-    device, recipe = pick_device(), manifest.recipe
+    device, recipe = pick_device(), parse_recipe(manifest.recipe, folder / MANIFEST_FILE)
     networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
     sampler = Sampler.load(generator, device, networks=networks)
-    found, wanted = hash_file(generator / "generator.safetensors"), str(recipe.get("generator_sha256"))
+    found, wanted = hash_file(generator / "generator.safetensors"), str(manifest.recipe.get("generator_sha256"))
     if found != wanted:
         raise UserError(f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "
                         "name that one's folder with --generator")  # fmt: skip
-    classes = choose_labels(recipe["class_balance"], recipe["class_shares"], recipe["real_counts"])
+    real_counts = check_real_counts(
+        manifest.recipe.get("real_counts"), folder / MANIFEST_FILE, len(sampler.class_names)
+    )
+    classes = choose_labels(recipe.class_balance, recipe.class_shares, real_counts)
     here = describe_environment(device)
     made = {key: manifest.environment.get(key) for key in here}
     compared = compare_rows(
         folder / DATA_FOLDER,
         count,
-        lambda start, stop: sampler.draw(start, stop, seed=recipe["seed"], std=recipe["latent_std"], labels=classes),
+        lambda start, stop: sampler.draw(start, stop, seed=recipe.seed, std=recipe.latent_std, labels=classes),
         tolerance=tolerance,
     )
     typer.echo(

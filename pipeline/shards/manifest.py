@@ -1,18 +1,17 @@
 """The manifest of a dataset folder: what it must hold, and whether it does."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError, disk_errors
-from pipeline.files import hash_file, to_json
+from pipeline.files import hash_file, parse_json, to_json
 from pipeline.shards.content import Content
 from pipeline.shards.files import remove_tmp, replace_file
 from pipeline.shards.reader import RESTORE, read_files, read_header, read_schema
-from pipeline.shards.schema import image_schema
+from pipeline.shards.schema import SHARD_NAME, image_schema
 from pipeline.shards.writer import ShardRecord
 
 DATA_FOLDER = "data"  # Hugging Face datasets finds any split's name there, and only there
@@ -86,13 +85,50 @@ def read_manifest(root: Path) -> Manifest:
     """
     path = root / MANIFEST_FILE
     try:
-        values = json.loads(path.read_bytes())
-        splits = {split: [ShardRecord(**record) for record in records] for split, records in values["splits"].items()}
-        return Manifest(**values | {"class_names": tuple(values["class_names"]), "splits": splits})
+        manifest = _manifest(parse_json(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; the dataset is not finished, write it again") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a manifest ({error!r}); {RESTORE}") from None
+    if wrong := next(_wrong_values(manifest), None):
+        raise UserError(f"{path}: not a manifest ({wrong}); {RESTORE}")
+    return manifest
+
+
+def _manifest(values: dict[str, Any]) -> Manifest:
+    splits = {split: [ShardRecord(**record) for record in records] for split, records in values["splits"].items()}
+    return Manifest(**values | {"class_names": tuple(values["class_names"]), "splits": splits})
+
+
+def _wrong_values(manifest: Manifest) -> Iterator[str]:
+    """What is of another type than it must be, or leads out of the folder."""
+    if not (manifest.class_names and all(isinstance(name, str) for name in manifest.class_names)):
+        yield "class_names are no names"
+    if not (manifest.splits and all(manifest.splits.values())):
+        yield "a split has no shard"
+    for record in _all_records(manifest.splits):
+        folder, _, name = str(record.file).rpartition("/")
+        if folder != DATA_FOLDER or not SHARD_NAME.fullmatch(name):
+            yield f"{record.file!r} is no shard in {DATA_FOLDER}"
+        if not all(_is_count(value) for value in (record.rows, record.first_index, record.bytes)):
+            yield f"{record.file}: its sizes are no numbers"
+    counts: Any = manifest.class_counts
+    if not isinstance(counts, dict) or set(counts) != set(manifest.splits):
+        yield "class_counts are not those of the splits"
+    elif not all(_are_counts(row, len(manifest.class_names)) for row in counts.values()):
+        yield "class_counts are no numbers"
+    if not (_is_count(manifest.num_images) and isinstance(manifest.content_sha256, str)):
+        yield "num_images or content_sha256 is none"
+    if not (isinstance(manifest.recipe, dict) and isinstance(manifest.environment, dict)):
+        yield "recipe or environment is no object"
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_counts(value: object, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length and all(map(_is_count, value))
 
 
 def read_content(root: Path, splits: dict[str, list[ShardRecord]]) -> Content:

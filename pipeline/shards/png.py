@@ -8,7 +8,10 @@ are filtered and compressed, which costs many times as much.
 
 import io
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -234,7 +237,7 @@ def _open(image: bytes, where: str, mode: str | None = None) -> Pixels:
     from PIL import Image  # here, because our own shards never need it
 
     try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as opened:
+        with _quiet_bombs(), Image.open(io.BytesIO(image), formats=FORMATS) as opened:
             _check_size(*opened.size, where)  # only the header has been read
             _check_mode(opened.mode, where)
             grey = opened.mode in ("1", "L", "LA")
@@ -243,6 +246,16 @@ def _open(image: bytes, where: str, mode: str | None = None) -> Pixels:
         raise
     except Exception as error:  # noqa: BLE001 - broken bytes make decoders raise any type
         raise UserError(f"{where}: not a readable image ({error}); write the file again") from None
+
+
+@contextmanager
+def _quiet_bombs() -> Iterator[None]:
+    """Vast images are refused by `_check_size`, so Pillow's warning of them is one line too many."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _check_mode(mode: str, where: str) -> None:

@@ -1,0 +1,162 @@
+"""A finished tiny project, ways to spoil its files, and what a stage says of them."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import load_all_params
+from pipeline.configure import write_params
+from pipeline.runtime import run_stage
+from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan
+from tests.conftest import TINY
+from tests.evaluation_inputs import FIDELITY, write_inputs
+
+Spoil = Callable[[], object]
+"""Damages files of the working folder, which is a copy of the project."""
+
+STAGES = {module.__name__.split(".")[1]: module for module in
+          (assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan)}  # fmt: skip
+FLAGS = {
+    "prepare": "--out data/prepared",
+    "train_gan": "--train data/prepared/train --val data/prepared/val --out models/gan --history results/h.csv "
+    "--samples results/s.png --evolution results/e.png",
+    "synthesize": "--generator models/gan --dataset data/prepared/dataset.json --out data/synthetic",
+    "train_baseline": "--prepared data/prepared --real-percent 100 --seed 0 --out models/train_baseline/100-0 "
+    "--results results",
+    "assess": "--train data/prepared/train --val data/prepared/val --synthetic data/synthetic/data "
+    "--generator models/gan --judge models/train_baseline/100-0 --out data/scores --metrics results/assess.json",
+    "train_classifier": "--prepared data/prepared --synthetic data/synthetic/data --scores data/scores "
+    "--synthetic-percent 50 --seed 0 --out models/train_classifier/50-0 --results results",
+    "evaluate": "--cells in/cells --models models --assess in/assess.json --scores in/scores --dataset in/dataset.json "
+    "--gan-samples in/gan_samples.png --gan-history in/train_gan.csv --out results",
+}
+
+
+def build(folder: Path) -> None:
+    """Runs the stages up to one mixed cell in `folder`, and lays what evaluate reads below `in`."""
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PIPELINE_TRACKING", "off")
+        patch.setenv("PIPELINE_DEVICE", "cpu")
+        write_params(Path("params.yaml"), [*TINY, "dataset.train_size=40", "dataset.val_size=20",
+                                           "dataset.test_size=20", "synthesize.num_images=40"])  # fmt: skip
+        for stage in ("prepare", "train_gan", "synthesize", "train_baseline", "assess", "train_classifier"):
+            code = run(stage, patch)
+            assert code == 0, (stage, code)
+        write_inputs(Path("in"), load_all_params(), lambda percent: 0.0, tuple("0123456789"))
+        Path("in/assess.json").write_text(json.dumps(FIDELITY))
+
+
+def run(stage: str, patch: pytest.MonkeyPatch) -> int:
+    """Exit code of a stage, run in this process by its own entry point in the working folder."""
+    patch.setattr(sys, "argv", [f"stages/{stage}.py", *FLAGS[stage].split()])
+    try:
+        run_stage(STAGES[stage].main)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def digest(folder: Path) -> str:
+    """sha256 over every path, link and content below `folder`."""
+    hasher = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        hasher.update(os.fsencode(path.relative_to(folder)) + b"\0")
+        hasher.update(os.fsencode(path.readlink()) if path.is_symlink() else b"")
+        hasher.update(path.read_bytes() if path.is_file() else b"")
+    return hasher.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished project; never written to."""
+    folder = tmp_path_factory.mktemp("bad") / "project"
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project, as the working folder."""
+    folder = tmp_path / "copy"
+    shutil.copytree(project, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PIPELINE_TRACKING", "off")
+    monkeypatch.setenv("PIPELINE_DEVICE", "cpu")
+    for name in ("DVC_ROOT", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def check_refusal(
+    stage: str, told: tuple[str, ...], patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The stage ends with exit code 2 and one line that holds all of `told`, and has changed no file."""
+    capfd.readouterr()
+    before = digest(Path.cwd())
+    code, said = run(stage, patch), capfd.readouterr().err
+    assert (code, said.count("\n")) == (2, 1), said
+    assert said.startswith("error: ")
+    assert all(part in said for part in told), said
+    assert said.rstrip("\n").isprintable()
+    assert digest(Path.cwd()) == before
+
+
+def set_param(key: str, value: object) -> None:
+    """Writes a value into params.yaml; Ellipsis removes the key."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    *path, last = key.split(".")
+    block: dict[str, Any] = values
+    for part in path:
+        block = block[part]
+    if value is ...:
+        del block[last]
+    else:
+        block[last] = value
+    Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
+
+
+def change_json(file: str, **values: Any) -> None:
+    """Sets keys of a JSON file; Ellipsis removes one."""
+    content = json.loads(Path(file).read_text()) | values
+    Path(file).write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+
+
+def flip_byte(file: str, place: float) -> None:
+    """Turns the bits of the byte at this share of the file."""
+    data = bytearray(Path(file).read_bytes())
+    data[int(place * len(data))] ^= 255
+    Path(file).write_bytes(data)
+
+
+def cut(file: str, share: float) -> None:
+    """Keeps this share of a file."""
+    data = Path(file).read_bytes()
+    Path(file).write_bytes(data[: int(share * len(data))])
+
+
+def make_folder(file: str) -> None:
+    """A folder where a file should be."""
+    Path(file).unlink()
+    Path(file).mkdir()
+
+
+def link_to_itself(file: str) -> None:
+    """A link that leads nowhere, for ever."""
+    Path(file).unlink()
+    Path(file).symlink_to(Path(file).name)
+
+
+def set_params(**values: object) -> None:
+    """Several of them; `__` stands for the dot."""
+    for key, value in values.items():
+        set_param(key.replace("__", "."), value)
