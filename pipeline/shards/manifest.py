@@ -119,7 +119,8 @@ def _wrong_values(manifest: Manifest) -> Iterator[str]:
         yield "class_counts are no numbers"
     if not (_is_count(manifest.num_images) and isinstance(manifest.content_sha256, str)):
         yield "num_images or content_sha256 is none"
-    if not (isinstance(manifest.recipe, dict) and isinstance(manifest.environment, dict)):
+    objects: tuple[object, ...] = manifest.recipe, manifest.environment
+    if not all(isinstance(value, dict) for value in objects):
         yield "recipe or environment is no object"
 
 
