@@ -127,7 +127,8 @@ def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
     in_left_half = at[0] ** 2 < min(sizes) * max(sizes)  # of a logarithmic axis; the curve rises to the right
     place, side = ((6, -15), "left") if in_left_half else ((0, 7), "right")
     text = BOUNDS[worth["bound"]].format(at[0])
-    axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC)
+    box = {"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1}  # the text may lie on points
+    axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC, bbox=box)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -177,4 +178,5 @@ def finish(axes: Axes, title: str, x_label: str, y_label: str = "test accuracy (
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.tick_params(length=3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
+    longest = max((len(str(label)) for label in axes.get_legend_handles_labels()[1]), default=0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2 if longest > 24 else 3)

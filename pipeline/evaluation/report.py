@@ -146,7 +146,7 @@ def to_html(result: dict[str, Any], evidence: Evidence) -> str:
         evidence=evidence,
         headline=headline(result["verdict"], result["mode"]),
         chosen=next(s for s in result["settings"] if s["synthetic_percent"] == result["chosen_percent"]),
-        scale=_scale(result),
+        scale=_scale,
         bands=neighbour_bands(evidence.neighbours, evidence.dataset),
         figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
         samples=base64.b64encode(evidence.gan_samples).decode(),
@@ -167,10 +167,10 @@ def neighbour_bands(picture: bytes, dataset: dict[str, Any]) -> list[tuple[str, 
     return bands
 
 
-def _scale(result: dict[str, Any]) -> float:
-    """The longest end of any class's or corruption's interval, as a fraction: what the small bars are drawn to."""
-    rows = [*result["per_class"].values(), *result["per_corruption"].values()]
-    return max(abs(float(row[f"difference_{end}"])) for row in rows for end in ("low", "high"))
+def _scale(changes: dict[str, dict[str, float]]) -> float:
+    """What to multiply fractions by so that the longest end of a table's intervals is drawn at 100."""
+    longest = max(abs(change[f"difference_{end}"]) for change in changes.values() for end in ("low", "high"))
+    return 100 / longest if longest else 0.0
 
 
 def rounded(content: Any) -> Any:

@@ -6,16 +6,17 @@ from pipeline.evaluation.statistics import p_text, points
 
 Rows = list[tuple[str, ...]]
 
+INTERVAL, REMOVED = "95 % interval", "errors removed %"  # columns that the page folds
 SETTINGS = (
     "synthetic %",
     "real images",
     "synthetic images",
     "val accuracy %",
     "test accuracy %",
-    "95 % interval",
+    INTERVAL,
     "difference in points",
-    "95 % interval",
-    "errors removed %",
+    INTERVAL,
+    REMOVED,
     "p (Holm)",
 )
 TERMINAL = (0, 4, 5, 6, 7, 9)  # columns of SETTINGS that fit into 96 characters
@@ -23,15 +24,15 @@ TRUST = (
     "synthetic %",
     "loss (NLL, nats)",
     "change",
-    "95 % interval",
+    INTERVAL,
     "calibration error (ECE, points)",
     "change",
-    "95 % interval",
+    INTERVAL,
     "accuracy on damaged images %",
     "change",
-    "95 % interval",
+    INTERVAL,
 )
-CLASSES = ("class", "real only %", "with synthetic %", "difference in points", "95 % interval")
+CLASSES = ("class", "real only %", "with synthetic %", "difference in points", INTERVAL)
 CORRUPTIONS = ("damage", *CLASSES[1:])
 FIDELITY = ("measure", "value", "what it says")
 
@@ -96,6 +97,20 @@ MEASURES = (
         "The same share for real images that are no copies: only a clear excess over it is suspicious.",
     ),
 )
+
+
+def folded(header: tuple[str, ...], row: tuple[str, ...]) -> Rows:
+    """The row for a page that may be narrow: (cell, what stands below it), an interval below its value."""
+    cells: Rows = []
+    for column, cell in zip(header, row, strict=True):
+        if column == INTERVAL:
+            cells[-1] = (cells[-1][0], cell)
+        elif column == REMOVED:
+            value, _, interval = cell.partition(" (")
+            cells.append((value, interval.removesuffix(")")))
+        else:
+            cells.append((cell, ""))
+    return cells
 
 
 def setting_rows(result: dict[str, Any]) -> Rows:
