@@ -38,8 +38,8 @@ def export(folder: Path, form: Form, out: Path) -> None:
 def _write_folders(folder: Path, out: Path) -> None:
     names = read_header(shard_files(folder)[0]).class_names
     for name in names:
-        if not name or "/" in name or name in (".", ".."):
-            raise UserError(f"{folder}: class name '{name}' cannot name a folder; export to webdataset or pt")
+        if not name or "/" in name or "\0" in name or name in (".", ".."):
+            raise UserError(f"{folder}: class name {name!r} cannot name a folder; export to webdataset or pt")
         (out / name).mkdir(parents=True)
     for images, index in _shards(folder):
         pngs = encode_png(images.images)

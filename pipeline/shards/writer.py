@@ -256,7 +256,10 @@ def _is_finished(shard: Shard, tmp: Path) -> bool:
     """Whether an earlier call finished this shard and its bytes are still those of its record."""
     if not (_record_file(shard, tmp).is_file() and shard.path.is_file()):
         return False
-    record = _read_record(shard, tmp)
+    try:
+        record = _read_record(shard, tmp)
+    except (TypeError, ValueError):  # damaged: it is written again with its shard
+        return False
     return shard.path.stat().st_size == record.bytes and hash_file(shard.path) == record.sha256
 
 

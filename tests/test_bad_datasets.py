@@ -1,0 +1,118 @@
+"""`python -m pipeline.shards` on folders that are damaged, or come from somebody else."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.shards import __main__ as command
+from pipeline.shards.reader import shard_files
+from tests.bad_files import change_json, copy, cut, digest, project
+
+__all__ = ["copy", "project"]  # fixtures
+SET, GAN, MANIFEST = "data/synthetic", "models/gan", "data/synthetic/manifest.json"
+REDRAW = f"verify {SET} --regenerate 2 --generator {GAN}"
+
+
+def run(arguments: str, patch: pytest.MonkeyPatch) -> int:
+    """Exit code of the command, run in this process."""
+    patch.setattr(sys, "argv", ["shards", *arguments.split()])
+    try:
+        command.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def recipe(**values: Any) -> None:
+    """Changes values of the manifest's recipe; Ellipsis removes one."""
+    wanted = json.loads(Path(MANIFEST).read_text())["recipe"] | values
+    change_json(MANIFEST, recipe={key: value for key, value in wanted.items() if value is not ...})
+
+
+def lead_outside() -> None:
+    """The manifest names a file of the system's as its shard."""
+    splits = json.loads(Path(MANIFEST).read_text())["splits"]
+    splits["train"][0]["file"] = "data/../../../../../etc/passwd"
+    change_json(MANIFEST, splits=splits)
+
+
+def rename_class(name: str) -> None:
+    """Gives the first class another name in the shards."""
+    for file in shard_files(Path(SET, "data")):
+        table = pq.read_table(file)
+        about = json.loads(table.schema.metadata[b"huggingface"])
+        about["info"]["features"]["label"]["names"][0] = name
+        metadata = dict(table.schema.metadata) | {b"huggingface": json.dumps(about).encode()}
+        pq.write_table(table.replace_schema_metadata(metadata), file)
+
+
+def replace_generator() -> None:
+    """Weights that drew other images, whole and of the right shape."""
+    from safetensors.numpy import load_file, save_file
+
+    weights = {name: array.copy() for name, array in load_file(f"{GAN}/generator.safetensors").items()}
+    weights["seed.weight"] += 1
+    save_file(weights, f"{GAN}/generator.safetensors")
+
+
+def without_params() -> None:
+    """A generator that names code, where no params.yaml says which."""
+    change_json(f"{GAN}/generator.json", networks="os:system")
+    Path("params.yaml").unlink()
+
+
+CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
+    "manifest: missing": (f"verify {SET}", Path(MANIFEST).unlink, (MANIFEST, "not found")),
+    "manifest: cut off": (f"verify {SET}", lambda: cut(MANIFEST, 0.5), (MANIFEST, "not a manifest")),
+    "manifest: a list": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[]"), (MANIFEST, "not a manifest")),
+    "manifest: nested": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[" * 10**5), (MANIFEST, "too deeply")),
+    "manifest: leads outside": (f"verify {SET}", lead_outside, (MANIFEST, "is no shard in data")),
+    "manifest: counts are text": (f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "none")),
+    "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "seed: missing")),
+    "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (MANIFEST, "seed")),
+    "recipe: shares of gigabytes": (
+        REDRAW, lambda: recipe(class_balance="shares", class_shares=[10**12] * 10), (MANIFEST, "class_shares")),
+    "recipe: real counts of terabytes": (REDRAW, lambda: recipe(real_counts=[10**15] * 10), (MANIFEST, "count")),
+    "recipe: z far out": (REDRAW, lambda: recipe(latent_std=1e300), (MANIFEST, "latent_std")),
+    "generator: another": (REDRAW, replace_generator, (GAN, "is generator", "was drawn by", "--generator")),
+    "generator: names code": (
+        REDRAW, lambda: change_json(f"{GAN}/generator.json", networks="os:system"), ("os:system", "gan.networks")),
+    "generator: names code, no params": (
+        REDRAW, without_params,
+        ("os:system", "gan.networks")),
+    "sample: no such row": (f"sample {SET} --index 99 --out x.png", lambda: None, ("no row has index 99",)),
+    "sample: shard cut off": (
+        f"sample {SET} --index 1 --out x.png", lambda: cut(f"{SET}/data/train-00000-of-00001.parquet", 0.5),
+        ("not a readable Parquet file",)),
+    "export: is there already": (
+        f"export {SET} --to pt --out params.yaml", lambda: None, ("params.yaml: is there already",)),
+    "export: a class leads outside": (
+        f"export {SET} --to image_folder --out out", lambda: rename_class("../../x"), ("'../../x'", "export to")),
+    "export: a class of a zero byte": (
+        f"export {SET} --to image_folder --out out", lambda: rename_class("a\0b"), ("cannot name a folder",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_dataset_is_one_line(
+    case: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A manifest, recipe or generator of anybody's: one line, exit code 2, nothing written, nothing run."""
+    arguments, damage, told = CASES[case]
+    damage()
+    before = digest(Path.cwd())
+    code, said = run(arguments, monkeypatch), capfd.readouterr().err
+    assert (code, said.count("\n")) == (2, 1), said
+    assert all(part in said for part in told), said
+    assert said.rstrip("\n").isprintable()
+    assert digest(Path.cwd()) == before
+
+
+def test_a_whole_dataset_is_verified(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that the cases spoil is one without fault: it is verified and drawn again."""
+    assert run(REDRAW, monkeypatch) == 0
