@@ -11,7 +11,7 @@ from pipeline.config import load_all_params
 from pipeline.errors import UserError
 from pipeline.tracking import backfill, store
 from pipeline.tracking import execution as names
-from pipeline.tracking.view import view_url
+from pipeline.tracking.view import ALL, ONE, view_url
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -43,7 +43,9 @@ def ui(
     if not database.exists() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError("mlflow.db: no runs yet; run `dvc repro`, or `python -m pipeline.tracking sync`")
     experiment = store.open_experiment(load_all_params().dataset.name)
-    typer.echo(f"MLflow: {view_url(f'http://127.0.0.1:{port}', experiment.id)}  (Ctrl-C ends it)")
+    for told, name in (("this execution", ONE), ("all executions", ALL)):
+        typer.echo(f"{told}: {view_url(f'http://127.0.0.1:{port}', experiment.id, name)}")
+    typer.echo("Ctrl-C ends MLflow")
     sys.stdout.flush()
     _serve(database.parent, port)
 

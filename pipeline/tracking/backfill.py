@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.tracking import execution as names
 from pipeline.tracking import registry, store
 from pipeline.tracking.store import Experiment, Parent, Point
-from pipeline.tracking.view import pin_view
+from pipeline.tracking.view import pin_views
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -86,7 +86,7 @@ def complete(parent: Parent, params: Mapping[str, Any]) -> Tally:
             registry.register(parent, run_id, "generator", MODELS / "gan", "current")
     for runs in there.values():  # of stages without results in git
         _delete_all(parent, sorted(runs, key=lambda run: bool(run.info.status != "FINISHED"))[1:])
-    pin_view(parent)
+    pin_views(parent)
     return tally
 
 

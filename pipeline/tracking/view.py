@@ -1,6 +1,6 @@
-"""The chart view of an experiment: accuracy against synthetic_percent, seeds grouped.
+"""The chart views of an experiment: accuracy against synthetic_percent, of one execution and of all.
 
-MLflow's page reads it from an experiment tag whose format is its own; a version that reads it otherwise shows
+MLflow's page reads them from experiment tags whose format is its own; a version that reads them otherwise shows
 its plain list of runs.
 """
 
@@ -10,50 +10,72 @@ from typing import Any
 from pipeline.tracking.execution import Execution
 from pipeline.tracking.store import CURVE, Parent
 
-KEY = "bypercent"
-AXIS = "synthetic_percent"
+ONE, ALL = "bypercent", "executions"  # names of the views
+AXIS, SCORE = "synthetic_percent", "test_accuracy"
 RAW = {"xAxisKey": "step", "useGlobalXaxisKey": False, "lineSmoothness": 0, "useGlobalLineSmoothing": False}
-SECTION = {"uuid": "cells", "name": "Cells", "display": True, "columns": 2, "cardHeight": 300}
+SECTION = {"uuid": "cells", "name": "Step of the first chart: synthetic_percent", "display": True, "cardHeight": 360}
 
 
-def pin_view(parent: Parent) -> None:
-    """Points the experiment's chart view at this execution, or at all executions of its sweep."""
-    state = json.dumps(_state(parent.execution))
-    parent.client.set_experiment_tag(parent.experiment.id, f"mlflow.sharedViewState.{KEY}", state)
+def pin_views(parent: Parent) -> None:
+    """Points the experiment's view ONE at this execution, or at all of its sweep; ALL overlays every execution."""
+    for name, state in ((ONE, _one(parent.execution)), (ALL, _all())):
+        tag = f"mlflow.sharedViewState.{name}"
+        parent.client.set_experiment_tag(parent.experiment.id, tag, json.dumps(state))
 
 
-def view_url(server: str, experiment_id: str) -> str:
-    """Address that opens the chart view on `server`."""
+def view_url(server: str, experiment_id: str, name: str = ONE) -> str:
+    """Address that opens the view on `server`."""
     mode = "workflowType=machine_learning"
-    page = f"experiments/{experiment_id}/runs?viewStateShareKey={KEY}&compareRunsMode=CHART&{mode}"
+    page = f"experiments/{experiment_id}/runs?viewStateShareKey={name}&compareRunsMode=CHART&{mode}"
     return f"{server.rstrip('/')}/?{mode}#/{page}"
 
 
-def _state(execution: Execution) -> dict[str, Any]:
-    """The page's state: cells of the ablation, grouped by percent and a sweep's value, and four charts."""
+def _one(execution: Execution) -> dict[str, Any]:
+    """Cells of the ablation, grouped by percent and a sweep's value."""
     groups = [{"mode": "param", "groupByData": AXIS}]
     shown = f"tags.`pipeline.execution` = '{execution.name}'"
     if execution.sweep:
         groups.append({"mode": "tag", "groupByData": "pipeline.axis_value"})
         shown = f"tags.`pipeline.sweep` = '{execution.sweep}'"
+    return _state(
+        f"{shown} and tags.`pipeline.curve` = 'ablation'",
+        [f"params.`{AXIS}`", "params.`seed`", f"metrics.`{SCORE}`"],
+        [
+            _line(*CURVE),  # of the parent, whose steps are percents
+            _scatter(AXIS, SCORE),
+            _line("val_accuracy"),
+            _line("train_loss"),
+        ],
+    ) | {"groupBy": {"aggregateFunction": "average", "groupByKeys": groups}, "useGroupedValuesInCharts": True}
+
+
+def _all() -> dict[str, Any]:
+    """The parents, one line each."""
+    columns = ["params.`gan.recipe`", "params.`ablation.mode`", "tags.`profile`", f"metrics.`{CURVE[0]}`"]
+    return _state("tags.`pipeline.role` = 'parent'", columns, [_line(CURVE[0])]) | {"groupBy": None}
+
+
+def _state(search: str, columns: list[str], charts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The page's state."""
     return {
-        "searchFilter": f"{shown} and tags.`pipeline.curve` = 'ablation'",
+        "searchFilter": search,
         "orderByKey": "attributes.start_time",
         "orderByAsc": True,
-        "selectedColumns": [f"params.`{AXIS}`", "params.`seed`", "metrics.`test_accuracy`"],
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": groups},
-        "useGroupedValuesInCharts": True,
+        "selectedColumns": columns,
         "runsHiddenMode": "SHOW_ALL",
-        "compareRunSections": [SECTION],
-        "compareRunCharts": [
-            _chart("LINE", metricKey=CURVE[0], selectedMetricKeys=CURVE),  # of the parent, whose steps are percents
-            _chart("BAR", metricKey="test_accuracy"),
-            _chart("LINE", metricKey="val_accuracy"),
-            _chart("LINE", metricKey="train_loss"),
-        ],
+        "compareRunSections": [SECTION | {"columns": min(len(charts), 2)}],
+        "compareRunCharts": charts,
     }
 
 
-def _chart(kind: str, metricKey: str, **more: Any) -> dict[str, Any]:  # noqa: N803 - the page's word
-    place = {"uuid": metricKey, "metricSectionId": SECTION["uuid"], "runsCountToCompare": 100}
-    return {"type": kind, "metricKey": metricKey, **more, **place} | (RAW if kind == "LINE" else {})
+def _line(*metrics: str) -> dict[str, Any]:
+    return _chart("LINE", metrics[0]) | RAW | {"metricKey": metrics[0], "selectedMetricKeys": metrics}
+
+
+def _scatter(param: str, metric: str) -> dict[str, Any]:
+    axes = {"xaxis": {"key": param, "type": "PARAM"}, "yaxis": {"key": metric, "type": "METRIC"}}
+    return _chart("SCATTER", metric) | axes
+
+
+def _chart(kind: str, name: str) -> dict[str, Any]:
+    return {"type": kind, "uuid": name, "metricSectionId": SECTION["uuid"], "runsCountToCompare": 100}
