@@ -9,7 +9,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from pipeline.config import load_all_params
 from pipeline.dvc import refuse_company
@@ -22,8 +24,8 @@ from pipeline.workers import Engine, Job, Outcome, arguments, run_in_processes
 Stage = Any  # DVC's; it ships no types
 
 
-def main(jobs: IntFlag) -> None:
-    """Brings the whole graph up to date, JOBS cells at once."""
+def main(jobs: IntFlag, targets: Annotated[list[str] | None, typer.Argument(show_default=False)] = None) -> None:
+    """Brings TARGETS and what they need up to date, JOBS cells at once; without targets the whole graph."""
     from dvc.exceptions import DvcException
 
     if jobs < 1:
@@ -32,7 +34,7 @@ def main(jobs: IntFlag) -> None:
     for mended in mend_all():
         say(mended)
     try:
-        walk = fan_out(run_in_processes, jobs)
+        walk = fan_out(targets or ["dvc.yaml"], run_in_processes, jobs)
     except DvcException as error:
         refuse_company(str(LOCK_FILE))
         raise UserError(" ".join(f"{error}".split())) from None
@@ -95,12 +97,12 @@ class Walk:
                 signal.raise_signal(number)
 
 
-def fan_out(engine: Engine, num_workers: int) -> Walk:
-    """Runs every stale stage whose upstream is sound, cells by `engine`, and commits it."""
+def fan_out(targets: Sequence[str], engine: Engine, num_workers: int) -> Walk:
+    """Runs every stale stage that `targets` need and whose upstream is sound, cells by `engine`, and commits it."""
     from dvc.repo import Repo, lock_repo
 
     with Repo() as repo, lock_repo(repo), repo.scm_context():
-        walk = plan_walk(repo)
+        walk = plan_walk(repo, targets)
         try:
             while ready := walk.ready():
                 plain = [stage for stage in ready if not is_cell(stage)]
@@ -115,12 +117,12 @@ def fan_out(engine: Engine, num_workers: int) -> Walk:
     return walk
 
 
-def plan_walk(repo: Any) -> Walk:
-    """The stages of dvc.yaml in DVC's own order."""
+def plan_walk(repo: Any, targets: Sequence[str]) -> Walk:
+    """What `targets` need, in DVC's own order."""
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
     graph = get_active_graph(repo.index.graph)
-    plan = plan_repro(graph, collect_stages(repo, ["dvc.yaml"]))
+    plan = plan_repro(graph, collect_stages(repo, targets))
     return Walk(plan, {stage: set(graph.successors(stage)) for stage in plan})
 
 

@@ -100,6 +100,8 @@ def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -
     process = subprocess.Popen(FAN_OUT, cwd=stale, env=ENVIRONMENT | {"PYTHONPATH": str(stale)})
     wait_for(lambda: len(list((stale / "results/cells").glob("*.json"))) >= 3)
     workers = children(process.pid)
+    second = fan_out(stale)
+    assert (second.returncode, f"PID {process.pid}" in second.stdout) == (2, True)
     process.kill()
     process.wait()
     assert workers

@@ -1,0 +1,72 @@
+"""Cells side by side: `python -m benchmarks.fanout`, after a full `dvc repro` (`make demo` for the demo's grid).
+
+Trains the cells of both matrices in two copies of the working folder, generator, shards and the judge's cell reused:
+in one by `dvc repro`, in the other by `python -m pipeline.fanout --jobs 2`. A third copy tells what `dvc repro` takes
+when a cell has two threads instead of one.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.config import load_all_params
+
+JOBS = 2
+GOAL = 2.0
+CELLS = ("train_baseline", "train_classifier")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "mlruns", "mlflow.db*", ".resume")
+
+
+def make_copy(folder: Path, judge: str) -> Path:
+    """The working folder as it was before its cells ran, but for the cell `judge`, which `assess` reads."""
+    shutil.copytree(Path.cwd(), folder, ignore=LEFT_OUT, symlinks=True)
+    shutil.rmtree(folder / ".dvc/cache/runs", ignore_errors=True)
+    head, *entries = re.split(r"(?m)^(?=  \S)", Path("dvc.lock").read_text(encoding="utf-8"))
+    kept = [entry for entry in entries if not entry.strip().startswith(CELLS) or entry.strip().startswith(judge)]
+    (folder / "dvc.lock").write_text(head + "".join(kept), encoding="utf-8")
+    run(folder, "git", "init", "-q")
+    run(folder, sys.executable, "-m", "dvc", "status", "-q", "prepare")  # hashes what it finds, once
+    return folder
+
+
+def run(folder: Path, *command: str) -> float:
+    """Wall time of a command in `folder`, on the code there.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: run `dvc repro` to the end first\n{done.stdout}{done.stderr}")
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Prints wall times, their ratio, and whether both runs left equal bytes."""
+    ablation = load_all_params().ablation
+    judge = f"train_baseline@100-{ablation.seeds[0]}:"
+    cells = (len(ablation.real_percent) + len(ablation.synthetic_percent)) * len(ablation.seeds) - 1
+    with tempfile.TemporaryDirectory() as scratch:
+        one, two, serial = (make_copy(Path(scratch) / name, judge) for name in ("one", "two", "serial"))
+        fanned = run(one, sys.executable, "-m", "pipeline.fanout", "--jobs", str(JOBS), *CELLS)
+        alone = run(serial, sys.executable, "-m", "dvc", "repro", *CELLS)
+        equal = (one / "dvc.lock").read_bytes() == (serial / "dvc.lock").read_bytes()
+        params = (two / "params.yaml").read_text(encoding="utf-8")
+        (two / "params.yaml").write_text(params.replace("threads: 1\n", "threads: 2\n"), encoding="utf-8")
+        wide = run(two, sys.executable, "-m", "dvc", "repro", *CELLS)
+    print(f"{cells} cells, {os.cpu_count()} cores, ablation.threads {ablation.threads}; n = 1")
+    told = f"dvc repro {alone:.0f} s, fan-out with {JOBS} jobs {fanned:.0f} s"
+    print(f"{told}: ratio {alone / fanned:.2f} (goal >= {GOAL:.0f})")
+    print(f"dvc.lock {'equal to the byte' if equal else 'DIFFERS'}")
+    print(f"dvc repro with threads 2: {wide:.0f} s, {wide / alone:.2f} of that with 1")
+
+
+if __name__ == "__main__":
+    main()
