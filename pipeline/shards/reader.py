@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from pipeline.errors import ExhaustedError, UserError
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.room import need_memory
+from pipeline.room import available_memory, in_words, need_memory
 from pipeline.shards.png import Shape, decode_png, read_shape
 from pipeline.shards.schema import (
     ROW_GROUP_ROWS,
@@ -274,5 +274,14 @@ def _parquet_errors(file: Path) -> Iterator[None]:
         yield
     except UserError:  # is a ValueError, as pyarrow's own errors are
         raise
+    except MemoryError as error:
+        raise too_large(file, error) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from damaged column names
         raise UserError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())}); {RESTORE}") from None
+
+
+def too_large(file: Path, error: MemoryError) -> ExhaustedError:
+    """What to tell where memory does not suffice for a file: the machine is too small, or the file is damaged."""
+    free = in_words(available_memory())
+    return ExhaustedError(f"{file}: not a readable Parquet file here ({error}): {free} of memory are free; "
+                          f"free more, or if the file is damaged {RESTORE}")  # fmt: skip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
 from pipeline.images import Indices
+from pipeline.shards.reader import too_large
 
 FILE = "scores.parquet"
 AGAIN = "make it again: dvc repro assess"
@@ -37,6 +38,8 @@ def read_scores(folder: Path, names: Sequence[str], labels: Indices) -> dict[str
         if lacking := [name for name in names if name not in columns or columns[name].null_count]:
             raise UserError(f"{file}: lacks {lacking[0]}, or values of it; {AGAIN}")
         values = {name: column.to_numpy() for name, column in columns.items()}
+    except MemoryError as error:
+        raise too_large(file, error) from None
     except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read ({' '.join(str(error).split())}); {AGAIN}") from None
     if len(table) != len(labels):
