@@ -1,17 +1,18 @@
 """Two at once: what is started side by side, and what was found afterwards."""
 
 import random
-import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.recovery.kills import ANY, FANOUT
 from tests.recovery.project import (
-    Job,
     Outcome,
     Truth,
+    active_runs,
     again,
     contents,
     forget,
-    lock_of,
+    is_true,
     moment,
     remove,
     run,
@@ -23,30 +24,34 @@ REPRO = ("dvc", "repro")
 DEMO = ("python", "-m", "pipeline.demo")
 CONFIGURE = ("python", "-m", "pipeline.configure", "dataset=digits", "profile=cpu")
 SAYS_WHO = ("Unable to acquire lock", "it is being blocked by", "dvc is at work with it (PID")
+PAIRS = {
+    "two dvc repro": (REPRO, REPRO),
+    "two make demo": (DEMO, DEMO),
+    "a fan-out beside dvc repro": (REPRO, FANOUT),
+    "dvc repro beside a fan-out": (FANOUT, REPRO),
+}
 APART = 3.0  # seconds at most between the two
 
 
-def two_of_dvc(truth: Truth, scratch: Path, job: Job, command: tuple[str, ...], choose: random.Random) -> Outcome:
-    """`dvc repro` or `make demo` twice at nearly the same time, where `job` is to be run; then once more."""
-    project = truth.copy(scratch, dvc=True)
-    forget(project, job)
-    first = start(project, *command)
+def two_of_dvc(truth: Truth, scratch: Path, choose: random.Random, *, commands: Sequence[tuple[str, ...]]) -> Outcome:
+    """Two commands that bring all up to date, where a stage is to be run, at nearly the same time; then one more."""
+    project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[choose.choice(ANY)]]
+    forget(project, jobs)
+    first = start(project, *commands[0])
     moment(choose, APART)
-    second = start(project, *command)
+    second = start(project, *commands[1])
     ends = [(process.communicate()[0], process.returncode) for process in (first, second)]
     faults = [text for text, code in ends if code and not any(words in text for words in SAYS_WHO)]
     faults += ["neither did it"] * all(code for _, code in ends)
-    done = run(project, *command)
+    done = run(project, *commands[1])
     faults += [f"again: {done.stdout}"] * (done.returncode != 0)
-    return Outcome("; ".join(faults), is_true(truth, project, job))
+    return Outcome("; ".join(faults), is_true(truth, project, jobs))
 
 
-def refused_beside_repro(
-    truth: Truth, scratch: Path, job: Job, command: tuple[str, ...], choose: random.Random
-) -> Outcome:
+def refused_beside_repro(truth: Truth, scratch: Path, choose: random.Random, *, command: tuple[str, ...]) -> Outcome:
     """`make demo` or `configure` while `dvc repro` is at work: one line that says who is, and nothing touched."""
-    project = truth.copy(scratch, dvc=True)
-    forget(project, job)
+    project, job = truth.copy(scratch, dvc=True), truth.jobs["train_gan"]
+    forget(project, [job])
     before = (project / "params.yaml").read_bytes()
     repro = start(project, *REPRO)
     wait_for(lambda: str(repro.pid) in text_of(project / ".dvc/tmp/rwlock"))
@@ -58,12 +63,12 @@ def refused_beside_repro(
     faults += ["more than one line"] * (refused.stdout.count("\n") != 1)
     faults += ["params.yaml was touched"] * ((project / "params.yaml").read_bytes() != before)
     faults += [output] * (repro.returncode != 0)
-    return Outcome("; ".join(faults), is_true(truth, project, job))
+    return Outcome("; ".join(faults), is_true(truth, project, [job]))
 
 
-def twice_without_dvc(truth: Truth, scratch: Path, job: Job, choose: random.Random) -> Outcome:
+def twice_without_dvc(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
     """One stage twice at the same time, as a careless scheduler starts it; then once more."""
-    project = truth.copy(scratch)
+    project, job = truth.copy(scratch), truth.jobs[stage]
     remove(project, job.outs)
     first = start(project, *job.command)
     moment(choose, 0.3)
@@ -74,7 +79,7 @@ def twice_without_dvc(truth: Truth, scratch: Path, job: Job, choose: random.Rand
     return outcome._replace(told=outcome.told or "; ".join(told))
 
 
-def four_and_one_store(truth: Truth, scratch: Path) -> Outcome:
+def four_and_one_store(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
     """Four cells that begin at once where there is no MLflow store yet: each has its run, all have one parent."""
     project = truth.copy(scratch)
     cells = [job for name, job in truth.jobs.items() if name.startswith("train_") and "@" in name][:4]
@@ -84,21 +89,6 @@ def four_and_one_store(truth: Truth, scratch: Path) -> Outcome:
     faults += ["runs"] * (active_runs(project) != {cell.name: 1 for cell in cells} | {"parent": 1})
     equal = all(contents(project, cell.outs) == contents(truth.root, cell.outs) for cell in cells)
     return Outcome("; ".join(faults), equal)
-
-
-def active_runs(project: Path) -> dict[str, int]:
-    """How many runs that nobody deleted the project's store has of each stage and cell, and parents."""
-    query = (
-        "select tags.value, count(*) from tags join runs using (run_uuid) "
-        "where runs.lifecycle_stage = 'active' and tags.key in ('dvc.stage', 'pipeline.role') group by tags.value"
-    )
-    with sqlite3.connect(project / "mlflow.db") as store:
-        return dict(store.execute(query).fetchall())
-
-
-def is_true(truth: Truth, project: Path, job: Job) -> bool:
-    """Whether the outs of `job` and dvc.lock are the truth's."""
-    return contents(project, job.outs) == contents(truth.root, job.outs) and lock_of(project) == lock_of(truth.root)
 
 
 def text_of(file: Path) -> str:

@@ -30,19 +30,21 @@ from tests.recovery.project import (
     run,
 )
 
+HUNGRY = ("train_gan", "synthesize", "assess", "train_classifier@50-1")
 DISK_BYTES = 128_000_000
 BALLAST = "ballast"
 
 
-def full_disk(truth: Truth, scratch: Path, job: Job, choose: random.Random) -> Outcome:
+def full_disk(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
     """A disk with room for a part of the outs alone."""
+    job = truth.jobs[stage]
     size = sum((truth.root / name).stat().st_size for name in contents(truth.root, job.outs))
     return on_small_disk(truth, scratch, job, "full", choose.randrange(size // 2))
 
 
-def read_only_disk(truth: Truth, scratch: Path, job: Job) -> Outcome:
+def read_only_disk(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
     """A disk that takes nothing."""
-    return on_small_disk(truth, scratch, job, "read_only", 0)
+    return on_small_disk(truth, scratch, truth.jobs[stage], "read_only", 0)
 
 
 def on_small_disk(truth: Truth, scratch: Path, job: Job, case: str, room: int) -> Outcome:
@@ -58,8 +60,9 @@ def on_small_disk(truth: Truth, scratch: Path, job: Job, case: str, room: int) -
     return Outcome("; ".join(faults), told["equal"])
 
 
-def little_memory(truth: Truth, scratch: Path, job: Job, choose: random.Random) -> Outcome:
+def little_memory(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
     """A limit that leaves a stage next to nothing, or no room for batches that someone asked too much of."""
+    job = truth.jobs[stage]
     project, values = truth.copy(scratch), (truth.root / "params.yaml").read_text(encoding="utf-8")
     remove(project, job.outs)
     trains = job.name.startswith("train_")
@@ -72,9 +75,9 @@ def little_memory(truth: Truth, scratch: Path, job: Job, choose: random.Random) 
     return outcome._replace(told=outcome.told or done.stdout * (not is_one_line(job, done.returncode, done.stdout)))
 
 
-def slow_disk(truth: Truth, scratch: Path, job: Job, seconds: float) -> Outcome:
-    """Every fsync takes so long; nothing else happens."""
-    project = truth.copy(scratch)
+def slow_disk(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
+    """Every fsync takes up to half a second; nothing else happens."""
+    project, job, seconds = truth.copy(scratch), truth.jobs[stage], choose.uniform(0.1, 0.5)
     remove(project, job.outs)
     done = run(project, *launched({"fsync": seconds}, job.command))
     return Outcome(done.stdout * (done.returncode != 0), contents(project, job.outs) == contents(truth.root, job.outs))

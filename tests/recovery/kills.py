@@ -3,29 +3,41 @@
 import os
 import random
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.recovery.project import (
     Job,
     Outcome,
     Truth,
+    active_runs,
     again,
     contents,
     forget,
+    is_true,
     launched,
     left_alive,
-    lock_of,
     moment,
+    processes_in,
     remove,
     run,
     start,
+    wait_for,
 )
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
+ANY = ("train_gan", "synthesize", *CELLS)
+CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
+SYNC = ("python", "-m", "pipeline.tracking", "sync")
+FANOUT = ("python", "-m", "pipeline.fanout", "--jobs", "2")
+WRITER_SECONDS, SYNC_SECONDS, FANOUT_SECONDS, CHANGES_OF_CONFIGURE = 4.0, 6.0, 9.0, 5  # within which the kill falls
 
 
-def kill_stage(truth: Truth, scratch: Path, job: Job, number: int, choose: random.Random) -> Outcome:
+def kill_stage(truth: Truth, scratch: Path, choose: random.Random, *, stage: str, number: int) -> Outcome:
     """A signal to a stage: before one of its changes of the disk, or at any time; then the same command again."""
+    job = truth.jobs[stage]
     moments = truth.moments(job, scratch)
     project = truth.copy(scratch)
     remove(project, job.outs)
@@ -38,23 +50,110 @@ def kill_stage(truth: Truth, scratch: Path, job: Job, number: int, choose: rando
     return again(truth, project, job, f"{job.name} {fault}: code {process.returncode}: {output}")
 
 
-def kill_dvc(
-    truth: Truth, scratch: Path, job: Job, number: int, choose: random.Random, *, group: bool = False
-) -> Outcome:
-    """A signal to dvc alone, or as Ctrl-C to its whole group, while it runs `job`; then `dvc repro` again."""
-    seconds = truth.moments(job, scratch).seconds
+def kill_dvc(truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool) -> Outcome:
+    """A signal to dvc alone, or as Ctrl-C to its whole group, while it runs a stage; then `dvc repro` again."""
+    job = truth.jobs[choose.choice(ANY)]
+    seconds = truth.moments(job, scratch).seconds + 2
+    return _kill_command(truth, scratch, [job], ("dvc", "repro", job.name), number, choose, seconds, group=group)
+
+
+def kill_fanout(truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool) -> Outcome:
+    """The same to a fan-out that runs three cells."""
+    jobs = [truth.jobs[name] for name in CELLS]
+    return _kill_command(truth, scratch, jobs, FANOUT, number, choose, FANOUT_SECONDS, group=group)
+
+
+def _kill_command(
+    truth: Truth, scratch: Path, jobs: Sequence[Job], command: tuple[str, ...], number: int, choose: random.Random,
+    seconds: float, *, group: bool,
+) -> Outcome:  # fmt: skip
     project = truth.copy(scratch, dvc=True)
-    forget(project, job)
-    process = start(project, "dvc", "repro", job.name)
-    moment(choose, seconds + 2)
-    os.killpg(process.pid, number) if group else process.send_signal(number)
+    forget(project, jobs)
+    process = start(project, *command)
+    moment(choose, seconds)
+    with suppress(ProcessLookupError):  # it was done
+        os.killpg(process.pid, number) if group else process.send_signal(number)
     output, _ = process.communicate()
+    return _again_with_dvc(truth, project, jobs, command, f"code {process.returncode}: {output}")
+
+
+def _again_with_dvc(truth: Truth, project: Path, jobs: Sequence[Job], command: tuple[str, ...], what: str) -> Outcome:
+    """Mends, as docs/when-it-stops.md says, and gives the same command again."""
     alive = left_alive(project)
     mended = run(project, "python", "-m", "pipeline.lock")
-    done = run(project, "dvc", "repro", job.name)
+    done = run(project, *command)
     faults = [f"left alive: {alive}"] * bool(alive)
     faults += [f"again: {mended.stdout}{done.stdout}"] * (mended.returncode + done.returncode != 0)
-    what = f"{job.name}: dvc's code {process.returncode}: {output}"
-    told = f"{what}; {'; '.join(faults)}" if faults else ""
-    equal = contents(project, job.outs) == contents(truth.root, job.outs) and lock_of(project) == lock_of(truth.root)
-    return Outcome(told, equal)
+    return Outcome(f"{what}; {'; '.join(faults)}" if faults else "", is_true(truth, project, jobs))
+
+
+def kill_worker(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
+    """kill -9 to one of the two workers of a fan-out, which loses that worker's cell alone."""
+    project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[name] for name in CELLS]
+    forget(project, jobs)
+    process = start(project, *FANOUT)
+    wait_for(lambda: len(workers := find(project, "spawn_main")) == 2 and workers)
+    moment(choose, FANOUT_SECONDS / 2)
+    with suppress(ProcessLookupError, IndexError):  # its work was done
+        os.kill(choose.choice(find(project, "spawn_main")), signal.SIGKILL)
+    output, _ = process.communicate()
+    return _again_with_dvc(truth, project, jobs, FANOUT, f"code {process.returncode}: {output}")
+
+
+def kill_writer(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
+    """kill -9 to the companion that writes a stage's run: the stage goes on, `sync` catches up."""
+    project, job = truth.copy(scratch), truth.jobs[CELLS[0]]
+    remove(project, job.outs)
+    tracked = {"PIPELINE_TRACKING": "on", "DVC_ROOT": str(project)}
+    process = start(project, *job.command, **tracked)
+    wait_for(lambda: find(project, "pipeline.tracking.writer"))
+    moment(choose, WRITER_SECONDS)
+    with suppress(ProcessLookupError, IndexError):  # it was done
+        os.kill(find(project, "pipeline.tracking.writer")[0], signal.SIGKILL)
+    output, _ = process.communicate()
+    faults = [output] * (process.returncode != 0) + _faults_of_sync(truth, project)
+    return Outcome("; ".join(faults), contents(project, job.outs) == contents(truth.root, job.outs))
+
+
+def kill_sync(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
+    """kill -9 to `sync` where there is no run yet; after another one each result has one run."""
+    project = truth.copy(scratch)
+    process = start(project, *SYNC, DVC_ROOT=str(project))
+    moment(choose, SYNC_SECONDS)
+    process.kill()
+    process.communicate()
+    return Outcome("; ".join(_faults_of_sync(truth, project)), None)
+
+
+def _faults_of_sync(truth: Truth, project: Path) -> list[str]:
+    """What is wrong after two calls of `sync`, of which the second must have nothing to do."""
+    first, second = (run(project, *SYNC, DVC_ROOT=str(project)) for _ in range(2))
+    faults = [first.stdout] * (first.returncode != 0)
+    faults += [second.stdout] * ("tracking: 0 runs added" not in second.stdout)
+    runs = active_runs(project)
+    wanted = dict.fromkeys([*truth.tracked, "parent"], 1)
+    return faults + [f"runs: {runs}"] * (runs != wanted)
+
+
+def kill_configure(truth: Truth, scratch: Path, choose: random.Random, *, number: int) -> Outcome:
+    """A signal to `configure`, before one of its changes of the disk: params.yaml is the old or the new one."""
+    project = truth.copy(scratch)
+    file, before = project / "params.yaml", (project / "params.yaml").read_bytes()
+    done = run(project, *CONFIGURE)
+    wanted = file.read_bytes()
+    file.write_bytes(before)
+    run(project, *launched({"signal": number, "at": choose.randrange(CHANGES_OF_CONFIGURE)}, CONFIGURE))
+    torn = file.read_bytes() not in (before, wanted)
+    again_done = run(project, *CONFIGURE)
+    faults = ["params.yaml is torn"] * torn + [f"{done.stdout}{again_done.stdout}"] * (again_done.returncode != 0)
+    return Outcome("; ".join(faults), file.read_bytes() == wanted)
+
+
+def find(project: Path, word: str) -> list[int]:
+    """Ids of the project's processes with `word` in their command line."""
+    found = []
+    for pid in processes_in(project):
+        with suppress(OSError):  # it may end while we look
+            if word in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace"):
+                found.append(pid)
+    return found

@@ -6,10 +6,11 @@ import os
 import random
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,10 +36,15 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a fault: `told` says what went wrong, empty if the work was done in the end; outs as the truth."""
+    """What became of a fault.
+
+    Attributes:
+        told: what went wrong; empty if all was as promised and the work was done in the end.
+        equal: whether the outs are the truth's; None where there are none.
+    """
 
     told: str
-    equal: bool
+    equal: bool | None
 
 
 class Moments(NamedTuple):
@@ -178,13 +184,13 @@ def wait_for(there: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def forget(project: Path, job: Job) -> None:
-    """Makes DVC run `job` again: no entry, no outs, no memory of having run it."""
-    file = project / "dvc.lock"
-    lock = yaml.safe_load(file.read_text(encoding="utf-8"))
-    del lock["stages"][job.name]
-    file.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
-    remove(project, job.outs)
+def forget(project: Path, jobs: Sequence[Job]) -> None:
+    """Makes DVC run `jobs` again: no entries, no outs, no memory of having run them."""
+    lock = lock_of(project)
+    for job in jobs:
+        del lock["stages"][job.name]
+        remove(project, job.outs)
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
     shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
 
 
@@ -192,6 +198,22 @@ def lock_of(project: Path) -> dict[str, Any]:
     """What dvc.lock says, whatever its order."""
     content: dict[str, Any] = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))
     return content
+
+
+def is_true(truth: Truth, project: Path, jobs: Sequence[Job]) -> bool:
+    """Whether the outs of `jobs` and what dvc.lock says are the truth's."""
+    outs = [out for job in jobs for out in job.outs]
+    return contents(project, outs) == contents(truth.root, outs) and lock_of(project) == lock_of(truth.root)
+
+
+def active_runs(project: Path) -> dict[str, int]:
+    """How many runs that nobody deleted the project's store has of each stage and cell, and parents."""
+    query = (
+        "select tags.value, count(*) from tags join runs using (run_uuid) "
+        "where runs.lifecycle_stage = 'active' and tags.key in ('dvc.stage', 'pipeline.role') group by tags.value"
+    )
+    with sqlite3.connect(project / "mlflow.db") as store:
+        return dict(store.execute(query).fetchall())
 
 
 def moment(choose: random.Random, seconds: float) -> None:

@@ -7,28 +7,52 @@ from pathlib import Path
 import pytest
 
 from tests.recovery import kills
-from tests.recovery.project import STAGES, Truth
+from tests.recovery.project import STAGES, Outcome, Truth
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(900)]
-SIGNAL_NAMES = [number.name for number in kills.SIGNALS]
+NAMES = {number: number.name for number in kills.SIGNALS}
+KILLS = [(stage, signal.SIGKILL) for stage in STAGES]
+# These two save or pass on what they have when they are asked to stop; the others know no difference.
+KILLS += [(stage, number) for stage in ("train_gan", "synthesize") for number in (signal.SIGTERM, signal.SIGINT)]
 
 
-@pytest.mark.parametrize("number", kills.SIGNALS, ids=SIGNAL_NAMES)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "number"), KILLS, ids=[f"{stage}-{NAMES[number]}" for stage, number in KILLS])
 def test_a_killed_stage(truth: Truth, scratch: Path, choose: random.Random, stage: str, number: signal.Signals) -> None:
     """No out is half there, no process lives on, and the stage again gives equal bytes."""
-    outcome = kills.kill_stage(truth, scratch, truth.jobs[stage], number, choose)
-    assert not outcome.told
-    assert outcome.equal
+    assert kills.kill_stage(truth, scratch, choose, stage=stage, number=number) == Outcome("", equal=True)
 
 
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
-@pytest.mark.parametrize("number", kills.SIGNALS, ids=SIGNAL_NAMES)
+@pytest.mark.parametrize("number", kills.SIGNALS, ids=NAMES.values())
 def test_a_killed_dvc(
     truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals, *, group: bool
 ) -> None:
     """The stage goes with it, no lock of it blocks, and `dvc repro` gives an equal dvc.lock and equal outs."""
-    job = truth.jobs[choose.choice(("train_gan", "synthesize", "train_classifier@50-1"))]
-    outcome = kills.kill_dvc(truth, scratch, job, number, choose, group=group)
-    assert not outcome.told
-    assert outcome.equal
+    assert kills.kill_dvc(truth, scratch, choose, number=number, group=group) == Outcome("", equal=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
+def test_a_killed_fanout(truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals) -> None:
+    """Its workers go with it, no lock of it blocks, and the same command gives an equal dvc.lock and equal outs."""
+    group = number == signal.SIGINT
+    assert kills.kill_fanout(truth, scratch, choose, number=number, group=group) == Outcome("", equal=True)
+
+
+def test_a_killed_worker(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """kill -9 to a worker of a fan-out costs its cell alone, which the same command runs again."""
+    assert kills.kill_worker(truth, scratch, choose) == Outcome("", equal=True)
+
+
+def test_a_killed_writer(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """The stage goes on without its companion, and `sync` brings the run."""
+    assert kills.kill_writer(truth, scratch, choose) == Outcome("", equal=True)
+
+
+def test_a_killed_configure(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """params.yaml is the old one or the new one."""
+    assert kills.kill_configure(truth, scratch, choose, number=signal.SIGKILL) == Outcome("", equal=True)
+
+
+def test_a_killed_sync(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """What was half written is replaced: every result has one run."""
+    assert kills.kill_sync(truth, scratch, choose) == Outcome("", equal=None)
