@@ -1,6 +1,6 @@
 """Faults at random moments in a tiny project, and whether the same command again mends them.
 
-`python -m benchmarks.faults` plants each kind of fault ROUNDS times (environment; 4), at moments that SEED (0) decides,
+`python -m benchmarks.faults` plants each kind of fault ROUNDS times (environment; 3), at moments that SEED (0) decides,
 two at a time, and prints a line for each and a table at the end. `MINUTES=2` begins none after that time. Ends with
 exit code 1 if one was not mended. It is a stress test of tests/recovery, not a measurement.
 """
@@ -160,7 +160,7 @@ def print_table(rows: dict[str, Row]) -> None:
 
 def main() -> None:
     """Plants, prints, and says by the exit code whether all was mended."""
-    rounds, seed = int(os.environ.get("ROUNDS", "4")), int(os.environ.get("SEED", "0"))
+    rounds, seed = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("SEED", "0"))
     minutes = float(os.environ.get("MINUTES", "inf"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
