@@ -156,7 +156,7 @@ def run_cells(walk: Walk, stages: Sequence[Stage], engine: Engine, num_workers: 
             for name, stage in running.items()]  # fmt: skip
     if not jobs:
         return
-    say(f"{len(jobs)} cells to run, {num_workers} at once")
+    say(f"cells to run: {len(jobs)}, {min(num_workers, len(jobs))} at once")
     with Progress("cells", total=len(jobs), unit="cell") as progress:
         for outcome in engine(jobs, num_workers):
             stage = running[outcome.job.name]
@@ -166,6 +166,7 @@ def run_cells(walk: Walk, stages: Sequence[Stage], engine: Engine, num_workers: 
             else:
                 walk.settle(stage, changed=True)
             progress.advance(1, stage.addressing)
+    assert walk.settled.issuperset(running.values()), "an engine yields the outcome of every job"
 
 
 def restore(stage: Stage) -> bool:

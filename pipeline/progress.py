@@ -43,7 +43,8 @@ class Progress:
         rate = (self._done - self._done_at_start) / (now - self._started)
         left = (self._total - self._done) / max(rate, 1e-9)
         share = 100 * self._done / self._total
-        return f"{self._name}: {share:.0f} % ({rate:.0f} {self._unit}/s, {left:.0f} s left) {note}".rstrip()
+        digits = 0 if rate >= 10 else 2
+        return f"{self._name}: {share:.0f} % ({rate:.{digits}f} {self._unit}/s, {left:.0f} s left) {note}".rstrip()
 
     def __enter__(self) -> "Progress":
         return self

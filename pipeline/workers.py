@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -62,14 +63,12 @@ class Worker:
     log: IO[str]
 
     def start_job(self, job: Job) -> None:
-        """Hands the job over; a worker that is dead by now shows it when its answer is awaited."""
-        try:
+        """Hands the job over; a worker that is dead by now shows it when its answer is read."""
+        with suppress(OSError):
             self.pipe.send(job)
-        except OSError:
-            self.process.join()
 
     def finish_job(self, job: Job) -> Outcome:
-        """The outcome of `job`, once the pipe is readable."""
+        """The outcome of `job`, once there is an answer or the end of the process."""
         try:
             code = self.pipe.recv()
         except (EOFError, OSError):
@@ -77,12 +76,14 @@ class Worker:
             code = self.process.exitcode or 1
         return Outcome(job, code, self.log.read())
 
-    def stop(self) -> None:
-        """Lets an idle worker finish what it logs; what it still had to say is said."""
+    def dismiss(self) -> None:
+        """Tells the worker that no job follows: it ends when all that its jobs logged is written."""
         self.pipe.close()
+
+    def say_the_rest(self) -> None:
+        """Waits for its end, and passes on what it still had to say."""
         self.process.join()
         sys.stderr.write(self.log.read())
-        self.log.close()
 
 
 def run_in_processes(jobs: Sequence[Job], num_workers: int) -> Iterator[Outcome]:
@@ -92,22 +93,32 @@ def run_in_processes(jobs: Sequence[Job], num_workers: int) -> Iterator[Outcome]
     with this process whatever ends it.
     """
     waiting = deque(jobs)
+    workers = [start_worker() for _ in range(min(num_workers, len(jobs)))]
     busy: dict[object, tuple[Worker, Job]] = {}
-    idle = [start_worker() for _ in range(min(num_workers, len(jobs)))]
+
+    def employ(worker: Worker) -> None:
+        if not waiting:
+            return worker.dismiss()
+        job = waiting.popleft()
+        worker.start_job(job)
+        busy[worker.pipe] = worker, job
+        return None
+
     try:
-        while waiting or busy:
-            while idle and waiting:
-                worker, job = idle.pop(), waiting.popleft()
-                worker.start_job(job)
-                busy[worker.pipe] = worker, job
+        for worker in workers:
+            employ(worker)
+        while busy:
             for pipe in wait([worker.pipe for worker, _ in busy.values()]):
                 worker, job = busy.pop(pipe)
-                yield worker.finish_job(job)
-                idle.append(worker if worker.process.is_alive() else start_worker())
-        for worker in idle:
-            worker.stop()
+                outcome = worker.finish_job(job)
+                if worker.process.exitcode is not None and waiting:
+                    workers.append(worker := start_worker())
+                employ(worker)  # before its last result is dealt with
+                yield outcome
+        for worker in workers:
+            worker.say_the_rest()
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+        for worker in workers:
             worker.process.terminate()
 
 
@@ -115,7 +126,7 @@ def start_worker() -> Worker:
     """A process of its own, not forked: torch's threads would not survive that."""
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
-    log = tempfile.NamedTemporaryFile("r", prefix="fanout-", errors="replace")  # noqa: SIM115 - Worker.stop closes it
+    log = tempfile.NamedTemporaryFile("r", prefix="fanout-", errors="replace")  # noqa: SIM115 - goes with its worker
     process = context.Process(target=work, args=(its, log.name), daemon=True)
     process.start()
     its.close()  # so that its death closes the pipe
@@ -151,6 +162,8 @@ def run_command(job: Job) -> int:
     except Exception:  # noqa: BLE001 - told with its traceback, as Python would
         traceback.print_exc()
         code = 1
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else int(code is not None)

@@ -1,5 +1,6 @@
 """Cells in warm worker processes, through real DVC: what `dvc repro` leaves, sooner, whatever goes wrong."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -20,10 +21,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def stale(reproduced: Path, tmp_path: Path) -> Path:
-    """A copy of the finished project in which nothing behind the synthetic images has run yet."""
-    project = shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", "runs"))
-    head, *entries = re.split(r"(?m)^(?=  \S)", (reproduced / "dvc.lock").read_text())
+def finished(reproduced: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project whose run cache is empty."""
+    return shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", "runs"))
+
+
+@pytest.fixture
+def stale(finished: Path) -> Path:
+    """One in which nothing behind the synthetic images has run yet."""
+    project = finished
+    head, *entries = re.split(r"(?m)^(?=  \S)", (project / "dvc.lock").read_text())
     kept = [entry for entry in entries if entry.strip().startswith(tuple(f"{name}:" for name in UPSTREAM))]
     (project / "dvc.lock").write_text(head + "".join(kept))
     for name in ("models/train_baseline", "models/train_classifier", "data/scores", "results/cells", "mlruns"):
@@ -32,9 +39,14 @@ def stale(reproduced: Path, tmp_path: Path) -> Path:
     return project
 
 
-def fan_out(project: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def fan_out(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the fan-out in `project`, on the project's own code."""
-    return run(project, *FAN_OUT, PYTHONPATH=str(project), **environment)
+    return run(project, *FAN_OUT, *targets, PYTHONPATH=str(project), **environment)
+
+
+def num_run(done: subprocess.CompletedProcess[str]) -> list[int]:
+    """How many cells had to run, one wave after the other."""
+    return [int(number) for number in re.findall(r"cells to run: (\d+)", done.stdout)]
 
 
 def results_of(project: Path) -> dict[str, bytes]:
@@ -52,33 +64,7 @@ def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> No
         query = "select count(*) from tags join runs using (run_uuid) where key = 'dvc.stage' and value like '%@%'"
         assert store.execute(f"{query} and status = 'FINISHED'").fetchone() == (10,)
     again = fan_out(stale)
-    assert (again.returncode, "cells to run" in again.stdout) == (0, False)
-    assert "up to date" in run(stale, "dvc", "repro").stdout
-
-
-def test_a_failed_cell_leaves_the_others_committed(stale: Path) -> None:
-    """A cell that fails is one line, a worker that dies costs one cell; what waits for them is left out, nothing else.
-
-    Mended, the same command runs these cells alone.
-    """
-    with (stale / "stages/train_baseline.py").open("r+") as script:
-        text = script.read().replace('''    params = load_params(''', '''    faulty(real_percent, seed)
-    params = load_params(''')  # fmt: skip
-        script.seek(0)
-        script.write(text.replace("\n\nif __name__", FAULTS + "\n\nif __name__"))
-    (stale / "faulty").touch()
-    done = fan_out(stale)
-    assert done.returncode == 2, done.stdout
-    assert "train_baseline@50-0: no luck\n" in done.stdout
-    assert "train_baseline@50-1: its worker was ended by SIGKILL" in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "4 cells to run" in done.stdout  # those of train_classifier
-    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@50-")
-    assert "1 left out" in done.stdout.splitlines()[-1]
-    (stale / "faulty").unlink()
-    mended = fan_out(stale)
-    assert mended.returncode == 0, mended.stdout
-    assert re.findall("(.*) cells to run", mended.stdout) == ["2"]
+    assert (again.returncode, num_run(again)) == (0, [])
     assert "up to date" in run(stale, "dvc", "repro").stdout
 
 
@@ -95,6 +81,43 @@ def faulty(real_percent: int, seed: int) -> None:
 """
 
 
+def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
+    """A cell that fails is one line, a worker that dies costs one cell; what waits for them is left out, nothing else.
+
+    Mended, the same command runs these cells alone.
+    """
+    script = finished / "stages/train_baseline.py"
+    text = script.read_text().replace(
+        "    params = load_params(", "    faulty(real_percent, seed)\n    params = load_params("
+    )
+    script.write_text(text.replace("\n\nif __name__", FAULTS + "\n\nif __name__"))
+    (finished / "faulty").touch()
+    done = fan_out(finished)
+    assert done.returncode == 2, done.stdout
+    assert "train_baseline@50-0: no luck\n" in done.stdout
+    assert "train_baseline@50-1: its worker was ended by SIGKILL" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@50-")
+    assert "1 left out" in done.stdout.splitlines()[-1]
+    (finished / "faulty").unlink()
+    mended = fan_out(finished)
+    assert mended.returncode == 0, mended.stdout
+    assert (num_run(done), num_run(mended)) == ([6], [2])
+    assert "up to date" in run(finished, "dvc", "repro").stdout
+
+
+def test_what_was_edited_amid_a_cell_is_not_committed(finished: Path) -> None:
+    """A cell that was started on other code than there is now at its end is no result of either."""
+    script = finished / "stages/train_baseline.py"
+    edit = '    Path(__file__).open("a").write("# edited\\n")\n'
+    script.write_text(script.read_text().replace("    params = load_params(", f"{edit}    params = load_params("))
+    script.write_text(script.read_text().replace("import torch\n", "from pathlib import Path\n\nimport torch\n", 1))
+    done = fan_out(finished, "train_baseline@50-0")
+    assert done.returncode == 2, done.stdout
+    assert "train_baseline@50-0: what it reads changed while it ran" in done.stdout
+    assert "train_baseline@50-0" in json.loads(run(finished, "dvc", "status", "--json").stdout)
+
+
 def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -> None:
     """kill -9 amid the cells: the workers end too, cells that had ended are not repeated, the end is to the byte."""
     process = subprocess.Popen(FAN_OUT, cwd=stale, env=ENVIRONMENT | {"PYTHONPATH": str(stale)})
@@ -109,7 +132,7 @@ def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -
     again = fan_out(stale)
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("is cached - skipping run") >= 1
-    assert int(re.findall("(.*) cells to run", again.stdout)[0]) < 6
+    assert num_run(again)[0] < 6
     assert results_of(stale) == results_of(reproduced)
 
 
