@@ -2,11 +2,12 @@
 
 Trains the cells of both matrices in two copies of the working folder, generator, shards and the judge's cell reused:
 in one by `dvc repro`, in the other by `python -m pipeline.fanout --jobs 2`. A third copy tells what `dvc repro` takes
-when a cell has two threads instead of one.
+when a cell has two threads instead of one; there the judge's cell and `assess` run again too.
 """
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -34,18 +35,24 @@ def make_copy(folder: Path, judge: str) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> float:
-    """Wall time of a command in `folder`, on the code there.
+def run(folder: Path, *command: str) -> tuple[float, float]:
+    """Wall time and processor time of a command in `folder`, on the code there, in seconds.
 
     Raises:
         SystemExit: it failed.
     """
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    started = time.perf_counter()
+    started, used = time.perf_counter(), processor_seconds()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: run `dvc repro` to the end first\n{done.stdout}{done.stderr}")
-    return time.perf_counter() - started
+    return time.perf_counter() - started, processor_seconds() - used
+
+
+def processor_seconds() -> float:
+    """What all ended children and their own children have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -62,10 +69,12 @@ def main() -> None:
         (two / "params.yaml").write_text(params.replace("threads: 1\n", "threads: 2\n"), encoding="utf-8")
         wide = run(two, sys.executable, "-m", "dvc", "repro", *CELLS)
     print(f"{cells} cells, {os.cpu_count()} cores, ablation.threads {ablation.threads}; n = 1")
-    told = f"dvc repro {alone:.0f} s, fan-out with {JOBS} jobs {fanned:.0f} s"
-    print(f"{told}: ratio {alone / fanned:.2f} (goal >= {GOAL:.0f})")
+    for name, serial_s, fanned_s in zip(("wall", "processor"), alone, fanned, strict=True):
+        goal = f" (goal >= {GOAL:.0f})" if name == "wall" else ""
+        told = f"dvc repro {serial_s:.0f} s, fan-out with {JOBS} jobs {fanned_s:.0f} s"
+        print(f"{name:9} time: {told}: ratio {serial_s / fanned_s:.2f}{goal}")
     print(f"dvc.lock {'equal to the byte' if equal else 'DIFFERS'}")
-    print(f"dvc repro with threads 2: {wide:.0f} s, {wide / alone:.2f} of that with 1")
+    print(f"dvc repro with threads 2: {wide[0]:.0f} s wall, {wide[0] / alone[0]:.2f} of that with 1")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def fan_out(targets: Sequence[str], engine: Engine, num_workers: int) -> Walk:
 
 
 def plan_walk(repo: Any, targets: Sequence[str]) -> Walk:
-    """What `targets` need, in DVC's own order."""
+    """What `targets` need, in DVC's own order, which for a few targets varies from process to process."""
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
     graph = get_active_graph(repo.index.graph)
