@@ -26,6 +26,21 @@ def test_work_stays_after_an_error_and_goes_after_success(tmp_path: Path) -> Non
     assert not (tmp_path / ".resume/stage/key").exists()
 
 
+def test_a_kill_while_finished_work_is_deleted(tmp_path: Path) -> None:
+    """Finished work goes away in one moment: what a kill leaves of it is never taken for work to go on with."""
+    command = (
+        "import os, shutil\nfrom pipeline.checkpoint import resumable\n"
+        "with resumable('stage', 'key') as folder:\n"
+        "    for name in 'abc': (folder / name).write_text(name)\n"
+        "    os.unlink = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", command], check=False)
+    assert run.returncode == -9
+    with resumable("stage", "key") as folder:
+        assert [file.name for file in folder.iterdir()] == ["lock"]
+    assert not list((tmp_path / ".resume/stage").iterdir())
+
+
 def test_two_at_the_same_work_are_told() -> None:
     """A second process with the same values gets one line instead of the first one's files."""
     command = (
@@ -37,7 +52,7 @@ def test_two_at_the_same_work_are_told() -> None:
     )
     with resumable("stage", "key"):
         run = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    assert "another process runs stage with these values" in run.stdout
+    assert f"another process runs stage with these values (PID {os.getpid()})" in run.stdout
     with resumable("stage", "key"):
         pass
 

@@ -1,10 +1,17 @@
+import json
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.lock import _is_whole, mend
+from pipeline.dvc import holder
+from pipeline.errors import UserError
+from pipeline.lock import CLAIMS, _is_whole, mend, mend_all
 
 ENTRY = """  {name}:
     cmd: >-
@@ -65,3 +72,40 @@ def test_what_was_dropped_is_named(tmp_path: Path) -> None:
 def test_no_lock_is_no_fault(tmp_path: Path) -> None:
     """Before the first run there is nothing to mend."""
     assert mend(tmp_path / "dvc.lock") == []
+
+
+def claim(pid: int, text: str = "") -> None:
+    """Writes what a dvc claims to read and write while it runs a stage."""
+    CLAIMS.parent.mkdir(parents=True, exist_ok=True)
+    who = {"pid": pid, "cmd": "dvc repro"}
+    CLAIMS.write_text(text or json.dumps({"write": {"/x/data": who}, "read": {"/x/stages": [who]}}))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 60, 1000])
+def test_claims_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    """Whole or cut off by the kill, claims go whose process is dead, or is not a dvc; DVC stops at a torn file."""
+    monkeypatch.chdir(tmp_path)
+    claim(1)
+    CLAIMS.write_text(CLAIMS.read_text()[:cut])
+    assert mend_all() == [f"{CLAIMS}: removed, its dvc is dead"]
+    assert not CLAIMS.exists()
+    claim(1, "{}")
+    assert mend_all() == []
+
+
+def test_a_living_dvc_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the process of a claim lives, one line says which, and neither claim nor dvc.lock is touched."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc").write_text("import time; time.sleep(60)")
+    dvc = subprocess.Popen([sys.executable, "dvc"])
+    claim(dvc.pid)
+    Path("dvc.lock").write_text("torn")
+    while not holder():
+        time.sleep(0.01)
+    with pytest.raises(UserError, match=rf"dvc is at work with it \(PID {dvc.pid}\)"):
+        mend_all()
+    assert CLAIMS.exists()
+    assert Path("dvc.lock").read_text() == "torn"
+    dvc.kill()
+    dvc.wait()
+    assert len(mend_all()) == 2

@@ -292,7 +292,7 @@ def test_a_killed_generator_goes_on_to_equal_bytes(reproduced: Path, tmp_path: P
 
 
 def test_no_stage_outlives_a_killed_dvc(reproduced: Path) -> None:
-    """kill -9 of dvc alone ends the stage that it runs, and the next repro is not blocked.
+    """kill -9 of dvc alone ends the stage that it runs, be it still loading torch; the next repro is not blocked.
 
     Under plain sh, which would stay between dvc and the stage as bash does not.
     """
@@ -314,14 +314,14 @@ def test_no_stage_outlives_a_killed_dvc(reproduced: Path) -> None:
 
 
 def wait_for_child(parent: int, module: str) -> int:
-    """Process id of the running `module` below `parent`, once it has had time to set itself up."""
+    """Process id of the running `module` below `parent`, once Python itself is up."""
     for _ in range(300):
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it may end while we look
                 words = (process / "cmdline").read_text().split("\0")
                 ppid = int((process / "stat").read_text().rpartition(")")[2].split()[1])
                 if ppid == parent and module in words:
-                    time.sleep(3)
+                    time.sleep(0.5)
                     return int(process.name)
         time.sleep(0.1)
     raise AssertionError(f"{module} did not start")

@@ -14,6 +14,7 @@ NAMES = {number: number.name for number in kills.SIGNALS}
 KILLS = [(stage, signal.SIGKILL) for stage in STAGES]
 # These two save or pass on what they have when they are asked to stop; the others know no difference.
 KILLS += [(stage, number) for stage in ("train_gan", "synthesize") for number in (signal.SIGTERM, signal.SIGINT)]
+DVC_KILLS = [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False), (signal.SIGINT, True)]
 
 
 @pytest.mark.parametrize(("stage", "number"), KILLS, ids=[f"{stage}-{NAMES[number]}" for stage, number in KILLS])
@@ -22,8 +23,7 @@ def test_a_killed_stage(truth: Truth, scratch: Path, choose: random.Random, stag
     assert kills.kill_stage(truth, scratch, choose, stage=stage, number=number) == Outcome("", equal=True)
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
-@pytest.mark.parametrize("number", kills.SIGNALS, ids=NAMES.values())
+@pytest.mark.parametrize(("number", "group"), DVC_KILLS, ids=["SIGKILL", "SIGKILL-group", "SIGTERM", "SIGINT-group"])
 def test_a_killed_dvc(
     truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals, *, group: bool
 ) -> None:
