@@ -4,7 +4,7 @@ import typer
 
 from pipeline.config import load_params
 from pipeline.evaluation.ablation import evaluate
-from pipeline.evaluation.grid import read_json
+from pipeline.evaluation.inputs import check_classes, read_assess
 from pipeline.evaluation.report import read_evidence, to_text, write_report
 from pipeline.runtime import PathFlag, run_stage
 from pipeline.tracking import tracked_run
@@ -22,8 +22,9 @@ def main(
 ) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
     params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
-    result = evaluate(params, cells, read_json(assess, "assess"))
+    result = evaluate(params, cells, read_assess(assess))
     evidence = read_evidence(params, dataset, gan_samples, gan_history, scores)
+    check_classes(dataset, evidence.dataset, result["per_class"])
     with tracked_run("evaluate", cell={}) as run:
         files = write_report(out, result, evidence)
         for setting in result["settings"]:

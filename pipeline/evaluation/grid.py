@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def read_grid(params: Params, cells_dir: Path) -> tuple[Cells, Cells]:
         {percent: [_read_cell(cells_dir, stage, percent, seed, params) for seed in grid.seeds] for percent in axis}
         for stage, axis in axes.items()
     )
-    _check_classes(real, synthetic, cells_dir)
+    _check_alike(real, synthetic, cells_dir)
     return real, synthetic
 
 
@@ -57,10 +58,10 @@ def read_json(path: Path, stage: str) -> dict[str, Any]:
         UserError: missing or damaged, with the command that makes it anew.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run: dvc repro {stage}") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run: dvc repro {stage}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: damaged (no JSON object); delete it and run: dvc repro {stage}")
@@ -112,17 +113,23 @@ def _cell(record: dict[str, Any], path: Path, target: str) -> Cell:
             {str(name): float(value) for name, value in record[key].items()}
             for key in ("test_accuracy_per_class", "accuracy_per_corruption")
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro {target}") from None
     if not all(0 <= value <= 1 for value in (*fractions.values(), *per_class.values(), *per_corruption.values())):
         raise UserError(f"{path}: an accuracy is not between 0 and 1; delete it and run: dvc repro {target}")
+    if not (isfinite(loss) and per_class and per_corruption and counts["num_corrupted"] > 0):
+        raise UserError(f"{path}: damaged (no loss, class or corruption); delete it and run: dvc repro {target}")
     return Cell(**counts, **fractions, test_loss=loss, per_class=per_class, per_corruption=per_corruption)
 
 
-def _check_classes(real: Cells, synthetic: Cells, cells_dir: Path) -> None:
-    """All cells name the same classes, or some belong to another data set."""
-    names = {tuple(sorted(cell.per_class)) for group in (real, synthetic) for row in group.values() for cell in row}
-    if len(names) > 1:
-        raise UserError(
-            f"{cells_dir}: cells name different classes, so some belong to another data set; run: dvc repro"
-        )
+def _check_alike(real: Cells, synthetic: Cells, cells_dir: Path) -> None:
+    """All cells name the same classes and the same corruptions, or some belong to another data set or program."""
+    cells = [cell for group in (real, synthetic) for row in group.values() for cell in row]
+    for kind, names in (
+        ("classes", {tuple(sorted(cell.per_class)) for cell in cells}),
+        ("corruptions", {tuple(sorted(cell.per_corruption)) for cell in cells}),
+    ):
+        if len(names) > 1:
+            raise UserError(
+                f"{cells_dir}: cells name different {kind}, so some belong to another data set; run: dvc repro"
+            )

@@ -38,11 +38,14 @@ def read_history(path: Path) -> History:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             records = list(csv.DictReader(stream))
-        return {name: [float(record[name] or "nan") for record in records] for name in COLUMNS}
+        history = {name: [float(record[name] or "nan") for record in records] for name in COLUMNS}
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run: dvc repro train_gan") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro train_gan") from None
+    if not (records and all(map(isfinite, (*history["images"], *history["restarts"])))):
+        raise UserError(f"{path}: damaged (no number of images); delete it and run: dvc repro train_gan")
+    return history
 
 
 def history_svgs(history: History) -> dict[str, str]:

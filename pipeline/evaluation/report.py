@@ -16,10 +16,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from pipeline.config import Params
-from pipeline.errors import UserError
 from pipeline.evaluation import tables
-from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.history import History, history_svgs, read_history
+from pipeline.evaluation.inputs import read_dataset, read_picture
 from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
 from pipeline.files import escape_markdown, write_bytes, write_json
@@ -55,11 +54,11 @@ def read_evidence(params: Params, dataset: Path, gan_samples: Path, gan_history:
         UserError: a file is missing or damaged; the line names the stage that writes it.
     """
     return Evidence(
-        dataset=read_json(dataset, "prepare"),
+        dataset=read_dataset(dataset),
         # from the values, not from the file: its comments are no input of a stage
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
-        gan_samples=_read_bytes(gan_samples, "train_gan"),
-        neighbours=_read_bytes(scores / "neighbours.png", "assess"),
+        gan_samples=read_picture(gan_samples, "train_gan"),
+        neighbours=read_picture(scores / "neighbours.png", "assess"),
         history=read_history(gan_history),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
@@ -186,10 +185,3 @@ def md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; what stands in `rows` is escaped."""
     lines = [header, ["---"] * len(header), *([escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _read_bytes(path: Path, stage: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run: dvc repro {stage}") from None

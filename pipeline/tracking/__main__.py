@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 def sync() -> None:
     """Rebuild the runs of params.yaml's grid from the files in results/; runs that are there stay."""
     params = load_all_params().model_dump()
+    names.lock_entries()  # a torn dvc.lock is told before a store is made
     try:
         tally = backfill.sync(params)
     except UserError:
@@ -53,8 +54,9 @@ def ui(
 def _serve(root: Path, port: int) -> None:
     """Becomes the server: 2 processes and half a gigabyte, where `mlflow ui` takes 14 and 2.8."""
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = names.store_uri()  # every user of the machine can read arguments
     arguments = ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    stores = ["--backend-store-uri", names.store_uri(), "--artifacts-destination", str(root / "mlruns")]
+    stores = ["--artifacts-destination", str(root / "mlruns")]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments, *stores])  # noqa: S606
 
 

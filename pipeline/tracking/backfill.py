@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import UserError
 from pipeline.tracking import execution as names
 from pipeline.tracking import registry, store
 from pipeline.tracking.store import Experiment, Parent, Point
@@ -180,7 +181,10 @@ def _history(path: Path) -> list[Point]:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads(path.read_bytes()) if path.exists() else None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}); restore it, or delete it and run: dvc repro") from None
 
 
 def _write_parent(parent: Parent) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.errors import UserError
+
 PARENT_STAGE = "evaluate"  # its run is the parent itself
 AXES = {
     "train_baseline": "real_percent",
@@ -174,4 +176,8 @@ def _yaml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a lock of 200 cells takes PyYAML's own seconds
-    return yaml.load(path.read_bytes(), Loader=loader) or {}  # noqa: S506 - both loaders are the safe ones
+    try:
+        return yaml.load(path.read_bytes(), Loader=loader) or {}  # noqa: S506 - both loaders are the safe ones
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not YAML ({reason}); mend it (python -m pipeline.lock) or restore it") from None

@@ -1,0 +1,129 @@
+"""Results, pictures and histories that `evaluate` finds and no stage wrote."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.configure import write_params
+from pipeline.errors import UserError
+from pipeline.evaluation.grid import read_json
+from pipeline.evaluation.history import read_history
+from pipeline.evaluation.inputs import read_assess, read_dataset
+from tests.bad_files import change_json, check_refusal, cut, make_folder, run
+from tests.evaluation_inputs import CLASSES, FIDELITY, make_params, write_inputs
+from tests.test_sources import png_header
+
+CELL, ASSESS, DATASET = "in/cells/train_classifier-50-1.json", "in/assess.json", "in/dataset.json"
+HISTORY, NEIGHBOURS = "in/train_gan.csv", "in/scores/neighbours.png"
+CHOICES = ["dataset=digits", "profile=demo", "ablation.seeds=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that evaluate reads, as the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPELINE_TRACKING", "off")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    write_params(Path("params.yaml"), CHOICES)
+    write_inputs(Path("in"), make_params(), lambda percent: 0.0)
+    Path(ASSESS).write_text(json.dumps(FIDELITY))
+    return tmp_path
+
+
+def column(name: str, value: str) -> None:
+    """Sets a column of the history."""
+    head, *rows = Path(HISTORY).read_text().splitlines()
+    place = head.split(",").index(name)
+    lines = [",".join([*(cells := row.split(","))[:place], value, *cells[place + 1 :]]) for row in rows]
+    Path(HISTORY).write_text("\n".join([head, *lines, ""]))
+
+
+CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
+    "cell: missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro train_classifier@50-1")),
+    "cell: cut off": (lambda: cut(CELL, 0.5), (CELL, "damaged", "dvc repro train_classifier@50-1")),
+    "cell: a list": (lambda: Path(CELL).write_text("[]"), (CELL, "no JSON object")),
+    "cell: nested": (lambda: Path(CELL).write_text("[" * 10**5), (CELL, "damaged")),
+    "cell: a folder": (lambda: make_folder(CELL), (CELL.rsplit("/", 1)[1], "dvc repro")),
+    "cell: NaN": (lambda: change_json(CELL, test_loss=float("nan")), (CELL, "NaN")),
+    "cell: beyond numbers": (lambda: change_json(CELL, test_loss=10**400), (CELL, "damaged")),
+    "cell: accuracy of 7": (lambda: change_json(CELL, test_accuracy=7.0), (CELL, "between 0 and 1")),
+    "cell: of another seed": (lambda: change_json(CELL, seed=9), (CELL, "seed is 9, not 1")),
+    "cell: of another budget": (lambda: change_json(CELL, budget="real_epochs"), (CELL, "budget")),
+    "cell: of another data set": (
+        lambda: change_json(CELL, test_accuracy_per_class={"a": 0.5}), ("in/cells", "different classes")),
+    "cell: no class": (lambda: change_json(CELL, test_accuracy_per_class={}), (CELL, "damaged")),
+    "cell: other corruptions": (
+        lambda: change_json(CELL, accuracy_per_corruption={"rain": 0.5}), ("in/cells", "different corruptions")),
+    "cell: no damaged image": (lambda: change_json(CELL, num_corrupted=0), (CELL, "damaged")),
+    "assess: missing": (Path(ASSESS).unlink, (ASSESS, "dvc repro assess")),
+    "assess: a measure missing": (lambda: change_json(ASSESS, recall=...), (ASSESS, "recall", "dvc repro assess")),
+    "assess: a measure is text": (lambda: change_json(ASSESS, recall="much"), (ASSESS, "recall")),
+    "assess: beyond numbers": (lambda: Path(ASSESS).write_text('{"num_images": 1e999}'), (ASSESS, "num_images")),
+    "assess: a number of 400 digits": (lambda: change_json(ASSESS, recall=10**400), (ASSESS, "recall")),
+    "assess: no feature space": (lambda: change_json(ASSESS, feature_space=[]), (ASSESS, "feature_space")),
+    "dataset: missing": (Path(DATASET).unlink, (DATASET, "dvc repro prepare")),
+    "dataset: no classes": (lambda: change_json(DATASET, class_names=...), (DATASET, "class_names")),
+    "dataset: other classes": (
+        lambda: change_json(DATASET, class_names=list(CLASSES[:3])), (DATASET, "counts are not those")),
+    "dataset: a split missing": (lambda: change_json(DATASET, digests={}), (DATASET, "a split is not there")),
+    "dataset: a count is text": (
+        lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(("train", "reserve", "val", "test"), "0")),
+        (DATASET, "a count is no number")),
+    "dataset: images of no size": (lambda: change_json(DATASET, image_size=0), (DATASET, "image_size")),
+    "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro assess")),
+    "picture: cut off": (lambda: cut(NEIGHBOURS, 0.5), (NEIGHBOURS, "dvc repro assess")),
+    "picture: 60,000 x 60,000": (
+        lambda: Path(NEIGHBOURS).write_bytes(png_header(60_000, 60_000)), (NEIGHBOURS, "dvc repro assess")),
+    "picture: 11,000 x 11,000": (
+        lambda: Path(NEIGHBOURS).write_bytes(png_header(11_000, 11_000)), (NEIGHBOURS, "too many")),
+    "picture: a script": (
+        lambda: Path("in/gan_samples.png").write_text("<svg onload='alert(1)'/>"), ("gan_samples", "train_gan")),
+    "history: missing": (Path(HISTORY).unlink, (HISTORY, "dvc repro train_gan")),
+    "history: a column missing": (lambda: Path(HISTORY).write_text("step\n1\n"), (HISTORY, "damaged")),
+    "history: words": (lambda: column("coverage", "much"), (HISTORY, "damaged")),
+    "history: no number of images": (lambda: column("images", "inf"), (HISTORY, "no number of images")),
+    "history: zero bytes": (lambda: Path(HISTORY).write_bytes(b"\0" * 100), (HISTORY, "damaged")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_results_are_one_line(
+    case: str, results: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stands where a stage's result should: one line that names it and its stage, and no half report."""
+    damage, told = CASES[case]
+    damage()
+    check_refusal("evaluate", told, monkeypatch, capfd)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_a_small_file_is_told_or_harmless(data: st.DataObject, results: Path) -> None:
+    """Bytes changed, cut out or put in anywhere in a JSON or CSV file: its values or one line that names it."""
+    reads: dict[str, Callable[[Path], object]] = {
+        CELL: lambda path: read_json(path, "x"),
+        ASSESS: read_assess,
+        DATASET: read_dataset,
+        HISTORY: read_history,
+    }
+    name = data.draw(st.sampled_from(sorted(reads)))
+    file = results / name
+    whole = file.read_bytes()
+    place, size = data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, 30))
+    file.write_bytes(whole[:place] + data.draw(st.binary(max_size=20)) + whole[place + size :])
+    try:
+        reads[name](file)
+    except UserError as error:
+        assert name in str(error)  # noqa: PT017 (values are an answer too)
+    finally:
+        file.write_bytes(whole)
+
+
+def test_whole_results_are_reported(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cases spoil is whole: evaluate writes its report."""
+    assert run("evaluate", monkeypatch) == 0
+    assert (results / "results/report.html").stat().st_size > 0
