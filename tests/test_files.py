@@ -14,9 +14,13 @@ def test_two_writers_of_one_file_take_turns(tmp_path: Path) -> None:
     file, children = tmp_path / "file", []
     for letter in b"abc":
         if (child := os.fork()) == 0:
-            for _ in range(60):
-                write_bytes(file, bytes([letter]) * SIZE)
-            os._exit(0)
+            status = 1
+            try:
+                for _ in range(60):
+                    write_bytes(file, bytes([letter]) * SIZE)
+                status = 0
+            finally:  # an error must not go on in a second copy of this process
+                os._exit(status)
         children.append(child)
     while children:
         child, status = os.waitpid(-1, os.WNOHANG)

@@ -74,7 +74,8 @@ def twice_without_dvc(truth: Truth, scratch: Path, choose: random.Random, *, sta
     moment(choose, 0.3)
     second = start(project, *job.command)
     ends = [(process.communicate()[0], process.returncode) for process in (first, second)]
-    told = [text for text, code in ends if code and not (code == 2 and f"(PID {first.pid})" in text)]
+    who = [f"(PID {process.pid})" for process in (first, second)]
+    told = [text for text, code in ends if code and not (code == 2 and any(pid in text for pid in who))]
     outcome = again(truth, project, job, f"twice: {told}")
     return outcome._replace(told=outcome.told or "; ".join(told))
 

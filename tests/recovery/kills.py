@@ -14,12 +14,12 @@ from tests.recovery.project import (
     active_runs,
     again,
     contents,
+    find,
     forget,
     is_true,
     launched,
     left_alive,
     moment,
-    processes_in,
     remove,
     run,
     start,
@@ -27,6 +27,7 @@ from tests.recovery.project import (
 )
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+WORKERS, ORPHAN_SECONDS = ("stages.", "spawn_main"), 3.0  # what must not go on alone, though it may save its work
 CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
 ANY = ("train_gan", "synthesize", *CELLS)
 CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
@@ -73,8 +74,11 @@ def _kill_command(
     moment(choose, seconds)
     with suppress(ProcessLookupError):  # it was done
         os.killpg(process.pid, number) if group else process.send_signal(number)
+    process.wait()  # reading its output would wait for an orphan, too
+    orphans = left_alive(project, *WORKERS, seconds=ORPHAN_SECONDS)
     output, _ = process.communicate()
-    return _again_with_dvc(truth, project, jobs, command, f"code {process.returncode}: {output}")
+    outcome = _again_with_dvc(truth, project, jobs, command, f"code {process.returncode}: {output}")
+    return outcome._replace(told=outcome.told or f"outlived it: {orphans}" * bool(orphans))
 
 
 def _again_with_dvc(truth: Truth, project: Path, jobs: Sequence[Job], command: tuple[str, ...], what: str) -> Outcome:
@@ -147,13 +151,3 @@ def kill_configure(truth: Truth, scratch: Path, choose: random.Random, *, number
     again_done = run(project, *CONFIGURE)
     faults = ["params.yaml is torn"] * torn + [f"{done.stdout}{again_done.stdout}"] * (again_done.returncode != 0)
     return Outcome("; ".join(faults), file.read_bytes() == wanted)
-
-
-def find(project: Path, word: str) -> list[int]:
-    """Ids of the project's processes with `word` in their command line."""
-    found = []
-    for pid in processes_in(project):
-        with suppress(OSError):  # it may end while we look
-            if word in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace"):
-                found.append(pid)
-    return found

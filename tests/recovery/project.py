@@ -168,10 +168,21 @@ def processes_in(folder: Path) -> list[int]:
     return found
 
 
-def left_alive(folder: Path) -> list[int]:
-    """The processes of `folder` that are still there after the time that they have to end."""
-    deadline = time.monotonic() + GONE_SECONDS
-    while (alive := processes_in(folder)) and time.monotonic() < deadline:
+def find(folder: Path, *words: str) -> list[int]:
+    """Those of them with one of `words` in their command line."""
+    found = []
+    for pid in processes_in(folder):
+        with suppress(OSError):  # as above
+            line = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+            if any(word in line for word in words):
+                found.append(pid)
+    return found
+
+
+def left_alive(folder: Path, *words: str, seconds: float = GONE_SECONDS) -> list[int]:
+    """Of the processes that `find` finds those that are still there after the time that they have to end."""
+    deadline = time.monotonic() + seconds
+    while (alive := find(folder, *words or ("",))) and time.monotonic() < deadline:
         time.sleep(0.1)
     return alive
 

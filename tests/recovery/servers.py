@@ -161,6 +161,7 @@ def _tracking_down(
     wire.fault = ""
     syncs = [run(project, "python", "-m", "pipeline.tracking", "sync", **tracked) for _ in range(2)]
     wire.shutdown()
+    wire.server_close()
     faults = [f"code {done.returncode}: {done.stdout}"] * (done.returncode != 0 or "Traceback" in done.stdout)
     faults += [f"took {seconds:.0f} s"] * (seconds > LONGEST)
     faults += [f"not told: {done.stdout}"] * (fault in ALWAYS_TOLD and done.stdout.count("is behind") != 1)
