@@ -18,6 +18,7 @@ from tests.bad_files import check_refusal, copy, link_to_itself, make_folder, pr
 from tests.test_sources import Trap, ask, png_header
 
 __all__ = ["copy", "project"]  # fixtures
+ROOT = Path(__file__).resolve().parent.parent
 BATCH = f"raw/{cifar10.FOLDER}/data_batch_3"
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 
@@ -44,6 +45,19 @@ def batches() -> None:
     Path(BATCH).parent.mkdir(parents=True)
     for name in (cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5):
         (Path(BATCH).parent / name).write_bytes(b"\x80\x04N.")
+
+
+@pytest.fixture
+def real_batches(copy: Path) -> Path:
+    """Links to the real batches in the working folder; skips the test where there are none."""
+    root = Path(os.environ.get("CIFAR10_ROOT") or ROOT / "data/raw")
+    if not (root / cifar10.FOLDER).is_dir():
+        pytest.skip("needs the real CIFAR-10: set CIFAR10_ROOT to the folder that holds cifar-10-batches-py")
+    set_param("dataset.name", "cifar10")
+    Path(BATCH).parent.mkdir(parents=True)
+    for name in (cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5):
+        Path(BATCH).with_name(name).symlink_to(root.resolve() / cifar10.FOLDER / name)
+    return Path(BATCH).with_name("data_batch_1")
 
 
 def in_bee(name: str, data: bytes) -> Path:
@@ -134,6 +148,28 @@ def test_bad_sources_are_one_line(
     make()
     damage()
     check_refusal("prepare", told, monkeypatch, capfd)
+    assert not Path("sprung").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "another batch", "a pickle of the same size"])
+def test_a_damaged_batch_is_one_line(
+    damage: str, real_batches: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One real batch that lacks its end, has one bit flipped, or is whole but not the one of its name."""
+    data = bytearray(real_batches.read_bytes())
+    if damage == "cut off":
+        del data[20_000_000:]
+    elif damage == "one bit":
+        data[12_345_678] ^= 1
+    elif damage == "another batch":
+        data[:] = real_batches.with_name("data_batch_2").read_bytes()
+    else:
+        trap = pickle.dumps(Trap(Path("sprung")))
+        data[: len(trap)] = trap
+    real_batches.unlink()
+    real_batches.write_bytes(data)
+    monkeypatch.setenv("CIFAR10_ROOT", "raw")
+    check_refusal("prepare", ("data_batch_1: corrupt (MD5", "not the official", "CIFAR10_ROOT"), monkeypatch, capfd)
     assert not Path("sprung").exists()
 
 
