@@ -138,7 +138,7 @@ def test_an_undeclared_block_stops_the_stage(reproduced: Path) -> None:
     """A stage that reads what dvc.yaml does not watch is stopped, with the place to mend."""
     file, before = reproduced / "dvc.yaml", (reproduced / "dvc.yaml").read_text()
     file.write_text(before.replace("      - assess\n      - gan.networks\n", "      - gan.networks\n"))
-    stopped = run(reproduced, "dvc", "repro", "assess")
+    stopped = run(reproduced, "dvc", "repro", "--force", "--single-item", "assess")  # DVC overlooks what is taken away
     file.write_text(before)
     assert "dvc.yaml: stage assess reads params ['assess']; add them under its `params:`" in stopped.stdout
     run(reproduced, "dvc", "repro", "assess")
