@@ -28,6 +28,7 @@ from tests.recovery.project import (
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WORKERS, ORPHAN_SECONDS = ("stages.", "spawn_main"), 3.0  # what must not go on alone, though it may save its work
+REWRITING_SECONDS = 0.02  # that dvc takes for dvc.lock, at least
 CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
 ANY = ("train_gan", "synthesize", *CELLS)
 CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
@@ -55,7 +56,20 @@ def kill_dvc(truth: Truth, scratch: Path, choose: random.Random, *, number: int,
     """A signal to dvc alone, or as Ctrl-C to its whole group, while it runs a stage; then `dvc repro` again."""
     job = truth.jobs[choose.choice(ANY)]
     seconds = truth.moments(job, scratch).seconds + 2
-    return _kill_command(truth, scratch, [job], ("dvc", "repro", job.name), number, choose, seconds, group=group)
+    return _kill_command(truth, scratch, [job], ("dvc", "repro"), number, choose, seconds, group=group)
+
+
+def kill_dvc_at_lock(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
+    """kill -9 to dvc while it rewrites dvc.lock in place, for which it first empties the file."""
+    project, job = truth.copy(scratch, dvc=True), truth.jobs[choose.choice(CELLS)]
+    forget(project, [job])
+    file, size = project / "dvc.lock", (project / "dvc.lock").stat().st_size
+    process = start(project, "dvc", "repro")
+    wait_for(lambda: file.stat().st_size != size)
+    moment(choose, REWRITING_SECONDS)
+    process.kill()
+    output, _ = process.communicate()
+    return _again_with_dvc(truth, project, [job], ("dvc", "repro"), output)
 
 
 def kill_fanout(truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool) -> Outcome:

@@ -202,7 +202,10 @@ def forget(project: Path, jobs: Sequence[Job]) -> None:
         del lock["stages"][job.name]
         remove(project, job.outs)
     (project / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
-    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+    commands = [shlex.join(["exec", *job.command]) for job in jobs]
+    for file in (project / ".dvc/cache/runs").glob("*/*/*"):
+        if shlex.join(shlex.split(yaml.safe_load(file.read_text(encoding="utf-8"))["cmd"])) in commands:
+            shutil.rmtree(file.parent)
 
 
 def lock_of(project: Path) -> dict[str, Any]:

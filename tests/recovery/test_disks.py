@@ -13,20 +13,20 @@ mounts = pytest.mark.skipif(not disks.may_mount(), reason="this user may not mou
 
 
 @mounts
-@pytest.mark.parametrize("stage", ["prepare", "train_gan", "synthesize", "train_classifier@50-1", "evaluate"])
+@pytest.mark.parametrize("stage", ["train_gan", "synthesize", "evaluate"])
 def test_a_full_disk(truth: Truth, scratch: Path, choose: random.Random, stage: str) -> None:
     """A disk with room for less than half of what a stage writes."""
     assert disks.full_disk(truth, scratch, choose, stage=stage) == Outcome("", equal=True)
 
 
 @mounts
-@pytest.mark.parametrize("stage", ["synthesize", "train_classifier@50-1"])
+@pytest.mark.parametrize("stage", ["synthesize"])
 def test_a_read_only_disk(truth: Truth, scratch: Path, choose: random.Random, stage: str) -> None:
-    """A resumable stage, and one that writes at its end alone."""
+    """Nothing can be written at all."""
     assert disks.read_only_disk(truth, scratch, choose, stage=stage) == Outcome("", equal=True)
 
 
-@pytest.mark.parametrize("stage", disks.HUNGRY)
+@pytest.mark.parametrize("stage", ["train_gan", "train_classifier@50-1"])
 def test_little_memory(truth: Truth, scratch: Path, choose: random.Random, stage: str) -> None:
     """A limit (`ulimit -v`) that leaves a stage next to nothing once it is loaded, or no room for its batches."""
     assert disks.little_memory(truth, scratch, choose, stage=stage) == Outcome("", equal=True)

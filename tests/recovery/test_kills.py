@@ -31,6 +31,11 @@ def test_a_killed_dvc(
     assert kills.kill_dvc(truth, scratch, choose, number=number, group=group) == Outcome("", equal=True)
 
 
+def test_a_dvc_killed_while_it_writes_its_lock(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """The torn dvc.lock is mended, and what it lost comes from DVC's run cache."""
+    assert kills.kill_dvc_at_lock(truth, scratch, choose) == Outcome("", equal=True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
 def test_a_killed_fanout(truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals) -> None:
     """Its workers go with it, no lock of it blocks, and the same command gives an equal dvc.lock and equal outs."""
