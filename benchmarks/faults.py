@@ -78,6 +78,7 @@ def _kills() -> Iterator[Fault]:
         yield Fault(f"{number.name} to a fan-out", partial(kills.kill_fanout, number=number, group=False))
         yield Fault(f"{number.name} to configure", partial(kills.kill_configure, number=number))
     yield Fault("SIGKILL to dvc while it writes dvc.lock", kills.kill_dvc_at_lock)
+    yield Fault("SIGKILL to a fan-out whose workers are loading", kills.kill_fanout_at_start)
     yield Fault("SIGKILL to a worker of a fan-out", kills.kill_worker)
     yield Fault("SIGKILL to a cell's tracking writer", kills.kill_writer)
     yield Fault("SIGKILL to tracking sync", kills.kill_sync)

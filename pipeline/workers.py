@@ -136,6 +136,9 @@ def start_worker() -> Worker:
 def work(pipe: "Connection[int, Job]", log: str) -> None:
     """A worker's life: runs what comes in, until the pipe closes."""
     die_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent and not parent.is_alive():
+        return  # it died before this process could ask to go with it, maybe with a job in the pipe
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.recovery.project import (
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WORKERS, ORPHAN_SECONDS = ("stages.", "spawn_main"), 3.0  # what must not go on alone, though it may save its work
 REWRITING_SECONDS = 0.02  # that dvc takes for dvc.lock, at least
+LOADING_SECONDS = 0.4  # of a worker, at least
 CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
 ANY = ("train_gan", "synthesize", *CELLS)
 CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
@@ -78,6 +80,17 @@ def kill_fanout(truth: Truth, scratch: Path, choose: random.Random, *, number: i
     return _kill_command(truth, scratch, jobs, FANOUT, number, choose, FANOUT_SECONDS, group=group)
 
 
+def kill_fanout_at_start(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
+    """kill -9 to a fan-out whose workers are loading, and cannot have asked yet to go with it."""
+    project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[name] for name in CELLS]
+    forget(project, jobs)
+    process = start(project, *FANOUT)
+    wait_for(lambda: len(find(project, "spawn_main")) == 2)
+    moment(choose, LOADING_SECONDS)
+    process.kill()
+    return _after_the_kill(truth, project, jobs, FANOUT, process)
+
+
 def _kill_command(
     truth: Truth, scratch: Path, jobs: Sequence[Job], command: tuple[str, ...], number: int, choose: random.Random,
     seconds: float, *, group: bool,
@@ -88,6 +101,12 @@ def _kill_command(
     moment(choose, seconds)
     with suppress(ProcessLookupError):  # it was done
         os.killpg(process.pid, number) if group else process.send_signal(number)
+    return _after_the_kill(truth, project, jobs, command, process)
+
+
+def _after_the_kill(
+    truth: Truth, project: Path, jobs: Sequence[Job], command: tuple[str, ...], process: "subprocess.Popen[str]"
+) -> Outcome:
     process.wait()  # reading its output would wait for an orphan, too
     orphans = left_alive(project, *WORKERS, seconds=ORPHAN_SECONDS)
     output, _ = process.communicate()

@@ -36,11 +36,14 @@ def test_a_dvc_killed_while_it_writes_its_lock(truth: Truth, scratch: Path, choo
     assert kills.kill_dvc_at_lock(truth, scratch, choose) == Outcome("", equal=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
-def test_a_killed_fanout(truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals) -> None:
-    """Its workers go with it, no lock of it blocks, and the same command gives an equal dvc.lock and equal outs."""
-    group = number == signal.SIGINT
-    assert kills.kill_fanout(truth, scratch, choose, number=number, group=group) == Outcome("", equal=True)
+def test_an_interrupted_fanout(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """Ctrl-C at any time: no lock of it blocks, and the same command gives an equal dvc.lock and equal outs."""
+    assert kills.kill_fanout(truth, scratch, choose, number=signal.SIGINT, group=True) == Outcome("", equal=True)
+
+
+def test_a_fanout_killed_at_its_start(truth: Truth, scratch: Path, choose: random.Random) -> None:
+    """Its workers go with it, though they are only loading; the same command gives an equal dvc.lock and outs."""
+    assert kills.kill_fanout_at_start(truth, scratch, choose) == Outcome("", equal=True)
 
 
 def test_a_killed_worker(truth: Truth, scratch: Path, choose: random.Random) -> None:
