@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -111,17 +112,23 @@ def check_refusal(
     assert digest(Path.cwd()) == before
 
 
-def set_param(key: str, value: object) -> None:
-    """Writes a value into params.yaml; Ellipsis removes the key."""
-    values = yaml.safe_load(Path("params.yaml").read_text())
+def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    """A deep copy of `values` with one dotted key set, or removed where `value` is Ellipsis."""
+    result = deepcopy(values)
     *path, last = key.split(".")
-    block: dict[str, Any] = values
+    block = result
     for part in path:
         block = block[part]
     if value is ...:
         del block[last]
     else:
         block[last] = value
+    return result
+
+
+def set_param(key: str, value: object) -> None:
+    """Writes a value into params.yaml; Ellipsis removes the key."""
+    values = changed(yaml.safe_load(Path("params.yaml").read_text()), key, value)
     Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
 
 

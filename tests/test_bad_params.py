@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pipeline import room
 from pipeline.config import Params, parse_params, read_yaml
 from pipeline.errors import UserError
-from tests.bad_files import change_json, check_refusal, copy, make_folder, project, set_param, set_params
-from tests.test_config import changed
+from tests.bad_files import change_json, changed, check_refusal, copy, make_folder, project, set_param, set_params
 
 __all__ = ["copy", "project"]  # fixtures
 PARAMS = Path("params.yaml")

@@ -1,4 +1,3 @@
-import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,22 +8,9 @@ import yaml
 from pipeline.config import Block, Params, load_params, parse_params, read_yaml
 from pipeline.configure import compose_params, hand_edits, write_params
 from pipeline.errors import UserError
+from tests.bad_files import changed
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def changed(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
-    """A deep copy of `values` with one dotted key set, or removed where `value` is Ellipsis."""
-    result = copy.deepcopy(values)
-    *path, last = key.split(".")
-    block = result
-    for part in path:
-        block = block[part]
-    if value is ...:
-        del block[last]
-    else:
-        block[last] = value
-    return result
 
 
 @pytest.mark.parametrize(
