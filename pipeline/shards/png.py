@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng.zlib_ng import adler32, crc32  # the same sums as zlib's, in a quarter of the time
 
 from pipeline.errors import UserError
 from pipeline.images import Pixels
@@ -66,8 +67,8 @@ def _pack(images: Pixels, template: Template, pngs: Bytes) -> None:
     pngs[...] = template.png
     for to, start, length in template.blocks:
         pngs[:, to : to + length] = scanlines[:, start : start + length]
-    pngs[:, -20:-16] = _big_endian([zlib.adler32(row) for row in scanlines])
-    pngs[:, -16:-12] = _big_endian([zlib.crc32(row) for row in pngs[:, 37:-16]])  # from the letters IDAT on
+    pngs[:, -20:-16] = _big_endian([adler32(row) for row in scanlines])
+    pngs[:, -16:-12] = _big_endian([crc32(row) for row in pngs[:, 37:-16]])  # from the letters IDAT on
 
 
 def stored_size(shape: Shape) -> int:
@@ -151,7 +152,7 @@ def _template(shape: Shape) -> Template:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     """A PNG chunk: length, type, body, CRC of type and body."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc32(kind + body))
 
 
 def _shape(images: Pixels) -> Shape:
