@@ -1,14 +1,16 @@
 """Measure the synthetic set: fidelity, diversity, class faithfulness, memorisation, and a score an image."""
 
 from functools import partial
+from pathlib import Path
 
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.classifier.training import extract_features, load_classifier, predict
 from pipeline.config import load_params
-from pipeline.files import write_json, write_picture
+from pipeline.errors import UserError
+from pipeline.files import hash_file, write_json, write_picture
 from pipeline.gan.scoring import Scorer
 from pipeline.runtime import PathFlag, pick_device, run_stage
-from pipeline.shards.reader import read_alike
+from pipeline.shards.reader import read_alike, read_column
 from pipeline.shards.scores import write_scores
 from pipeline.tracking import tracked_run
 
@@ -25,6 +27,7 @@ def main(
     """Writes scores and a picture of nearest neighbours to OUT, the metrics to METRICS."""
     params, device = load_params("assess", "gan.networks"), pick_device()
     seen, unseen, drawn = read_alike(train, val, synthetic)
+    check_generator(synthetic, generator)
     network = load_classifier(judge, device, drawn)
     scorer = Scorer.load(generator, device, drawn, networks=params.gan.networks)
     name = f"pooled activations of the real-only classifier {judge.name}"
@@ -35,6 +38,19 @@ def main(
         write_scores(out, scores | {"discriminator": scorer.score(drawn)})
         write_picture(out / "neighbours.png", neighbours_picture(drawn, seen, nearest))
         write_json(metrics, measured)
+
+
+def check_generator(synthetic: Path, generator: Path) -> None:
+    """Refuses images that the generator beside the discriminator did not draw.
+
+    Raises:
+        UserError: names both generators by the sha256 of their weights.
+    """
+    ours = hash_file(generator / "generator.safetensors")
+    others = set(read_column(synthetic, "generator")) - {ours}
+    if others:
+        raise UserError(f"{synthetic}: holds images drawn by {min(others)[:12]}…, {generator} is {ours[:12]}…; "
+                        "run: dvc repro synthesize")  # fmt: skip
 
 
 if __name__ == "__main__":

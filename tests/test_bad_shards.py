@@ -143,6 +143,8 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "shard: of another data set, for a cell": ("train_classifier", other_dataset, (DATA, "differ", "dvc repro")),
     "shard: of other classes": (
         "assess", lambda: tell(SHARD, b"huggingface", names(list("abcdefghij"))), (DATA, "differ", "dvc repro")),
+    "shard: an image of another generator": (
+        "assess", lambda: put(SHARD, "generator", 3, "0" * 64), (DATA, "drawn by 000000000000…", "synthesize")),
     "shard: without rows": ("assess", lambda: rewrite(SHARD, lambda t: t.slice(0, 0)), (DATA, "no image")),
     "shard: without one class": (
         "assess", lambda: rewrite(SHARD, lambda t: t.filter(pa.compute.not_equal(t["label"], 4))),
