@@ -173,6 +173,13 @@ def test_sentence_carries_the_numbers() -> None:
     )
 
 
+def test_sentence_of_no_difference_takes_no_side() -> None:
+    """A mean difference that prints as 0 is neither above nor below, and no errors are fewer."""
+    difference = mean_interval([-0.01, 0.0, 0.01], IMAGE)
+    sentence = verdict_sentence("no_difference", "add", 25, difference, 1.0, removed=0.0, percents=3, seeds=3)
+    assert "test accuracy is that of the real-only baseline (95 % interval " in sentence
+
+
 def test_points_has_no_signed_zero() -> None:
     """What rounds to nothing carries no sign."""
     assert [points(value) for value in (0.01234, -0.01, -0.00001, 0.0)] == ["+1.23", "-1.00", "0.00", "0.00"]

@@ -153,15 +153,22 @@ def verdict_sentence(
     seeds: int,
 ) -> str:
     """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
-    side = "above" if difference.mean >= 0 else "below"
-    errors = "" if removed is None else f", {abs(removed):.1f} % {'fewer' if removed >= 0 else 'more'} errors"
     return (
         f"{headline(verdict, mode)}: at {percent} % synthetic, the share chosen on val, test accuracy is "
-        f"{abs(100 * difference.mean):.2f} points {side} the real-only baseline{errors} "
+        f"{_against_baseline(difference.mean, removed)} "
         f"(95 % interval {points(difference.low)} to {points(difference.high)} points, "
         f"{p_text(p_adjusted)} after Holm's correction over {percents} percent{'s' * (percents > 1)}, "
         f"n = {seeds} seeds)."
     )
+
+
+def _against_baseline(difference: float, removed: float | None) -> str:
+    """Such as '1.20 points above the real-only baseline, 12.3 % fewer errors'; what rounds to 0 has no side."""
+    if points(difference) == "0.00":
+        return "that of the real-only baseline"
+    side = "above" if difference > 0 else "below"
+    errors = "" if removed is None else f", {abs(removed):.1f} % {'fewer' if removed >= 0 else 'more'} errors"
+    return f"{abs(100 * difference):.2f} points {side} the real-only baseline{errors}"
 
 
 def points(fraction: float) -> str:
