@@ -2,8 +2,10 @@ import copy
 import json
 import math
 import os
+import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -506,6 +508,21 @@ def test_a_planted_divergence_is_caught_and_mended(
     assert not trained.degraded
     assert all(torch.isfinite(weight).all() for weight in trained.sampler.network.state_dict().values())
     assert any("penalty" in row for row in trained.history if row["restarts"] == 3)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_learning_rate_a_thousand_times_too_high_rings(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within twice `patience` probes the losses alone tell, however good the images look to the judge."""
+    patience = tiny.gan.health.patience
+    gan = make_gan(tiny, recipe, steps=4 * patience, probe_every=1)
+    values = gan.values.model_copy(update={"learning_rate": 1000 * gan.values.learning_rate})
+    with suppress(UserError):  # a recipe that is never healthy stops with one line, the others go on
+        train_gan(gan.model_copy(update={recipe: values}), patches, device=CPU, folder=tmp_path, watch=QUIET)
+    first = re.search(r"train_gan: step (\d+): .*; back to step", capsys.readouterr().err)
+    assert first
+    assert int(first[1]) <= 2 * patience
 
 
 class Forgetful(PixelShuffleGenerator):

@@ -10,6 +10,7 @@ from tests.recovery.project import Outcome, Truth
 
 TESTS = {
     "a learning rate that destroys the weights, NaN": "test_a_planted_divergence_is_caught_and_mended",
+    "a learning rate a thousand times too high": "test_a_learning_rate_a_thousand_times_too_high_rings",
     "the generator ignores z": "test_a_planted_collapse_is_caught_and_mended",
     "a class has collapsed": "test_a_collapse_goes_back_to_the_best_state",
     "a class stays lost": "test_what_stays_sick_is_published_as_degraded",
