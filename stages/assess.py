@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.classifier.training import extract_features, load_classifier, predict
 from pipeline.config import load_params
@@ -25,7 +27,8 @@ def main(
     metrics: PathFlag,
 ) -> None:
     """Writes scores and a picture of nearest neighbours to OUT, the metrics to METRICS."""
-    params, device = load_params("assess", "gan.networks"), pick_device()
+    params, device = load_params("assess", "gan.networks", "ablation.threads"), pick_device()
+    torch.set_num_threads(params.ablation.threads)  # else a score's last digits depend on it, and the cells on them
     seen, unseen, drawn = read_alike(train, val, synthetic)
     check_generator(synthetic, generator)
     network = load_classifier(judge, device, drawn)
