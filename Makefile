@@ -1,6 +1,7 @@
 # The doors of the house. Every command here is one that you can type yourself once .venv is on your PATH.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS = --numprocesses auto --maxprocesses 4
 ACTIVATE = export PATH="$(abspath $(VENV))/bin:$$PATH" DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true;
 
 .PHONY: help setup demo test recovery check ui clean
@@ -20,10 +21,10 @@ demo: setup  ## The whole pipeline on handwritten digits, in minutes
 	@$(ACTIVATE) exec python -m pipeline.demo
 
 test: setup  ## All tests but those of recovery
-	@$(ACTIVATE) python -m pytest
+	@$(ACTIVATE) python -m pytest $(WORKERS)
 
 recovery: setup  ## Planted faults, within 8 minutes: kills, full disks, dead servers
-	@$(ACTIVATE) python -m pytest -m recovery tests/recovery
+	@$(ACTIVATE) python -m pytest $(WORKERS) -m recovery tests/recovery
 
 check: setup  ## Format, lint, types
 	@$(ACTIVATE) ruff format --check . && ruff check . && mypy

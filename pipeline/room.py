@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import ExhaustedError, free_bytes
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-MEMINFO = Path("/proc/meminfo")
+MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -23,6 +23,11 @@ def need_memory(size: int, what: str, remedy: str) -> None:
         ExhaustedError: this process cannot have so much.
     """
     _compare(size, available_memory(), "memory", what, remedy)
+
+
+def need_address_space(size: int, what: str, remedy: str) -> None:
+    """The same of what `ulimit -v` counts: libraries map more than they use."""
+    _compare(size, address_space(), "address space (`ulimit -v`)", what, remedy)
 
 
 def need_disk(size: int, folder: Path, what: str, remedy: str) -> None:
@@ -52,9 +57,14 @@ def available_memory() -> int:
     if MEMINFO.exists():
         fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
         limits.append(sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if MEMINFO.exists() and limit != resource.RLIM_INFINITY:
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        limits.append(max(0, limit - used))
+    limits.append(address_space())
     texts = [path.read_text(encoding="ascii").strip() for path in CONTAINER_LIMITS if path.is_file()]
     return min(limits + [int(text) for text in texts if text.isdigit()])  # "max": no limit
+
+
+def address_space() -> int:
+    """Bytes that this process may still map; without end where there is no limit, or no Linux to ask."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or not STATM.exists():
+        return sys.maxsize
+    return max(0, limit - int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.errors import ExhaustedError, StoppedError, UserError, disk_errors
-from pipeline.room import available_memory, in_words
+from pipeline.room import available_memory, in_words, need_address_space, need_memory
 
 if TYPE_CHECKING:  # stages without a network start without torch
     import torch
@@ -24,28 +24,44 @@ IntFlag = Annotated[int, typer.Option(show_default=False)]
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread")  # torch on CPU, on a GPU; Python
+# With less, libraries abort or hang where they cannot load or start a thread; Arrow's allocator alone maps 1 GiB.
+LEAST_MEMORY, LEAST_ADDRESS_SPACE = 500_000_000, 2_000_000_000
+LIBRARIES = 3_500_000_000  # of address space, torch's for CUDA included
+SCARCE = 64_000_000  # with less left, an import or a library's call that fails has failed for want of memory
 
 
 def run_stage(main: Callable[..., Any]) -> None:
-    """Runs `main` as a command line: its keyword arguments are the flags.
-
-    A UserError ends in one line and exit code 2, and so do a disk or memory that is used up, with the stage's
-    name; Ctrl-C ends in exit code 130. Any other exception keeps its traceback. A stage that saves before it
-    stops exits with 128 + the signal.
-    """
+    """Runs `main` as a command line: its keyword arguments are the flags; ends as `one_line` says."""
     die_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    with one_line(Path(sys.argv[0]).stem), exhaustion():
+        need_room_to_start(LEAST_ADDRESS_SPACE)
+        app()
+
+
+@contextmanager
+def one_line(stage: str) -> Iterator[None]:
+    """A UserError ends in one line and exit code 2, and so do a disk or memory that is used up, with the stage's name.
+
+    Ctrl-C ends in exit code 130. Any other exception keeps its traceback. A stage that saves before it stops exits
+    with 128 + the signal.
+    """
     try:
-        with exhaustion():
-            app()
+        yield
     except UserError as error:
-        stage = f"{Path(sys.argv[0]).stem}: " if isinstance(error, ExhaustedError) else ""
-        print(f"error: {stage}{error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
+        named = f"{stage}: " if isinstance(error, ExhaustedError) else ""
+        print(f"error: {named}{error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
         sys.exit(2)
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)  # noqa: T201 - as above
         sys.exit(stopped.exit_code)
+
+
+def need_room_to_start(address_space: int) -> None:
+    """Refuses a machine or a limit so small that no library could say what it lacks."""
+    need_memory(LEAST_MEMORY, "any stage", "stop other programs, or take a larger machine")
+    need_address_space(address_space, "any stage", "raise this process's limit")
 
 
 @contextmanager
@@ -58,13 +74,13 @@ def exhaustion() -> Iterator[None]:
             raise
         with disk_errors(Path(os.fsdecode(error.filename or Path.cwd()))):
             raise
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError) and not any(word in text for word in MEMORY_WORDS):
+    except (MemoryError, RuntimeError, SystemError, ImportError) as error:
+        text, free = str(error), available_memory()
+        if not (isinstance(error, MemoryError) or free < SCARCE or any(word in text for word in MEMORY_WORDS)):
             raise
         told = " ".join(text.split())[:200] or "Python's own objects"
         raise ExhaustedError(
-            f"out of memory ({told}): {in_words(available_memory())} are free for this process; stop other programs, "
+            f"out of memory ({told}): {in_words(free)} are free for this process; stop other programs, "
             "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
         ) from None
 
@@ -121,7 +137,7 @@ def pick_device() -> "torch.device":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, without its 2 s import of a compiler
     # Filling costs a tenth of a training step, and no operation of ours reads memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     return torch.device(wanted)

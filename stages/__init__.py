@@ -3,15 +3,18 @@
 import os
 import sys
 
-from pipeline.runtime import die_with_parent
+from pipeline.runtime import LEAST_ADDRESS_SPACE, LIBRARIES, die_with_parent, need_room_to_start, one_line
 
-# Two things here happen on import, because they must before torch is loaded. OpenMP reads then that a thread which
+# Three things here happen on import, because they must before torch is loaded. OpenMP reads then that a thread which
 # waits spins only briefly: by default it spins on, and two jobs that share their cores all but stop each other
 # (`python -m benchmarks.contention`). And a dvc that is killed while torch is loading, for seconds, must take the
 # stage with it; `-m` is what Python calls a command line whose module it has yet to find. A dvc that died before
 # that left the stage to a process of another session.
+# Where `ulimit -v` leaves no room for torch, the stage must say so before torch fails in its own words.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 if sys.argv[0] == "-m":
     die_with_parent()
     if "DVC_STAGE" in os.environ and os.getsid(os.getppid()) != os.getsid(0):
         sys.exit("error: the dvc that started this stage is dead; run `dvc repro` again")
+    with one_line(sys.orig_argv[sys.orig_argv.index("-m") + 1].removeprefix("stages.")):
+        need_room_to_start(LEAST_ADDRESS_SPACE + LIBRARIES)

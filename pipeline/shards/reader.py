@@ -1,6 +1,8 @@
 """Read shards of labelled images: ours by strided copies, what others encoded again by a decoder."""
 
+import errno
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -277,10 +279,12 @@ def _parquet_errors(file: Path) -> Iterator[None]:
     except MemoryError as error:
         raise too_large(file, error) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from damaged column names
+        if os.strerror(errno.ENOMEM) in str(error):
+            raise too_large(file, error) from None
         raise UserError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())}); {RESTORE}") from None
 
 
-def too_large(file: Path, error: MemoryError) -> ExhaustedError:
+def too_large(file: Path, error: Exception) -> ExhaustedError:
     """What to tell where memory does not suffice for a file: the machine is too small, or the file is damaged."""
     free = in_words(available_memory())
     return ExhaustedError(f"{file}: not a readable Parquet file here ({error}): {free} of memory are free; "

@@ -33,7 +33,8 @@ def read_scores(folder: Path, names: Sequence[str], labels: Indices) -> dict[str
     """
     file = folder / FILE
     try:
-        table = pq.read_table(file, columns=list(dict.fromkeys(["label", *names])))
+        with pq.ParquetFile(file) as sidecar:
+            table = sidecar.read(columns=list(dict.fromkeys(["label", *names])), use_threads=False)
         columns = {name: table.column(name) for name in table.column_names}
         if lacking := [name for name in names if name not in columns or columns[name].null_count]:
             raise UserError(f"{file}: lacks {lacking[0]}, or values of it; {AGAIN}")

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime import LEAST_ADDRESS_SPACE
 from tests.recovery.project import (
     Job,
     Outcome,
@@ -61,14 +62,14 @@ def on_small_disk(truth: Truth, scratch: Path, job: Job, case: str, room: int) -
 
 
 def little_memory(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:
-    """A limit that leaves a stage next to nothing, or no room for batches that someone asked too much of."""
+    """A limit with which no stage starts, or one that has no room for batches that someone asked too much of."""
     job = truth.jobs[stage]
     project, values = truth.copy(scratch), (truth.root / "params.yaml").read_text(encoding="utf-8")
     remove(project, job.outs)
     trains = job.name.startswith("train_")
     greedy = re.sub(r"(?m)^( +batch_size: ).*", r"\g<1>100000", values) if trains else values
     (project / "params.yaml").write_text(greedy, encoding="utf-8")
-    extra = choose.randrange(80_000_000, 120_000_000) if trains else choose.randrange(1_000_000)
+    extra = choose.randrange(LEAST_ADDRESS_SPACE) + LEAST_ADDRESS_SPACE * trains
     done = run(project, *launched({"memory": extra}, job.command))
     (project / "params.yaml").write_text(values, encoding="utf-8")
     outcome = again(truth, project, job, f"{extra} bytes: code {done.returncode}: {done.stdout}")
