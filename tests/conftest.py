@@ -20,7 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 from pipeline.config import Params, parse_params
 from pipeline.configure import compose_params
 from pipeline.images import LabelledImages
-from pipeline.shards import writer
+from pipeline.shards import job, writer
 from pipeline.tracking import store
 from tests.shard_inputs import dataset, labelled
 from tests.tracking_inputs import GRID, ROOT, answers, wait_for
@@ -75,7 +75,8 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four rows a group, eight a shard: many shards from few images."""
     monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
-    monkeypatch.setattr(writer, "SHARD_ROWS", 8)
+    monkeypatch.setattr(job, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(job, "SHARD_ROWS", 8)
 
 
 @pytest.fixture

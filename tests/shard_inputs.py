@@ -8,9 +8,10 @@ import numpy as np
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards.card import write_card
 from pipeline.shards.content import Content
+from pipeline.shards.job import ShardRecord
 from pipeline.shards.manifest import write_manifest
 from pipeline.shards.schema import Encoding, describe_format
-from pipeline.shards.writer import ShardRecord, write_shards
+from pipeline.shards.writer import write_shards
 
 NAMES = ("cat", "dög", "no", "7")
 Draw = Callable[[int, int], tuple[Pixels, Indices]]

@@ -17,17 +17,23 @@ from torch import Tensor, nn
 from pipeline.checkpoint import load_state, save_state
 from pipeline.config import Gan
 from pipeline.errors import StoppedError, UserError
-from pipeline.gan import losses
-from pipeline.gan.augment import flip, translate
+from pipeline.gan.augment import flip
 from pipeline.gan.ema import ema_decay, update_ema
-from pipeline.gan.health import find_alarm, learning_rate_factor, penalty_factor
+from pipeline.gan.health import find_alarm, learning_rate_factor
 from pipeline.gan.labels import Labels
 from pipeline.gan.latents import latents
 from pipeline.gan.networks import ImageShape, build_networks
+from pipeline.gan.phases import (
+    augment,
+    discriminator_phase,
+    draw_augmentation,
+    generator_phase,
+    learning_rate_decay,
+)
 from pipeline.gan.sampling import Sampler, recalibrate
 from pipeline.gan.scoring import Scorer
 from pipeline.gan.sizes import check_room
-from pipeline.images import LabelledImages, random_words, shuffled_rows, to_unit_range
+from pipeline.images import LabelledImages, shuffled_rows, to_unit_range
 from pipeline.progress import Progress
 
 ROW_STREAM, AUGMENT_STREAM, FAKE_STREAM = 0, 1, 2  # purposes of one seed's draws
@@ -137,14 +143,14 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
         while at.step < gan.steps and not at.degraded:
             step, fork = at.step, FORK * at.restarts
             for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
-                group["lr"] = values.learning_rate * _decay(gan, step) * learning_rate_factor(at.restarts)
+                group["lr"] = values.learning_rate * learning_rate_decay(gan, step) * learning_rate_factor(at.restarts)
 
             # ---- what both phases see ---------------------------------------------------------------------
             rows = shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=ROW_STREAM + fork)
             index = torch.from_numpy(rows).to(device)
             x, y = to_unit_range(images.index_select(0, index)), labels[index]
             x = x.contiguous(memory_format=layout)
-            mirror, shifts = _draw_augmentation(gan, step, fork, device)
+            mirror, shifts = draw_augmentation(gan, step, AUGMENT_STREAM + fork, device)
             if gan.flip:
                 x = flip(x, mirror)
             z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=FAKE_STREAM + fork)
@@ -153,17 +159,19 @@ def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: P
             # ---- discriminator ----------------------------------------------------------------------------
             with torch.no_grad():
                 fake = generator(z_d, y)
-            seen_real, seen_fake = _augment(gan, x, shifts[0]), _augment(gan, fake, shifts[1])
-            twin = _augment(gan, x, shifts[3]) if gan.recipe == "hinge_sn" else seen_real
-            loss_d, numbers = _discriminator_phase(gan, critic, seen_real, twin, seen_fake, y, at)
+            seen_real, seen_fake = augment(gan, x, shifts[0]), augment(gan, fake, shifts[1])
+            twin = augment(gan, x, shifts[3]) if gan.recipe == "hinge_sn" else seen_real
+            loss_d, numbers = discriminator_phase(
+                gan, critic, seen_real, twin, seen_fake, y, step=step, restarts=at.restarts
+            )
             optimizer_d.zero_grad(set_to_none=True)
             loss_d.backward()
             optimizer_d.step()
 
             # ---- generator --------------------------------------------------------------------------------
             critic.requires_grad_(False)
-            seen_fake = _augment(gan, generator(z_g, y), shifts[2])
-            loss_g, more = _generator_phase(gan, critic, seen_real.detach(), seen_fake, y)
+            seen_fake = augment(gan, generator(z_g, y), shifts[2])
+            loss_g, more = generator_phase(gan, critic, seen_real.detach(), seen_fake, y)
             optimizer_g.zero_grad(set_to_none=True)
             loss_g.backward()
             optimizer_g.step()
@@ -238,53 +246,6 @@ def _realness(critic: nn.Module, device: torch.device, data: LabelledImages) -> 
     logits: NDArray[np.float32] = critic(images, torch.from_numpy(data.labels).to(device))[0].float().cpu().numpy()
     critic.train()
     return logits
-
-
-def _discriminator_phase(
-    gan: Gan, critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, at: Place
-) -> losses.Phase:
-    stronger = penalty_factor(at.restarts)
-    if gan.recipe == "r3":
-        values = gan.r3.model_copy(update={"gamma": gan.r3.gamma * stronger})
-        penalize = at.step % values.penalty_every == 0
-        return losses.r3_discriminator(critic, real, fake, y, values, penalize=penalize)
-    if gan.recipe == "hinge_sn":
-        phase = losses.hinge_discriminator(critic, real, twin, fake, y, gan.hinge_sn)
-    else:
-        phase = losses.dcgan_discriminator(critic, real, fake, y)
-    if at.restarts < 2:
-        return phase
-    return losses.add_r1(phase, critic, real, y, gan.health.penalty * stronger)
-
-
-def _generator_phase(gan: Gan, critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> losses.Phase:
-    if gan.recipe == "dcgan":
-        return losses.dcgan_generator(critic, fake, y)
-    if gan.recipe == "hinge_sn":
-        return losses.hinge_generator(critic, fake, y, gan.hinge_sn)
-    return losses.r3_generator(critic, real, fake, y, gan.r3)
-
-
-def _decay(gan: Gan, step: int) -> float:
-    """Factor of the learning rate: 1, then linear to 0 over the last `decay_percent` of the steps."""
-    if gan.values.decay_percent == 0:
-        return 1.0
-    return min(1.0, (gan.steps - step) / (gan.steps * gan.values.decay_percent / 100))
-
-
-def _draw_augmentation(gan: Gan, step: int, fork: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which images are mirrored (bool, N) and four sets of shifts (int64, (4, N, 2)): real, fake for D, for G, twin."""
-    words = random_words(9 * gan.batch_size, seed=gan.seed, stream=AUGMENT_STREAM + fork, position=step)
-    mirror = torch.from_numpy((words[: gan.batch_size] & 1).astype(bool)).to(device)
-    if not gan.translate:
-        return mirror, torch.zeros(4, 0)
-    span = 2 * gan.translate + 1
-    shifts = (words[gan.batch_size :] % span).astype("int64").reshape(4, gan.batch_size, 2) - gan.translate
-    return mirror, torch.from_numpy(shifts).to(device)
-
-
-def _augment(gan: Gan, images: Tensor, shifts: Tensor) -> Tensor:
-    return translate(images, shifts, gan.translate) if gan.translate else images
 
 
 def _note(history: list[dict[str, float]]) -> str:

@@ -10,9 +10,9 @@ from pipeline.errors import UserError, disk_errors
 from pipeline.files import hash_file, parse_json, to_json
 from pipeline.shards.content import Content
 from pipeline.shards.files import remove_tmp, replace_file
+from pipeline.shards.job import ShardRecord
 from pipeline.shards.reader import RESTORE, read_files, read_header, read_schema
 from pipeline.shards.schema import SHARD_NAME, image_schema
-from pipeline.shards.writer import ShardRecord
 
 DATA_FOLDER = "data"  # Hugging Face datasets finds any split's name there, and only there
 MANIFEST_FILE = "manifest.json"

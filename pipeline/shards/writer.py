@@ -8,35 +8,33 @@ import dataclasses
 import hashlib
 import io
 import itertools
-import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.errors import disk_errors
-from pipeline.files import hash_file, to_json
+from pipeline.files import to_json
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards.content import Content
 from pipeline.shards.files import remove_tmp, replace_file, replacing
-from pipeline.shards.lane import Lane
-from pipeline.shards.schema import (
-    ROW_GROUP_ROWS,
-    SHARD_NAME,
-    SHARD_ROWS,
-    Encoding,
-    describe_format,
-    image_schema,
-    make_table,
-    shard_name,
+from pipeline.shards.job import (
+    Job,
+    Shard,
+    ShardRecord,
+    is_finished,
+    num_groups,
+    plan_shards,
+    read_record,
+    record_file,
+    start_job,
 )
+from pipeline.shards.lane import Lane
+from pipeline.shards.schema import ROW_GROUP_ROWS, Encoding, image_schema, make_table
 
-JOB_FILE = "job.json"
 QUEUE_GROUPS = 4  # waiting between two threads
 
 # Stored PNGs neither compress nor repeat, and compressed bytes would differ between builds of the codec.
@@ -49,38 +47,6 @@ PARQUET_OPTIONS: dict[str, Any] = {
 
 Rows: TypeAlias = tuple[Pixels, Indices, Indices]
 """uint8 NHWC, int64 labels, int64 index."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be written; with the constants of `_job_text`, everything that a shard's bytes depend on."""
-
-    split: str
-    num_images: int
-    class_names: tuple[str, ...]
-    seed: int
-    generator: str
-    recipe_digest: str
-    encoding: Encoding
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """A finished shard: its name, rows, position of its first row in the split, size in bytes and sha256."""
-
-    file: str
-    rows: int
-    first_index: int
-    bytes: int
-    sha256: str
-
-
-class Shard(NamedTuple):
-    """A shard to be: rows start ... stop of its split."""
-
-    path: Path
-    start: int
-    stop: int
 
 
 class Sink(io.RawIOBase):
@@ -178,9 +144,9 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
     """
     tmp = folder.parent / ".tmp" / f"{folder.name}-{job.split}"
     with disk_errors(folder):
-        _start(folder, tmp, job)
-    shards = _plan(folder, job)
-    missing = [shard for shard in shards if not _is_finished(shard, tmp)]
+        start_job(folder, tmp, job)
+    shards = plan_shards(folder, job)
+    missing = [shard for shard in shards if not is_finished(shard, tmp)]
 
     def store(parts: Iterator[list[bytes] | None]) -> None:
         for shard in missing:
@@ -193,7 +159,7 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
     def gather(groups: Iterator[Rows]) -> None:
         for shard in shards:
             if shard in missing:
-                for group in itertools.islice(groups, _num_groups(shard)):
+                for group in itertools.islice(groups, num_groups(shard)):
                     content.add(job.split, *group, num_classes=len(job.class_names))
             else:
                 content.add_shard(job.split, shard.path)
@@ -208,67 +174,10 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
                 group = rows(start, min(start + ROW_GROUP_ROWS, shard.stop))
                 encoding.put(group)
                 gathering.put(group)
-    records = [_read_record(shard, tmp) for shard in shards]
+    records = [read_record(shard, tmp) for shard in shards]
     with disk_errors(folder):
         remove_tmp(tmp)
     return records
-
-
-def _start(folder: Path, tmp: Path, job: Job) -> None:
-    """Makes the folders; removes unfinished files and, if `job` is not what was begun, finished ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tmp.mkdir(parents=True, exist_ok=True)
-    begun, text = tmp / JOB_FILE, _job_text(job)
-    if not begun.is_file() or begun.read_bytes() != text:
-        shutil.rmtree(tmp)
-        for old in _shards_of(folder, job.split):
-            old.unlink()
-        tmp.mkdir()
-        replace_file(begun, text, tmp)
-    for part in tmp.glob("*.part"):
-        part.unlink()
-
-
-def _job_text(job: Job) -> bytes:
-    """`job` and what else is in a shard's bytes: its layout, and the versions of what wrote it."""
-    layout = {"row_group_rows": ROW_GROUP_ROWS, "shard_rows": SHARD_ROWS}
-    return to_json(dataclasses.asdict(job) | layout | describe_format(job.encoding))
-
-
-def _shards_of(folder: Path, split: str) -> list[Path]:
-    """Files in `folder` named as shards of `split`, sorted."""
-    named = ((SHARD_NAME.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted(path for match, path in named if match and match["split"] == split)
-
-
-def _plan(folder: Path, job: Job) -> list[Shard]:
-    """All shards of `job`, those that exist included."""
-    count = max(1, -(-job.num_images // SHARD_ROWS))  # a split without images is one shard without rows
-    names = [shard_name(job.split, number, count) for number in range(count)]
-    starts = [number * SHARD_ROWS for number in range(count)]
-    return [
-        Shard(folder / name, start, min(start + SHARD_ROWS, job.num_images))
-        for name, start in zip(names, starts, strict=True)
-    ]
-
-
-def _is_finished(shard: Shard, tmp: Path) -> bool:
-    """Whether an earlier call finished this shard and its bytes are still those of its record."""
-    if not (_record_file(shard, tmp).is_file() and shard.path.is_file()):
-        return False
-    try:
-        record = _read_record(shard, tmp)
-    except (TypeError, ValueError):  # damaged: it is written again with its shard
-        return False
-    return shard.path.stat().st_size == record.bytes and hash_file(shard.path) == record.sha256
-
-
-def _record_file(shard: Shard, tmp: Path) -> Path:
-    return tmp / f"{shard.path.name}.json"
-
-
-def _read_record(shard: Shard, tmp: Path) -> ShardRecord:
-    return ShardRecord(**json.loads(_record_file(shard, tmp).read_bytes()))
 
 
 def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[[list[bytes] | None], None]) -> None:
@@ -279,16 +188,11 @@ def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[
     height, width, channels = head[0].shape[1:]
     schema = image_schema(job.class_names, (height, width, channels))
     with pq.ParquetWriter(sink, schema, **PARQUET_OPTIONS) as writer:
-        for group in itertools.chain([head], itertools.islice(groups, _num_groups(shard) - 1)):
+        for group in itertools.chain([head], itertools.islice(groups, num_groups(shard) - 1)):
             writer.write_table(columns(*group), row_group_size=ROW_GROUP_ROWS)
             put(sink.take())
     put(sink.take())
     put(None)
-
-
-def _num_groups(shard: Shard) -> int:
-    """Row groups of a shard; one without rows has an empty one."""
-    return max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS))
 
 
 def _store_shard(shard: Shard, parts: Iterator[list[bytes] | None], tmp: Path) -> None:
@@ -300,4 +204,4 @@ def _store_shard(shard: Shard, parts: Iterator[list[bytes] | None], tmp: Path) -
             hasher.update(data)
     rows = shard.stop - shard.start
     record = ShardRecord(shard.path.name, rows, shard.start, size, hasher.hexdigest())
-    replace_file(_record_file(shard, tmp), to_json(dataclasses.asdict(record)), tmp)
+    replace_file(record_file(shard, tmp), to_json(dataclasses.asdict(record)), tmp)
