@@ -37,6 +37,13 @@ TINY = [
 ]  # fmt: skip
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the tests of one project, long in the making, to one process (`--dist loadgroup`): it is made once."""
+    for item in items:
+        if "reproduced" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("reproduced"))
+
+
 @pytest.fixture(scope="session")
 def tiny_values() -> dict[str, Any]:
     """Values of params.yaml for a run of seconds; each test changes its own copy."""

@@ -40,20 +40,34 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
     Raises:
         UserError: a cell is missing, unreadable, or was trained under other params.
     """
-    grid = params.ablation
+    grid, image = params.ablation, 1 / params.dataset.test_size  # what one test image is in accuracy
     real, synthetic = read_grid(params, cells_dir)
-    image = 1 / params.dataset.test_size  # what one test image is in accuracy
-    baseline, percents = real[100], sorted(synthetic)
+    baseline = real[100]
     settings = _settings(grid, baseline, synthetic, image)
-    place = 1 + percents.index(choose_percent({s["synthetic_percent"]: s["val_accuracy_mean"] for s in settings[1:]}))
-    chosen, cells = settings[place], synthetic[percents[place - 1]]
-    curve = [
-        {"real_percent": percent, "num_real": real[percent][0].num_real} | _accuracies(real[percent], image)
-        for percent in sorted(real)
-    ]
-    against = _compare(cells, baseline, attrgetter("test_accuracy"), image)
-    power = power_entry(against, len(cells), len(percents), grid.margin_points)
-    verdict = judge(chosen["difference_mean"], chosen["p_value_holm"])
+    percent = choose_percent({entry["synthetic_percent"]: entry["val_accuracy_mean"] for entry in settings[1:]})
+    chosen = next(entry for entry in settings if entry["synthetic_percent"] == percent)
+    answer = _answer(grid, chosen, synthetic, baseline, image)
+    curve = _curve(real, image)
+    return {
+        **_question(params),
+        **answer,
+        **_optimism(chosen, synthetic, baseline),
+        "chosen_percent": percent,
+        # once more and without lists, which `dvc metrics diff` leaves out
+        "baseline": _scalars(settings[0]),
+        "chosen": _scalars(chosen),
+        "champion": _champion(grid, baseline, synthetic),
+        "settings": settings,
+        **_details(synthetic[percent], baseline, image),
+        "learning_curve": curve,
+        "worth": _worth(chosen, curve, image, detectable=answer["verdict"] != "no_difference"),
+        "fidelity": assess,
+    }
+
+
+def _question(params: Params) -> dict[str, Any]:
+    """What was asked: the data, the grid's switches, the curation, the metric."""
+    grid = params.ablation
     return {
         "dataset": params.dataset.name,
         "profile": params.profile,
@@ -63,6 +77,18 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         "keep_percent": params.curation.keep_percent,
         "curation": params.curation.model_dump(),
         "metric": METRIC,
+    }
+
+
+def _answer(
+    grid: Ablation, chosen: dict[str, Any], synthetic: Cells, baseline: list[Cell], image: float
+) -> dict[str, Any]:
+    """The verdict about the chosen percent and the power behind it, as numbers and as sentences."""
+    cells, percents = synthetic[chosen["synthetic_percent"]], len(synthetic)
+    against = _compare(cells, baseline, attrgetter(METRIC), image)
+    power = power_entry(against, len(cells), percents, grid.margin_points)
+    verdict = judge(chosen["difference_mean"], chosen["p_value_holm"])
+    return {
         "verdict": verdict,
         "verdict_text": verdict_sentence(
             verdict,
@@ -71,35 +97,36 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
             against.difference,
             chosen["p_value_holm"],
             removed=chosen["errors_removed_percent"],
-            percents=len(percents),
+            percents=percents,
             seeds=len(cells),
         ),
         "power": power,
         "power_text": power_sentence(verdict, len(cells), power),
-        **_optimism(chosen, synthetic, baseline),
-        "chosen_percent": chosen["synthetic_percent"],
-        # once more and without lists, which `dvc metrics diff` leaves out
-        "baseline": _scalars(settings[0]),
-        "chosen": _scalars(chosen),
-        "champion": _champion(grid, baseline, synthetic),
-        "settings": settings,
+    }
+
+
+def _details(cells: list[Cell], baseline: list[Cell], image: float) -> dict[str, Any]:
+    """Where the chosen percent gains and loses: by class, and on damaged images."""
+    return {
         "per_class": _changes(cells, baseline, attrgetter("per_class"), image * len(baseline[0].per_class)),
         "per_corruption": _changes(cells, baseline, attrgetter("per_corruption"), 1 / baseline[0].num_corrupted),
         "num_corrupted": baseline[0].num_corrupted,
-        "learning_curve": curve,
-        "worth": worth_entry(
-            chosen["synthetic_percent"],
-            chosen["num_real"],
-            measure(
-                [point["num_real"] for point in curve],
-                [point["test_accuracy"] for point in curve],
-                chosen["test_accuracy"],
-                image,
-            ),
-            detectable=verdict != "no_difference",
-        ),
-        "fidelity": assess,
     }
+
+
+def _curve(real: Cells, image: float) -> list[dict[str, Any]]:
+    """Accuracy of real images alone, by their number."""
+    return [
+        {"real_percent": percent, "num_real": real[percent][0].num_real} | _accuracies(real[percent], image)
+        for percent in sorted(real)
+    ]
+
+
+def _worth(chosen: dict[str, Any], curve: list[dict[str, Any]], image: float, *, detectable: bool) -> dict[str, Any]:
+    """How many real images would do what the chosen percent did; see `worth`."""
+    num_real, accuracies = ([point[key] for point in curve] for key in ("num_real", METRIC))
+    measured = measure(num_real, accuracies, chosen[METRIC], image)
+    return worth_entry(chosen["synthetic_percent"], chosen["num_real"], measured, detectable=detectable)
 
 
 def _settings(grid: Ablation, baseline: list[Cell], synthetic: Cells, image: float) -> list[dict[str, Any]]:
