@@ -167,7 +167,7 @@ def measure(bench: Bench, pools: Pools, setting: Setting, seed: int) -> Measured
 
     def train_it() -> Measured:
         pool, scores = pools(setting.latent_std, setting.pool)
-        drawn = pool.select(curate(setting.curation, pool.labels, scores, train_size=len(bench.splits["train"])))
+        drawn = pool.select(curate(setting.curation, pool.labels, scores, size=len(bench.splits["train"])))
         network = train(bench.params, bench.splits, empty_like(drawn), drawn, seed=seed, device=bench.device)
         val, test = (
             measure_accuracy(predict(network, real, flip=bench.params.classifier.flip), real)

@@ -52,7 +52,10 @@ def replace_params(choices: list[str]) -> None:
         edits = [str(error)]
     write_params(PARAMS_FILE, choices)
     if edits:
-        print("note: replaced what was edited by hand, or has changed in conf/ since: " + "; ".join(edits), file=sys.stderr)
+        print(
+            "note: replaced what was edited by hand, or has changed in conf/ since: " + "; ".join(edits),
+            file=sys.stderr,
+        )
     print(f"{PARAMS_FILE}: {shlex.join(choices) or 'the defaults of conf/'}", flush=True)
 
 

@@ -30,7 +30,7 @@ def main(
     params, device = load_params("assess", "gan.networks", "ablation.threads"), pick_device()
     torch.set_num_threads(params.ablation.threads)  # else a score's last digits depend on it, and the cells on them
     seen, unseen, drawn = read_alike(train, val, synthetic)
-    check_generator(synthetic, generator)
+    weights = check_generator(synthetic, generator)
     network = load_classifier(judge, device, drawn)
     scorer = Scorer.load(generator, device, drawn, networks=params.gan.networks)
     name = f"pooled activations of the real-only classifier {judge.name}"
@@ -40,11 +40,11 @@ def main(
         run.log({key: value for key, value in measured.items() if isinstance(value, float)}, 0)
         write_scores(out, scores | {"discriminator": scorer.score(drawn)})
         write_picture(out / "neighbours.png", neighbours_picture(drawn, seen, nearest))
-        write_json(metrics, measured)
+        write_json(metrics, measured | {"generator": weights, "synthetic_digest": drawn.digest()})
 
 
-def check_generator(synthetic: Path, generator: Path) -> None:
-    """Refuses images that the generator beside the discriminator did not draw.
+def check_generator(synthetic: Path, generator: Path) -> str:
+    """The sha256 of the weights in `generator`, which must have drawn the images.
 
     Raises:
         UserError: names both generators by the sha256 of their weights.
@@ -54,6 +54,7 @@ def check_generator(synthetic: Path, generator: Path) -> None:
     if others:
         raise UserError(f"{synthetic}: holds images drawn by {min(others)[:12]}…, {generator} is {ours[:12]}…; "
                         "run: dvc repro synthesize")  # fmt: skip
+    return ours
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def main(
         for setting in result["settings"]:
             curve = {f"test_accuracy_{end}": setting[f"test_accuracy_{end}"] for end in ("mean", "low", "high")}
             run.log(curve, step=setting["synthetic_percent"])
+        run.log(result["answer"], step=0)
         for file in files:
             run.artifact(file)
         best = result["champion"]

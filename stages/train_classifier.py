@@ -5,7 +5,7 @@ import torch
 
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.curation import curate
-from pipeline.classifier.mixing import num_real, num_steps
+from pipeline.classifier.mixing import num_real, num_steps, num_synthetic
 from pipeline.config import load_params
 from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
 from pipeline.shards.reader import read_alike
@@ -30,7 +30,8 @@ def main(
     train, val, test, pool = read_alike(*(prepared / split for split in ("train", "val", "test")), synthetic)
     real = train.select(np.arange(num_real(ablation.mode, len(train), synthetic_percent)))
     columns = read_scores(scores, (curation.rank_by, "near_copy"), pool.labels)
-    kept = pool.select(curate(curation, pool.labels, columns, train_size=len(train)))
+    size = num_synthetic(ablation.mode, len(train), len(real))
+    kept = pool.select(curate(curation, pool.labels, columns, size=size))
     steps = num_steps(classifier.steps, ablation.budget, len(real) / len(train), synthetic_percent)
     real_percent = 0 if synthetic_percent == 100 else 100 - synthetic_percent * (ablation.mode == "replace")
     cell = Cell("train_classifier", real_percent, synthetic_percent, ablation.mixing, seed, steps, real, kept)

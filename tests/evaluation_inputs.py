@@ -16,6 +16,8 @@ from pipeline.evaluation.report import read_evidence, write_report
 CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
 FIDELITY = {
     "feature_space": "pooled activations of the real-only classifier 100-0",
+    "generator": 64 * "a",
+    "synthetic_digest": 64 * "b",
     "num_images": 200,
     "frechet_distance": 12.5,
     "frechet_distance_floor": 1.75,
@@ -53,7 +55,8 @@ def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, .
     for percent in grid.synthetic_percent:
         for seed in grid.seeds:
             accuracy = 1 - BASELINE_ERROR + gain(percent) + level[seed] + random.normal(0, 0.001)
-            seen = 0 if percent == 100 else size
+            kept = 0 if percent == 100 else 100 - percent * (grid.mode == "replace")
+            seen = size * kept // 100
             write_cell(folder, params, ("train_classifier", percent, seed), accuracy, seen, classes)
     write_evidence(folder, classes)
 

@@ -32,7 +32,7 @@ def having(**values: object) -> Curation:
 @given(LABELS, st.integers(0, 9))
 def test_all_switches_off_keep_every_image(labels: Indices, seed: int) -> None:
     """Raw means raw: all rows in their order, whatever their scores."""
-    assert np.array_equal(curate(RAW, labels, scores_of(labels, seed), train_size=5), np.arange(len(labels)))
+    assert np.array_equal(curate(RAW, labels, scores_of(labels, seed), size=5), np.arange(len(labels)))
 
 
 @settings(deadline=None)
@@ -57,16 +57,16 @@ def test_switches_act_one_after_the_other(labels: Indices, seed: int, percent: i
     curation = having(drop_near_copies=True, rank_by=rank_by, keep_percent=percent)
     free = np.flatnonzero(~scores["near_copy"].astype(bool))
     expected = free[keep_best(labels[free], scores[rank_by][free], percent)]
-    assert np.array_equal(curate(curation, labels, scores, train_size=7), expected)
+    assert np.array_equal(curate(curation, labels, scores, size=7), expected)
     once = curation.model_copy(update={"recycle": False})
-    assert np.array_equal(curate(once, labels, scores, train_size=7), expected[:7])
+    assert np.array_equal(curate(once, labels, scores, size=7), expected[:7])
 
 
 def test_recycling_brings_a_fresh_slice_every_epoch() -> None:
     """With it, four epochs of 10 images show 40 different ones of a pool of 40; without, the same 10 four times."""
     labels, plan = np.arange(40) % 4, Plan("batch", 100, 10, 4)
     for recycle, different in ((True, 40), (False, 10)):
-        rows = curate(having(recycle=recycle), labels, scores_of(labels, 1), train_size=10)
+        rows = curate(having(recycle=recycle), labels, scores_of(labels, 1), size=10)
         epochs = [rows[batch_rows(plan, step, (0, len(rows)), seed=3)[1]] for step in range(4)]
         assert len(np.unique(np.concatenate(epochs))) == different
         assert all(len(np.unique(epoch)) == 10 for epoch in epochs)
@@ -76,4 +76,4 @@ def test_a_class_of_near_copies_alone_is_one_line() -> None:
     """A generator that repeats a class's training images is found out, not trained on without that class."""
     scores = {"confidence": np.ones(4), "near_copy": np.array([False, True, False, True])}
     with pytest.raises(UserError, match=r"curation.drop_near_copies leaves no image of classes \[1\]"):
-        curate(having(drop_near_copies=True), np.array([0, 1, 0, 1]), scores, train_size=4)
+        curate(having(drop_near_copies=True), np.array([0, 1, 0, 1]), scores, size=4)

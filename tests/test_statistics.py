@@ -1,5 +1,6 @@
 import math
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pipeline.evaluation import ablation
+from pipeline.evaluation.grid import Cell, Cells
 from pipeline.evaluation.statistics import (
-    Verdict,
     choose_percent,
     cross_fitted,
     holm,
@@ -21,6 +23,7 @@ from pipeline.evaluation.statistics import (
     spread,
     verdict_sentence,
 )
+from tests.evaluation_inputs import FIDELITY, make_params
 
 IMAGE = 1e-4  # one of 10,000 test images
 
@@ -133,33 +136,64 @@ def test_verdict_needs_significance_and_sign() -> None:
     assert judge(-0.01, 0.3) == "no_difference"
 
 
-def simulate(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
-    """Verdicts over `draws` grids of three percents, all with the true `gain`, 1,000 test images each.
+@pytest.fixture
+def grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, Cells]:
+    """What `evaluate` finds where cells should lie: the cells that a test puts here."""
+    here: dict[str, Cells] = {}
+    monkeypatch.setattr(ablation, "read_grid", lambda params, folder: (here["real"], here["synthetic"]))
+    return here
 
-    Val and test of one classifier share its luck, so that a choice on val has every chance to cheat.
+
+def simulate(grids: dict[str, Cells], gain: float, draws: int, seeds: int = 3) -> list[str]:
+    """Verdicts of `evaluate` over `draws` grids of three percents, all with the true `gain`, 1,000 test images each.
+
+    Val and test of one classifier share its luck, so that a choice on val has every chance to cheat; equal seeds
+    share some, which pairing takes out.
     """
-    random, percents, verdicts = np.random.default_rng(0), (25, 50, 75), []
+    choices = [f"ablation.seeds={list(range(seeds))}", "ablation.real_percent=[100]", "dataset.test_size=1000"]
+    params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
+    random, verdicts = np.random.default_rng(0), []
     for _ in range(draws):
-        luck = random.normal(0.9, 0.01, (4, seeds)) + np.array([[0.0], [gain], [gain], [gain]])
+        luck = random.normal(0.9, 0.007, (4, seeds)) + random.normal(0, 0.007, seeds)
+        luck += np.array([[0.0], [gain], [gain], [gain]])
         test, val = (random.binomial(1000, luck.clip(0, 1)) / 1000 for _ in range(2))
-        tests = [paired_difference(test[row], test[0], 1 / 1000) for row in (1, 2, 3)]
-        chosen = percents.index(choose_percent(dict(zip(percents, val[1:].mean(1), strict=True))))
-        p_holm = holm([t.p_value for t in tests])[chosen]
-        verdicts.append(judge(tests[chosen].difference.mean, p_holm))
+        rows = [[cell(*pair) for pair in zip(*group, strict=True)] for group in zip(val, test, strict=True)]
+        grids.update(real={100: rows[0]}, synthetic=dict(zip((25, 50, 75), rows[1:], strict=True)))
+        verdicts.append(str(ablation.evaluate(params, Path("nowhere"), FIDELITY)["verdict"]))
     return verdicts
 
 
-def test_no_effect_is_seldom_called_help_or_harm() -> None:
+def cell(val_accuracy: float, test_accuracy: float) -> Cell:
+    """A classifier of which nothing but its accuracies matters."""
+    return Cell(1000, 0, 1, 1, val_accuracy, test_accuracy, 0.1, 0.1, 0.5, {"all": test_accuracy}, {"noise": 0.5})
+
+
+def test_no_effect_is_seldom_called_help_or_harm(grids: dict[str, Cells]) -> None:
     """Without an effect at most 5 % of 1,000 grids say helps, and as few say hurts."""
-    verdicts = simulate(0.0, 1000)
+    verdicts = simulate(grids, 0.0, 1000)
     assert verdicts.count("helps") <= 50
     assert verdicts.count("hurts") <= 50
 
 
-def test_planted_effects_are_found() -> None:
-    """A gain of 5 points is found in most grids with 5 seeds, and so is a loss."""
-    assert simulate(0.05, 100, seeds=5).count("helps") >= 80
-    assert simulate(-0.05, 100, seeds=5).count("hurts") >= 80
+def test_planted_effects_are_found(grids: dict[str, Cells]) -> None:
+    """A gain of 4 points is found in most grids with 5 seeds, and so is a loss."""
+    assert simulate(grids, 0.04, 100, seeds=5).count("helps") >= 80
+    assert simulate(grids, -0.04, 100, seeds=5).count("hurts") >= 80
+
+
+def test_the_verdict_counts_the_percents(grids: dict[str, Cells]) -> None:
+    """What is significant alone (p 0.027) is no longer so among three percents (0.08)."""
+    base, gains = [0.9, 0.9, 0.9], ([0.006, 0.009, 0.011], [0.001, -0.001, 0.0], [0.0, 0.001, -0.002])
+    rows = [[cell(value, value) for value in np.add(base, gain).tolist()] for gain in gains]
+    mixed = dict(zip((25, 50, 75), rows, strict=True))
+    grids.update(real={100: [cell(value, value) for value in base]}, synthetic=mixed)
+    asked = ["ablation.seeds=[0,1,2]", "ablation.real_percent=[100]", "dataset.test_size=1000"]
+    many = ablation.evaluate(make_params(*asked, "ablation.synthetic_percent=[25,50,75]"), Path("nowhere"), FIDELITY)
+    assert many["chosen"]["p_value"] < 0.05 < many["chosen"]["p_value_holm"]
+    assert many["verdict"] == "no_difference"
+    grids["synthetic"] = {25: rows[0]}
+    alone = ablation.evaluate(make_params(*asked, "ablation.synthetic_percent=[25]"), Path("nowhere"), FIDELITY)
+    assert alone["verdict"] == "helps"
 
 
 def test_sentence_carries_the_numbers() -> None:

@@ -64,6 +64,16 @@ def test_holm_counts_the_settings_of_all_values(sweep: dict[str, Any]) -> None:
     assert "p_value_holm" not in sweep["values"][0]["settings"][0]
 
 
+def test_val_picks_the_value(results: dict[Value, dict[str, Any]]) -> None:
+    """The value to pick is val's, though another is better on test."""
+    planted = copy.deepcopy(dict(results))
+    planted[300]["settings"][2]["val_accuracy_mean"] = 0.9999
+    planted[100]["settings"][1]["test_accuracy_mean"] = 0.9999
+    best = compare(AXIS, planted, IMAGE)
+    assert (best["best_on_val"]["value"], best["best_on_val"]["synthetic_percent"]) == (300, 50)
+    assert f"val is best with {AXIS} 300 at 50 % synthetic (99.99 % on val)" in to_text(best)
+
+
 def test_asking_often_finds_nothing_more(results: dict[Value, dict[str, Any]]) -> None:
     """What is significant in its own ablation may not be among the settings of many values."""
     alone = results[100] | {"settings": [s | {"p_value": 0.012} for s in results[100]["settings"]]}
@@ -111,7 +121,7 @@ def test_the_files_tell_the_same(sweep: dict[str, Any], tmp_path: Path) -> None:
     markdown = (tmp_path / "sweep.md").read_text()
     assert markdown.count("| 100 |") + markdown.count("| 300 |") >= 8
     assert markdown == to_markdown(sweep)
-    assert len(to_text(sweep).splitlines()) == 1 + 8 + 2 + 2
+    assert len(to_text(sweep).splitlines()) == 1 + 8 + 2 + 2 + 2
 
 
 def test_the_report_states_question_and_budget(results: dict[Value, dict[str, Any]]) -> None:

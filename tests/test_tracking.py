@@ -257,6 +257,7 @@ def test_sync_rebuilds_the_runs(repo: Path) -> None:
     assert top.info.status == "FINISHED"
     assert top.data.tags[store.NOTE] == "# It helps\n"
     assert points(top, "test_accuracy_mean") == [(0, 0.8), (50, 0.8), (100, 0.8)]
+    assert points(top, "chosen_percent") == [(0, 50)]
 
 
 def test_sync_twice_adds_nothing(repo: Path) -> None:

@@ -12,18 +12,18 @@ from pipeline.images import Indices
 Scores = Mapping[str, NDArray[np.generic]]
 
 
-def curate(curation: Curation, labels: Indices, scores: Scores, *, train_size: int) -> Indices:
+def curate(curation: Curation, labels: Indices, scores: Scores, *, size: int) -> Indices:
     """Rows to train on, in ascending order.
 
     First near-copies go, then each class's worst ranked. With `recycle` every row that is left takes its turn:
-    batches pass through all of them in a seeded order, so that each `train_size` of images is a fresh slice
-    (Lampis et al. 2023). Without it the first `train_size` rows are used over and over.
+    batches pass through all of them in a seeded order, so that each `size` of images is a fresh slice
+    (Lampis et al. 2023). Without it the first `size` rows are used over and over.
 
     Args:
         curation: what is wanted.
         labels: int64, shape N.
         scores: arrays of N by name: `curation.rank_by` and `near_copy` (bool).
-        train_size: real images of the baseline.
+        size: synthetic images of a set that is not recycled.
 
     Raises:
         UserError: a class has near-copies alone.
@@ -37,7 +37,7 @@ def curate(curation: Curation, labels: Indices, scores: Scores, *, train_size: i
                 "its training images; turn it off, or train a better generator"
             )
     rows = rows[keep_best(labels[rows], scores[curation.rank_by][rows], curation.keep_percent)]
-    return rows if curation.recycle else rows[:train_size]
+    return rows if curation.recycle else rows[:size]
 
 
 def keep_best(labels: Indices, score: NDArray[np.generic], keep_percent: int) -> Indices:

@@ -22,6 +22,14 @@ def num_real(mode: str, train_size: int, synthetic_percent: int) -> int:
     return train_size * (100 - synthetic_percent) // 100
 
 
+def num_synthetic(mode: str, train_size: int, num_real: int) -> int:
+    """Synthetic images that a set holds beside `num_real` real ones, or one pass of it where they are recycled.
+
+    As many as train_size in mode `add` and without real images; in mode `replace` what keeps the set's size.
+    """
+    return train_size if mode == "add" else train_size - num_real
+
+
 def num_steps(steps: int, budget: str, real_share: float, synthetic_percent: int) -> int:
     """Optimizer steps of a cell with `real_share` times train_size real images; the baseline makes `steps`.
 

@@ -48,19 +48,27 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
     chosen = next(entry for entry in settings if entry["synthetic_percent"] == percent)
     answer = _answer(grid, chosen, synthetic, baseline, image)
     curve = _curve(real, image)
+    worth = _worth(chosen, curve, image, detectable=answer["verdict"] != "no_difference")
     return {
         **_question(params),
         **answer,
         **_optimism(chosen, synthetic, baseline),
         "chosen_percent": percent,
-        # once more and without lists, which `dvc metrics diff` leaves out
+        "answer": {  # what MLflow lists of an execution
+            "chosen_percent": percent,
+            "chosen_difference_mean": chosen["difference_mean"],
+            "chosen_p_value_holm": chosen["p_value_holm"],
+            "worth_num_real_extra": worth["num_real_extra"],
+        },
+        "champion": _champion(grid, baseline, synthetic),
+        # three times without lists, which `dvc metrics diff` leaves out: it compares equal percents in the last
         "baseline": _scalars(settings[0]),
         "chosen": _scalars(chosen),
-        "champion": _champion(grid, baseline, synthetic),
+        "by_percent": {str(entry["synthetic_percent"]): _headline(entry) for entry in settings},
         "settings": settings,
         **_details(synthetic[percent], baseline, image),
         "learning_curve": curve,
-        "worth": _worth(chosen, curve, image, detectable=answer["verdict"] != "no_difference"),
+        "worth": worth,
         "fidelity": assess,
     }
 
@@ -158,6 +166,10 @@ def _optimism(chosen: dict[str, Any], synthetic: Cells, baseline: list[Cell]) ->
 
 def _scalars(setting: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in setting.items() if not isinstance(value, list)}
+
+
+def _headline(setting: dict[str, Any]) -> dict[str, Any]:
+    return {key: setting[key] for key in ("test_accuracy_mean", "difference_mean", "p_value_holm")}
 
 
 def _compare(

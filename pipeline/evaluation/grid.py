@@ -95,12 +95,19 @@ def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, params: Par
         wanted["num_real"] = params.dataset.train_size * percent // 100
     else:
         wanted |= {"synthetic_percent": percent, "mode": grid.mode, "mixing": grid.mixing}
+        wanted["num_real"] = _num_real(params, percent)
     if grid.budget == "steps":
         wanted["steps"] = params.classifier.steps
     for key, value in wanted.items():
         if record.get(key) != value:
             raise UserError(f"{path}: {key} is {record.get(key)!r}, not {value!r}; run: dvc repro {target}")
     return _cell(record, path, target)
+
+
+def _num_real(params: Params, percent: int) -> int:
+    """Real images that a mixed cell must have seen."""
+    left = 0 if percent == 100 else 100 - percent * (params.ablation.mode == "replace")
+    return params.dataset.train_size * left // 100
 
 
 def _cell(record: dict[str, Any], path: Path, target: str) -> Cell:

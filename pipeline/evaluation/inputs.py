@@ -27,8 +27,9 @@ def read_assess(path: Path) -> dict[str, Any]:
         value = content.get(key)
         if not (isinstance(value, int | float) and -MOST < value < MOST):  # so is neither infinity nor NaN
             raise UserError(f"{path}: damaged ({key} is no number); delete it and run: dvc repro assess")
-    if not isinstance(content.get("feature_space"), str):
-        raise UserError(f"{path}: damaged (feature_space is no text); delete it and run: dvc repro assess")
+    for key in ("feature_space", "generator", "synthetic_digest"):
+        if not isinstance(content.get(key), str):
+            raise UserError(f"{path}: damaged ({key} is no text); delete it and run: dvc repro assess")
     return content
 
 

@@ -23,7 +23,7 @@ from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learni
 from pipeline.evaluation.statistics import headline, points
 from pipeline.files import escape_markdown, write_bytes, write_json
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pyarrow")
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ MIXINGS = {
     "pretrain_finetune": "the share of the training, at its beginning, that sees only images which a GAN made "
     "(mixing pretrain_finetune: real images alone follow)",
 }
+RECYCLED = " Every pass over it takes other synthetic images, from all that are used."
 BUDGETS = {
     "steps": "Budget steps: every classifier takes the same number of optimizer steps, only the data differ.",
     "real_epochs": "Budget real_epochs: every classifier passes over its real images equally often.",
@@ -158,12 +159,12 @@ def fidelity_rows(result: dict[str, Any]) -> Rows:
 def setup_sentences(result: dict[str, Any]) -> list[str]:
     """What was compared, for a reader who knows none of our words."""
     baseline = result["settings"][0]
-    curation = curation_text(result["curation"])
+    curation = curation_text(result["curation"], result["mode"])
     return [
         f"Data set {result['dataset']}, profile {result['profile']}; every row is the mean of "
         f"{baseline['n']} classifiers, one a seed, with its 95 % t-interval. Synthetic % is "
         f"{MIXINGS[result['mixing']]}; 0 is the real-only baseline, 100 sees no real image.{curation}",
-        f"{MODES[result['mode']]} {BUDGETS[result['budget']]}",
+        f"{mode_text(result['mode'], result['curation'])} {BUDGETS[result['budget']]}",
         "Differences are paired by seed against 0 %, each interval for its row alone; p is the paired t-test's "
         "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
         "test accuracy alone.",
@@ -172,14 +173,20 @@ def setup_sentences(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def curation_text(curation: dict[str, Any]) -> str:
+def mode_text(mode: str, curation: dict[str, Any]) -> str:
+    """What becomes of the real images, and how large the set is."""
+    recycled = RECYCLED if mode == "replace" and curation["recycle"] else ""
+    return MODES[mode] + recycled
+
+
+def curation_text(curation: dict[str, Any], mode: str) -> str:
     """Which synthetic images were used, where not all; begins with a space."""
     kept, text = curation["keep_percent"], ""
     if curation["drop_near_copies"]:
         text += " Synthetic images that come too close to a training image are left out."
     if kept < 100:
         text += f" Of each class's synthetic images, the {kept} % {RANKS[curation['rank_by']]} are used."
-    if not curation["recycle"]:
+    if not curation["recycle"] and mode == "add":
         text += " No more synthetic images are used than there are real ones."
     return text
 
@@ -220,11 +227,12 @@ def commands(result: dict[str, Any]) -> list[str]:
     cell = f"train_classifier@{result['chosen_percent']}-{result['settings'][0]['seeds'][0]}"
     other = "replace" if result["mode"] == "add" else "add"
     return [
-        "dvc repro                                  # whatever is not up to date",
+        "git checkout $(git log -1 --format=%H -- dvc.lock)  # the commit that holds this result",
+        "make setup && source .venv/bin/activate",
+        "dvc repro                                  # whatever is not up to date; in a fresh clone all of it",
         f"dvc repro --force --single-item {cell}  # one cell again",
         f"dvc exp run -S ablation.mode={other}        # the other question",
         "dvc metrics diff HEAD~1 --targets results/ablation.json  # against the commit before",
-        "git log -1 --format=%H -- dvc.lock         # the commit that holds this result",
     ]
 
 

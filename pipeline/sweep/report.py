@@ -15,6 +15,7 @@ from pipeline.sweep.figure import sweep_svg
 COLUMNS = (
     "synthetic %",
     "real images",
+    "val accuracy %",
     "test accuracy %",
     "95 % interval",
     "difference in points",
@@ -49,7 +50,16 @@ def to_text(sweep: dict[str, Any]) -> str:
     """Table and verdicts for a terminal."""
     rows = [(sweep["axis"], *COLUMNS), *_setting_rows(sweep)]
     verdicts = [entry["verdict_text"] for entry in sweep["values"]]
-    return "\n".join([*align(rows), "* best on val", "", *verdicts])
+    return "\n".join([*align(rows), "* best on val", "", *verdicts, "", choice(sweep)])
+
+
+def choice(sweep: dict[str, Any]) -> str:
+    """What to pick out of the sweep, told by the images that are there to choose by."""
+    best = sweep["best_on_val"]
+    return (
+        f"If you pick one: val is best with {sweep['axis']} {best['value']} at {best['synthetic_percent']} % synthetic "
+        f"({100 * best['val_accuracy_mean']:.2f} % on val). To pick by test would flatter what is picked."
+    )
 
 
 def to_markdown(sweep: dict[str, Any]) -> str:
@@ -61,6 +71,7 @@ def to_markdown(sweep: dict[str, Any]) -> str:
     parts = [
         f"## {escape_markdown(sweep['axis'])}: {escape_markdown(', '.join(_names(sweep)))}",
         "\n".join(answers),
+        escape_markdown(choice(sweep)),
         "![Test accuracy and gain against synthetic share, a curve a value](sweep.svg)",
         md_table((sweep["axis"], *COLUMNS), _setting_rows(sweep)),
         *map(escape_markdown, _setup_sentences(sweep)),
@@ -86,7 +97,8 @@ def _setting_rows(sweep: dict[str, Any]) -> tables.Rows:
 
 def _setting_row(row: dict[str, Any], chosen: int) -> tuple[str, ...]:
     percent = row["synthetic_percent"]
-    start = (f"{percent} *" if percent == chosen else str(percent), f"{row['num_real']:,}", *tables.accuracy_text(row))
+    share, val = f"{percent} *" if percent == chosen else str(percent), 100 * row["val_accuracy_mean"]
+    start = (share, f"{row['num_real']:,}", f"{val:.2f}", *tables.accuracy_text(row))
     if not percent:
         return (*start, "baseline", "", "")
     mean, low, high = (points(row[f"difference_{end}"]) for end in ("mean", "low", "high"))

@@ -8,8 +8,8 @@ from pipeline.evaluation.worth import measure, worth_entry
 
 Value = bool | int | float | str
 SETTING = (
-    "synthetic_percent", "num_real", "num_synthetic", "n", "test_accuracy", "test_accuracy_mean", "test_accuracy_low",
-    "test_accuracy_high", "difference_mean", "difference_low", "difference_high", "p_value",
+    "synthetic_percent", "num_real", "num_synthetic", "n", "val_accuracy_mean", "test_accuracy", "test_accuracy_mean",
+    "test_accuracy_low", "test_accuracy_high", "difference_mean", "difference_low", "difference_high", "p_value",
 )  # fmt: skip
 
 
@@ -37,9 +37,17 @@ def compare(axis: str, results: Mapping[Value, dict[str, Any]], image: float) ->
         "dataset": first["dataset"],
         "profile": first["profile"],
         "num_compared": len(mixed),
+        "best_on_val": _best_on_val(rows),
         "learning_curve": curve,
         "values": entries,
     }
+
+
+def _best_on_val(rows: Mapping[Value, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The value and the share of synthetic images, 0 included, that val likes best; of equals the first."""
+    pairs = [(value, row) for value, group in rows.items() for row in group]
+    value, row = max(pairs, key=lambda pair: pair[1]["val_accuracy_mean"])
+    return {"value": value, **{key: row[key] for key in ("synthetic_percent", "val_accuracy_mean")}}
 
 
 def _joint_curve(axis: str, results: Mapping[Value, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -50,7 +58,14 @@ def _joint_curve(axis: str, results: Mapping[Value, dict[str, Any]]) -> list[dic
     if axis != "dataset.train_size" or any(result["budget"] != "steps" for result in results.values()):
         return []
     points = {point["num_real"]: point for result in results.values() for point in result["learning_curve"]}
-    keys = ("num_real", "n", "test_accuracy", "test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")
+    keys = (
+        "num_real",
+        "n",
+        "test_accuracy",
+        "test_accuracy_mean",
+        "test_accuracy_low",
+        "test_accuracy_high",
+    )
     return [{key: points[size][key] for key in keys} for size in sorted(points)]
 
 

@@ -188,13 +188,14 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _write_parent(parent: Parent) -> None:
-    """What evaluate logs: the mean curve over synthetic_percent, the report and the figure."""
+    """What evaluate logs: the answer, the mean curve over synthetic_percent, the report and the figure."""
     ablation = _json(RESULTS / "ablation.json")
     if ablation is None:
         return
     points = [
         Point(name, item[name], item["synthetic_percent"]) for item in ablation["settings"] for name in store.CURVE
     ]
+    points += [Point(name, value, 0) for name, value in ablation["answer"].items()]
     store.log_new_points(parent.client, parent.run_id, points, _now())
     for path in (RESULTS / "report.md", RESULTS / "ablation.svg"):
         if path.exists():

@@ -51,7 +51,15 @@ def _one(execution: Execution) -> dict[str, Any]:
 
 def _all() -> dict[str, Any]:
     """The parents, one line each."""
-    columns = ["params.`gan.recipe`", "params.`ablation.mode`", "tags.`profile`", f"metrics.`{CURVE[0]}`"]
+    columns = [
+        "params.`gan.recipe`",
+        "params.`ablation.mode`",
+        "tags.`profile`",
+        "metrics.`chosen_percent`",
+        "metrics.`chosen_difference_mean`",
+        "metrics.`chosen_p_value_holm`",
+        "metrics.`worth_num_real_extra`",
+    ]
     return _state("tags.`pipeline.role` = 'parent'", columns, [_line(CURVE[0])]) | {"groupBy": None}
 
 
