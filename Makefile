@@ -1,7 +1,7 @@
 # The doors of the house. Every command here is one that you can type yourself once .venv is on your PATH.
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS = --numprocesses auto --maxprocesses 4 --dist loadgroup
+WORKERS = --numprocesses auto --maxprocesses 4
 ACTIVATE = export PATH="$(abspath $(VENV))/bin:$$PATH" DVC_NO_ANALYTICS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true;
 
 .PHONY: help setup demo test recovery check ui clean

@@ -76,12 +76,12 @@ def _kills() -> Iterator[Fault]:
             plant = partial(kills.kill_dvc, number=number, group=bool(group))
             yield Fault(f"{number.name} to dvc {whom}", plant)
         yield Fault(f"{number.name} to a fan-out", partial(kills.kill_fanout, number=number, group=False))
+        yield Fault(f"{number.name} to a worker of a fan-out", partial(kills.kill_worker, number=number))
         yield Fault(f"{number.name} to configure", partial(kills.kill_configure, number=number))
+        yield Fault(f"{number.name} to tracking sync", partial(kills.kill_sync, number=number))
     yield Fault("SIGKILL to dvc while it writes dvc.lock", kills.kill_dvc_at_lock)
     yield Fault("SIGKILL to a fan-out whose workers are loading", kills.kill_fanout_at_start)
-    yield Fault("SIGKILL to a worker of a fan-out", kills.kill_worker)
     yield Fault("SIGKILL to a cell's tracking writer", kills.kill_writer)
-    yield Fault("SIGKILL to tracking sync", kills.kill_sync)
 
 
 def _two_at_once() -> Iterator[Fault]:

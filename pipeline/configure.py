@@ -21,7 +21,7 @@ from pipeline.config import PARAMS_FILE, parse_params, read_yaml
 from pipeline.dvc import refuse_company
 from pipeline.errors import UserError
 from pipeline.files import write_bytes
-from pipeline.runtime import run_stage
+from pipeline.runtime import run_program
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 PATH_KEYS = ("path=", "dataset.path=")
@@ -127,4 +127,4 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_program(main)

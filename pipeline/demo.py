@@ -8,7 +8,7 @@ from pipeline.dvc import refuse_company, run_dvc
 from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.report import to_text
 from pipeline.lock import mend_all
-from pipeline.runtime import run_stage
+from pipeline.runtime import run_program
 
 CHOICES = ["dataset=digits", "profile=demo"]
 RESULT = Path("results/ablation.json")
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_program(main)

@@ -18,7 +18,14 @@ from pipeline.dvc import refuse_company
 from pipeline.errors import UserError
 from pipeline.lock import LOCK_FILE, mend_all
 from pipeline.progress import Progress
-from pipeline.runtime import IntFlag, hold_signals, run_stage
+from pipeline.runtime import (
+    LEAST_ADDRESS_SPACE,
+    LIBRARIES,
+    IntFlag,
+    hold_signals,
+    need_room_to_start,
+    run_program,
+)
 from pipeline.workers import Engine, Job, Outcome, arguments, run_in_processes
 
 Stage = Any  # DVC's; it ships no types
@@ -28,6 +35,7 @@ def main(jobs: IntFlag, targets: Annotated[list[str] | None, typer.Argument(show
     """Brings TARGETS and what they need up to date, JOBS cells at once; without targets the whole graph."""
     from dvc.exceptions import DvcException
 
+    need_room_to_start(LEAST_ADDRESS_SPACE + LIBRARIES)  # of a worker: it could not say what it lacks
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give the number of cells to run at once, such as 2")
     load_all_params()  # a wrong value is told here once, not by every cell
@@ -224,4 +232,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_program(main)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.dvc import holder, refuse_company
-from pipeline.runtime import run_stage
+from pipeline.runtime import run_program
 
 LOCK_FILE = Path("dvc.lock")
 CLAIMS = Path(".dvc/tmp/rwlock")
@@ -98,4 +98,4 @@ def _is_whole_entry(entry: Any) -> bool:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_program(main)

@@ -8,7 +8,10 @@ from pipeline.errors import ExhaustedError, free_bytes
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
-CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CONTAINERS = {  # folder of each version of control groups: limit, what is used, of which a cache gives back
+    Path("/sys/fs/cgroup"): ("memory.max", "memory.current", "inactive_file"),
+    Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def need_memory(size: int, what: str, remedy: str) -> None:
@@ -57,9 +60,17 @@ def available_memory() -> int:
     if MEMINFO.exists():
         fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
         limits.append(sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
-    limits.append(address_space())
-    texts = [path.read_text(encoding="ascii").strip() for path in CONTAINER_LIMITS if path.is_file()]
-    return min(limits + [int(text) for text in texts if text.isdigit()])  # "max": no limit
+    limits += [address_space(), *(_left_in_container(folder, *names) for folder, names in CONTAINERS.items())]
+    return min(limits)
+
+
+def _left_in_container(folder: Path, limit: str, used: str, cache: str) -> int:
+    """What a control group has left; without end where it has no limit ("max"), or there is none."""
+    if not (folder / limit).is_file() or not (text := (folder / limit).read_text(encoding="ascii").strip()).isdigit():
+        return sys.maxsize
+    fields = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    taken = int((folder / used).read_text(encoding="ascii")) - int(fields.get(cache, 0))
+    return max(0, int(text) - taken)
 
 
 def address_space() -> int:

@@ -23,7 +23,8 @@ IntFlag = Annotated[int, typer.Option(show_default=False)]
 
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread")  # torch on CPU, on a GPU; Python
+# Of torch on CPU and on a GPU, of Python, of the operating system.
+MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread", os.strerror(errno.ENOMEM))
 # With less, libraries abort or hang where they cannot load or start a thread; Arrow's allocator alone maps 1 GiB.
 LEAST_MEMORY, LEAST_ADDRESS_SPACE = 500_000_000, 2_000_000_000
 LIBRARIES = 3_500_000_000  # of address space, torch's for CUDA included
@@ -31,26 +32,38 @@ SCARCE = 64_000_000  # with less left, an import or a library's call that fails 
 
 
 def run_stage(main: Callable[..., Any]) -> None:
+    """`run_program` of a stage, which does not start where its libraries could not say what they lack."""
+    with one_line(program_name()):
+        need_room_to_start(LEAST_ADDRESS_SPACE)
+    run_program(main)
+
+
+def run_program(main: Callable[..., Any]) -> None:
     """Runs `main` as a command line: its keyword arguments are the flags; ends as `one_line` says."""
     die_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    with one_line(Path(sys.argv[0]).stem), exhaustion():
-        need_room_to_start(LEAST_ADDRESS_SPACE)
+    with one_line(program_name()), exhaustion():
         app()
 
 
+def program_name() -> str:
+    """What runs: `train_gan`, `sweep`."""
+    file = Path(sys.argv[0])
+    return file.parent.name if file.stem == "__main__" else file.stem
+
+
 @contextmanager
-def one_line(stage: str) -> Iterator[None]:
+def one_line(name: str) -> Iterator[None]:
     """A UserError ends in one line and exit code 2, and so do a disk or memory that is used up, with the stage's name.
 
-    Ctrl-C ends in exit code 130. Any other exception keeps its traceback. A stage that saves before it stops exits
-    with 128 + the signal.
+    Any other exception keeps its traceback. A stage that saves before it stops exits with 128 + the signal, as Typer
+    does after Ctrl-C.
     """
     try:
         yield
     except UserError as error:
-        named = f"{stage}: " if isinstance(error, ExhaustedError) else ""
+        named = f"{name}: " if isinstance(error, ExhaustedError) else ""
         print(f"error: {named}{error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
         sys.exit(2)
     except StoppedError as stopped:
@@ -69,14 +82,13 @@ def exhaustion() -> Iterator[None]:
     """Turns what any library raises where disk or memory is used up into an ExhaustedError."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        with disk_errors(Path(os.fsdecode(error.filename or Path.cwd()))):
-            raise
-    except (MemoryError, RuntimeError, SystemError, ImportError) as error:
+    except (OSError, MemoryError, RuntimeError, SystemError, ImportError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            with disk_errors(Path(os.fsdecode(error.filename or Path.cwd()))):
+                raise
         text, free = str(error), available_memory()
-        if not (isinstance(error, MemoryError) or free < SCARCE or any(word in text for word in MEMORY_WORDS)):
+        named = isinstance(error, MemoryError) or any(word in text for word in MEMORY_WORDS)
+        if not named and (isinstance(error, OSError) or free >= SCARCE):
             raise
         told = " ".join(text.split())[:200] or "Python's own objects"
         raise ExhaustedError(

@@ -20,7 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 from pipeline.config import Params, parse_params
 from pipeline.configure import compose_params
 from pipeline.images import LabelledImages
-from pipeline.shards import job, writer
+from pipeline.shards import job
 from pipeline.tracking import store
 from tests.shard_inputs import dataset, labelled
 from tests.tracking_inputs import GRID, ROOT, answers, wait_for
@@ -35,13 +35,6 @@ TINY = [
     "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
     "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.seeds=[0,1]",
 ]  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the tests of one project, long in the making, to one process (`--dist loadgroup`): it is made once."""
-    for item in items:
-        if "reproduced" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("reproduced"))
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +74,6 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four rows a group, eight a shard: many shards from few images."""
-    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 4)
     monkeypatch.setattr(job, "ROW_GROUP_ROWS", 4)
     monkeypatch.setattr(job, "SHARD_ROWS", 8)
 

@@ -160,6 +160,8 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "scores: of other images": ("train_classifier", lambda: put(SCORES, "label", 0, 5), (SCORES, "labels", AGAIN)),
     "scores: column missing": (
         "train_classifier", lambda: rewrite(SCORES, lambda t: t.drop_columns(["confidence"])), (SCORES, "confidence")),
+    "scores: no labels": (
+        "train_classifier", lambda: rewrite(SCORES, lambda t: t.drop_columns(["label"])), (SCORES, "label")),
     "scores: value missing": ("train_classifier", lambda: put(SCORES, "confidence", 3, None), (SCORES, "confidence")),
     "scores: NaN": ("train_classifier", lambda: put(SCORES, "confidence", 3, float("nan")), (SCORES, "confidence")),
     "scores: text": ("train_classifier", lambda: retype(SCORES, "confidence", pa.string()), (SCORES, "confidence")),

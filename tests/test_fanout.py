@@ -68,6 +68,31 @@ def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> No
     assert "up to date" in run(stale, "dvc", "repro").stdout
 
 
+def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
+    """A fan-out on an engine that runs each command line as it stands leaves what the warm workers leave."""
+    (stale / "plain.py").write_text(PLAIN)
+    done = run(stale, sys.executable, "plain.py", PYTHONPATH=str(stale))
+    assert done.returncode == 0, done.stdout
+    assert "ran 2 jobs" in done.stdout
+    assert json.loads((stale / "results/cells/train_baseline-50-1.json").read_text())["seed"] == 1
+    assert num_run(fan_out(stale, "train_baseline@50-0", "train_baseline@50-1")) == []
+
+
+PLAIN = """
+import subprocess
+from pipeline.fanout import fan_out
+from pipeline.workers import Outcome
+
+def one_by_one(jobs, num_workers):
+    for job in jobs:
+        done = subprocess.run(job.command, shell=True, text=True, capture_output=True)
+        yield Outcome(job, done.returncode, done.stdout + done.stderr)
+    print("ran", len(jobs), "jobs")
+
+if __name__ == "__main__":
+    assert not fan_out(["train_baseline@50-0", "train_baseline@50-1"], one_by_one, 1).failed
+"""
+
 FAULTS = """
 
 def faulty(real_percent: int, seed: int) -> None:

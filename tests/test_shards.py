@@ -152,8 +152,8 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.shards.content import Content
 from pipeline.shards.writer import write_shards
-from pipeline.shards import job, writer
-writer.ROW_GROUP_ROWS, job.ROW_GROUP_ROWS, job.SHARD_ROWS = 4, 4, 8
+from pipeline.shards import job
+job.ROW_GROUP_ROWS, job.SHARD_ROWS = 4, 8
 sizes = [2, 2, 60]  # the third shard is larger than a file may be
 def draw(start, stop):
     size = sizes[start // 8]

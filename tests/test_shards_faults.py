@@ -20,7 +20,7 @@ from pipeline.gan.labels import Labels
 from pipeline.gan.networks import ImageShape, find_build
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.shards import writer
+from pipeline.shards import job
 from pipeline.shards.content import Content
 from pipeline.shards.schema import Encoding
 from tests.shard_inputs import NAMES, Draw, tree, write
@@ -97,8 +97,8 @@ def test_any_history_gives_the_same_bytes(
     And the same digest of the content, part of which was read back.
     """
     monkeypatch.setattr(os, "fsync", lambda _: None)  # of no effect on bytes, and slow
-    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 64)
-    monkeypatch.setattr(writer, "SHARD_ROWS", 128)
+    monkeypatch.setattr(job, "ROW_GROUP_ROWS", 64)
+    monkeypatch.setattr(job, "SHARD_ROWS", 128)
     num_images, attempts = history
     images = LabelledImages(*sampler.draw(0, num_images, seed=3, std=1.0, labels=LABELS), NAMES)
     shutil.rmtree(tmp_path)

@@ -19,6 +19,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
+from pipeline.configure import write_params
+from tests.conftest import TINY
 from tests.project import ENVIRONMENT, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -144,6 +146,35 @@ def test_an_undeclared_block_stops_the_stage(reproduced: Path) -> None:
     run(reproduced, "dvc", "repro", "assess")
 
 
+GRIDS = {
+    "replace": (["ablation.mode=replace"], (50, 300, 12)),
+    "replace, not recycled": (["ablation.mode=replace", "curation.recycle=false"], (50, 50, 12)),
+    "add, not recycled": (["curation.recycle=false"], (100, 100, 12)),
+    "real epochs": (["ablation.budget=real_epochs", "ablation.synthetic_percent=[50]"], (100, 300, 24)),
+    "pretraining": (["ablation.mixing=pretrain_finetune"], (100, 300, 12)),
+}
+
+
+@pytest.mark.parametrize(("choices", "expected"), GRIDS.values(), ids=GRIDS)
+def test_a_cell_trains_on_what_the_grid_asks(
+    reproduced: Path, tmp_path: Path, choices: list[str], expected: tuple[int, int, int]
+) -> None:
+    """Real and synthetic images and steps of a cell at 50 %, and a classifier that is another one for it."""
+    for name in ("pipeline", "stages", "data"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    shutil.copy(reproduced / "dvc.yaml", tmp_path)
+    write_params(tmp_path / "params.yaml", [*TINY, *choices])
+    flags = "--prepared data/prepared --synthetic data/synthetic/data --scores data/scores --out out --results results"
+    done = run(tmp_path, sys.executable, "-m", "stages.train_classifier", *flags.split(), "--synthetic-percent", "50",
+               "--seed", "0")  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    cell = json.loads((tmp_path / "results/cells/train_classifier-50-0.json").read_text())
+    assert (cell["num_real"], cell["num_synthetic"], cell["steps"]) == expected
+    weights = "classifier.safetensors"
+    usual = reproduced / "models/train_classifier/50-0" / weights
+    assert (tmp_path / "out" / weights).read_bytes() != usual.read_bytes()
+
+
 def test_dvc_tells_the_same_numbers(reproduced: Path) -> None:
     """`dvc metrics show` and `dvc plots show` read the files of the result."""
     metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json").stdout)
@@ -153,7 +184,30 @@ def test_dvc_tells_the_same_numbers(reproduced: Path) -> None:
     assert shown["test_accuracy"] == cell["test_accuracy"]
     plots = run(reproduced, "dvc", "plots", "show", "--json", "results/ablation.csv")
     assert plots.returncode == 0, plots.stdout
-    assert "synthetic_percent" in plots.stdout
+    (drawn,) = json.loads(plots.stdout[plots.stdout.index("{") :])["data"]["results/ablation.csv"]
+    points = {row["synthetic_percent"]: row["test_accuracy_mean"] for row in drawn["content"]["data"]["values"]}
+    result = json.loads((reproduced / "results/ablation.json").read_text())
+    means = {str(s["synthetic_percent"]): s["test_accuracy_mean"] for s in result["settings"]}
+    assert {percent: float(value) for percent, value in points.items()} == means
+    shown = files["results/ablation.json"]["data"]
+    assert {percent: row["test_accuracy_mean"] for percent, row in shown["by_percent"].items()} == means
+    assert shown["answer"]["chosen_percent"] == result["chosen_percent"]
+
+
+def test_dvc_compares_equal_percents(reproduced: Path, tmp_path: Path) -> None:
+    """`dvc metrics diff` names what a percent had in the last commit, and what it has now."""
+    project = shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("cache", "__pycache__"))
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    run(project, "git", "add", "--all")
+    assert run(project, "git", *identity, "commit", "-qm", "first").returncode == 0
+    file = project / "results/ablation.json"
+    result = json.loads(file.read_text())
+    before = result["by_percent"]["50"]["test_accuracy_mean"]
+    result["by_percent"]["50"]["test_accuracy_mean"] = 0.125
+    file.write_text(json.dumps(result))
+    changed = json.loads(run(project, "dvc", "metrics", "diff", "--json").stdout)
+    told = {key: (row["old"], row["new"]) for key, row in changed["results/ablation.json"].items()}
+    assert told == {"by_percent.50.test_accuracy_mean": (before, 0.125)}
 
 
 def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:

@@ -66,7 +66,7 @@ def evaluate(params: Params, cells_dir: Path, assess: dict[str, Any]) -> dict[st
         "chosen": _scalars(chosen),
         "by_percent": {str(entry["synthetic_percent"]): _headline(entry) for entry in settings},
         "settings": settings,
-        **_details(synthetic[percent], baseline, image),
+        **_breakdowns(synthetic[percent], baseline, image),
         "learning_curve": curve,
         "worth": worth,
         "fidelity": assess,
@@ -113,7 +113,7 @@ def _answer(
     }
 
 
-def _details(cells: list[Cell], baseline: list[Cell], image: float) -> dict[str, Any]:
+def _breakdowns(cells: list[Cell], baseline: list[Cell], image: float) -> dict[str, Any]:
     """Where the chosen percent gains and loses: by class, and on damaged images."""
     return {
         "per_class": _changes(cells, baseline, attrgetter("per_class"), image * len(baseline[0].per_class)),

@@ -52,7 +52,7 @@ def draw_augmentation(gan: Gan, step: int, stream: int, device: torch.device) ->
     words = random_words(9 * gan.batch_size, seed=gan.seed, stream=stream, position=step)
     mirror = torch.from_numpy((words[: gan.batch_size] & 1).astype(bool)).to(device)
     if not gan.translate:
-        return mirror, torch.zeros(4, 0)
+        return mirror, torch.zeros(4, 0, 2, dtype=torch.int64)
     span = 2 * gan.translate + 1
     shifts = (words[gan.batch_size :] % span).astype("int64").reshape(4, gan.batch_size, 2) - gan.translate
     return mirror, torch.from_numpy(shifts).to(device)

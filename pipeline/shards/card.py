@@ -29,7 +29,7 @@ Generator {generators}, seed {seeds}, and:
 ```json
 {recipe}```
 
-Image i is a function of this recipe and i. `manifest.json` has the size and sha256 of every file, one sha256
+Image i is a function of this recipe and i. `manifest.json` has the size and sha256 of every shard, one sha256
 of the content (labels, index and pixels), and the environment in which the files come out the same to the
 byte. The generator says of itself:
 

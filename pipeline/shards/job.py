@@ -105,6 +105,7 @@ def read_record(shard: Shard, tmp: Path) -> ShardRecord:
     return ShardRecord(**json.loads(record_file(shard, tmp).read_bytes()))
 
 
-def num_groups(shard: Shard) -> int:
-    """Row groups of a shard; one without rows has an empty one."""
-    return max(1, -(-(shard.stop - shard.start) // ROW_GROUP_ROWS))
+def row_groups(shard: Shard) -> list[tuple[int, int]]:
+    """First row and the one after the last of each row group; a shard without rows has an empty one."""
+    starts = range(shard.start, max(shard.stop, shard.start + 1), ROW_GROUP_ROWS)
+    return [(start, min(start + ROW_GROUP_ROWS, shard.stop)) for start in starts]

@@ -11,7 +11,7 @@ from pipeline.files import hash_file, parse_json, to_json
 from pipeline.shards.content import Content
 from pipeline.shards.files import remove_tmp, replace_file
 from pipeline.shards.job import ShardRecord
-from pipeline.shards.reader import RESTORE, read_files, read_header, read_schema
+from pipeline.shards.reader import RESTORE, read_file_column, read_files, read_header, read_schema
 from pipeline.shards.schema import SHARD_NAME, image_schema
 
 DATA_FOLDER = "data"  # Hugging Face datasets finds any split's name there, and only there
@@ -230,5 +230,9 @@ def _content_problems(path: Path, record: ShardRecord, manifest: Manifest) -> It
         if not read_schema(path).equals(image_schema(manifest.class_names, header.shape), check_metadata=True):
             yield f"{path}: its columns or class names are not those of the dataset; {RESTORE}"
         read_files([path])  # decodes every image and checks every label
+        for column, key in (("seed", "seed"), ("generator", "generator_sha256")):
+            told = set(read_file_column(path, column).tolist())
+            if key in manifest.recipe and told != {manifest.recipe[key]}:
+                yield f"{path}: column {column} is not the recipe's {key}, {manifest.recipe[key]}; {RESTORE}"
     except UserError as error:
         yield str(error)

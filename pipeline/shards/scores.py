@@ -36,7 +36,7 @@ def read_scores(folder: Path, names: Sequence[str], labels: Indices) -> dict[str
         with pq.ParquetFile(file) as sidecar:
             table = sidecar.read(columns=list(dict.fromkeys(["label", *names])), use_threads=False)
         columns = {name: table.column(name) for name in table.column_names}
-        if lacking := [name for name in names if name not in columns or columns[name].null_count]:
+        if lacking := [name for name in ("label", *names) if name not in columns or columns[name].null_count]:
             raise UserError(f"{file}: lacks {lacking[0]}, or values of it; {AGAIN}")
         values = {name: column.to_numpy() for name, column in columns.items()}
     except MemoryError as error:

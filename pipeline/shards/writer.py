@@ -26,14 +26,14 @@ from pipeline.shards.job import (
     Shard,
     ShardRecord,
     is_finished,
-    num_groups,
     plan_shards,
     read_record,
     record_file,
+    row_groups,
     start_job,
 )
 from pipeline.shards.lane import Lane
-from pipeline.shards.schema import ROW_GROUP_ROWS, Encoding, image_schema, make_table
+from pipeline.shards.schema import Encoding, image_schema, make_table
 
 QUEUE_GROUPS = 4  # waiting between two threads
 
@@ -159,7 +159,7 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
     def gather(groups: Iterator[Rows]) -> None:
         for shard in shards:
             if shard in missing:
-                for group in itertools.islice(groups, num_groups(shard)):
+                for group in itertools.islice(groups, len(row_groups(shard))):
                     content.add(job.split, *group, num_classes=len(job.class_names))
             else:
                 content.add_shard(job.split, shard.path)
@@ -170,8 +170,8 @@ def _write(folder: Path, job: Job, rows: Callable[[int, int], Rows], content: Co
         Lane(gather, QUEUE_GROUPS) as gathering,
     ):
         for shard in missing:
-            for start in range(shard.start, max(shard.stop, shard.start + 1), ROW_GROUP_ROWS):
-                group = rows(start, min(start + ROW_GROUP_ROWS, shard.stop))
+            for start, stop in row_groups(shard):
+                group = rows(start, stop)
                 encoding.put(group)
                 gathering.put(group)
     records = [read_record(shard, tmp) for shard in shards]
@@ -188,8 +188,8 @@ def _encode_shard(shard: Shard, groups: Iterator[Rows], job: Job, put: Callable[
     height, width, channels = head[0].shape[1:]
     schema = image_schema(job.class_names, (height, width, channels))
     with pq.ParquetWriter(sink, schema, **PARQUET_OPTIONS) as writer:
-        for group in itertools.chain([head], itertools.islice(groups, num_groups(shard) - 1)):
-            writer.write_table(columns(*group), row_group_size=ROW_GROUP_ROWS)
+        for group in itertools.chain([head], itertools.islice(groups, len(row_groups(shard)) - 1)):
+            writer.write_table(columns(*group))
             put(sink.take())
     put(sink.take())
     put(None)

@@ -10,7 +10,7 @@ from pipeline.config import Params, load_all_params, parse_params
 from pipeline.errors import UserError
 from pipeline.evaluation.report import rounded
 from pipeline.files import write_json
-from pipeline.runtime import run_stage
+from pipeline.runtime import run_program
 from pipeline.sweep.report import to_text, write_sweep
 from pipeline.sweep.result import compare
 from pipeline.sweep.runs import experiment_name, run_experiment
@@ -56,4 +56,4 @@ def choose_axis(params: Params, choice: str) -> Params:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_program(main)

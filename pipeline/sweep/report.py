@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.evaluation import tables
 from pipeline.evaluation.report import align, md_table, rounded
 from pipeline.evaluation.statistics import p_text, points
-from pipeline.files import escape_markdown, write_json
+from pipeline.files import escape_markdown, write_bytes, write_json
 from pipeline.sweep.figure import sweep_svg
 
 COLUMNS = (
@@ -32,7 +32,7 @@ def write_sweep(out: Path, sweep: dict[str, Any]) -> None:
         ("sweep.svg", sweep_svg(sweep)),
         ("sweep.md", to_markdown(sweep)),
     ):
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+        write_bytes(out / name, text.encode())
 
 
 def to_csv(sweep: dict[str, Any]) -> str:
@@ -76,7 +76,7 @@ def to_markdown(sweep: dict[str, Any]) -> str:
         md_table((sweep["axis"], *COLUMNS), _setting_rows(sweep)),
         *map(escape_markdown, _setup_sentences(sweep)),
         "### The synthetic images",
-        md_table(("measure", *_names(sweep), "what it says"), _fidelity_rows(sweep)),
+        md_table(("measure", *map(escape_markdown, _names(sweep)), "what it says"), _fidelity_rows(sweep)),
         "### Reproduce",
         f"```sh\npython -m pipeline.sweep {sweep['axis']}={','.join(_names(sweep))}\n```",
     ]

@@ -54,6 +54,7 @@ def sync(params: Mapping[str, Any]) -> Tally:
     `params` is the whole of params.yaml. An execution that holds every locked result already, such as a
     `dvc exp run` that was applied, stays as it is.
     """
+    _refuse_others(params)
     execution = names.current_execution(params)
     experiment = store.open_experiment(execution.dataset)
     if store.find_parent(experiment, execution) is None and (held := _count_held(experiment, params)):
@@ -63,6 +64,20 @@ def sync(params: Mapping[str, Any]) -> Tally:
     tally = complete(parent, params)
     _write_parent(parent)
     return tally
+
+
+def _refuse_others(params: Mapping[str, Any]) -> None:
+    """Refuses results of another data set or split than params.yaml asks for.
+
+    Raises:
+        UserError: dvc.lock's `prepare` was run with other values.
+    """
+    locked = names.lock_entries().get("prepare", {}).get("params", {}).get("params.yaml", {})
+    asked = params["dataset"]
+    for key, value in locked.get("dataset", asked).items():
+        if asked.get(key) != value:
+            raise UserError(f"dvc.lock: results/ come from dataset.{key} {value!r}, params.yaml says "
+                            f"{asked.get(key)!r}; run `dvc repro`, or restore params.yaml")  # fmt: skip
 
 
 def complete(parent: Parent, params: Mapping[str, Any]) -> Tally:

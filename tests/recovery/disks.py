@@ -69,9 +69,10 @@ def little_memory(truth: Truth, scratch: Path, choose: random.Random, *, stage: 
     trains = job.name.startswith("train_")
     greedy = re.sub(r"(?m)^( +batch_size: ).*", r"\g<1>100000", values) if trains else values
     (project / "params.yaml").write_text(greedy, encoding="utf-8")
-    extra = choose.randrange(LEAST_ADDRESS_SPACE) + LEAST_ADDRESS_SPACE * trains
+    extra = choose.randrange(LEAST_ADDRESS_SPACE // 4) + LEAST_ADDRESS_SPACE if trains else choose.randrange(10**6)
     done = run(project, *launched({"memory": extra}, job.command))
     (project / "params.yaml").write_text(values, encoding="utf-8")
+    shutil.rmtree(project / ".resume", ignore_errors=True)  # of values that are given up, as `make clean` does
     outcome = again(truth, project, job, f"{extra} bytes: code {done.returncode}: {done.stdout}")
     return outcome._replace(told=outcome.told or done.stdout * (not is_one_line(job, done.returncode, done.stdout)))
 

@@ -28,7 +28,7 @@ def test_a_read_only_disk(truth: Truth, scratch: Path, choose: random.Random, st
 
 @pytest.mark.parametrize("stage", ["train_gan", "train_classifier@50-1"])
 def test_little_memory(truth: Truth, scratch: Path, choose: random.Random, stage: str) -> None:
-    """A limit (`ulimit -v`) that leaves a stage next to nothing once it is loaded, or no room for its batches."""
+    """A limit (`ulimit -v`) with which the stage starts, and which has no room for the batches asked for."""
     assert disks.little_memory(truth, scratch, choose, stage=stage) == Outcome("", equal=True)
 
 

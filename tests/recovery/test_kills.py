@@ -48,7 +48,7 @@ def test_a_fanout_killed_at_its_start(truth: Truth, scratch: Path, choose: rando
 
 def test_a_killed_worker(truth: Truth, scratch: Path, choose: random.Random) -> None:
     """kill -9 to a worker of a fan-out costs its cell alone, which the same command runs again."""
-    assert kills.kill_worker(truth, scratch, choose) == Outcome("", equal=True)
+    assert kills.kill_worker(truth, scratch, choose, number=signal.SIGKILL) == Outcome("", equal=True)
 
 
 def test_a_killed_writer(truth: Truth, scratch: Path, choose: random.Random) -> None:
@@ -63,4 +63,4 @@ def test_a_killed_configure(truth: Truth, scratch: Path, choose: random.Random) 
 
 def test_a_killed_sync(truth: Truth, scratch: Path, choose: random.Random) -> None:
     """What was half written is replaced: every result has one run."""
-    assert kills.kill_sync(truth, scratch, choose) == Outcome("", equal=None)
+    assert kills.kill_sync(truth, scratch, choose, number=signal.SIGKILL) == Outcome("", equal=None)
