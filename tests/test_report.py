@@ -17,7 +17,7 @@ from pipeline.config import Params
 from pipeline.errors import UserError
 from pipeline.evaluation import tables
 from pipeline.evaluation.report import to_markdown, to_text
-from tests.evaluation_inputs import CLASSES, evaluate_and_write, make_params, write_inputs
+from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_inputs
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,23 @@ def test_files_depend_on_their_inputs_alone(
     assert {path.name for path in (folder / "out").iterdir()} == names
     for name in names:
         assert (folder / "out" / name).read_bytes() == (tmp_path / "moved" / "out" / name).read_bytes(), name
+
+
+def test_every_figure_is_named(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """What a figure refers to for its name is there, once, with words in it."""
+    page = (written[0] / "out" / "report.html").read_text()
+    labels = re.findall(r'aria-labelledby="([^"]+)"', page)
+    assert len(labels) == len(set(labels)) == page.count('role="img"') > 0
+    for label in labels:
+        (words,) = re.findall(rf'<title id="{re.escape(label)}">([^<]+)</title>', page)
+        assert words.strip()
+
+
+def test_generator_and_images_are_named(written: tuple[Path, Params, dict[str, Any]]) -> None:
+    """The page tells which weights drew which images."""
+    page = (written[0] / "out" / "report.html").read_text()
+    for key in ("generator", "synthetic_digest"):
+        assert f"<code>{FIDELITY[key]:.12}…</code>" in page
 
 
 def test_files_name_no_path_and_no_time(written: tuple[Path, Params, dict[str, Any]]) -> None:

@@ -396,6 +396,18 @@ def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards
     assert "manifest.json: not found" in result.stderr
 
 
+@pytest.mark.parametrize("key", ["seed", "generator_sha256"])
+def test_verify_holds_the_rows_to_the_recipe(tmp_path: Path, key: str) -> None:
+    """A recipe that tells of another seed or generator than the rows is none of theirs."""
+    root = dataset(tmp_path / "set", labelled(20))
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["recipe"][key] = 6 if key == "seed" else "another"
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    result = verify(root)
+    assert result.returncode == 2
+    assert f"is not the recipe's {key}" in result.stderr
+
+
 def damage(values: dict[str, Any], key: str) -> None:
     """Makes one number of a manifest wrong."""
     record = values["splits"]["train"][1]

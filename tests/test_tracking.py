@@ -272,6 +272,17 @@ def test_sync_twice_adds_nothing(repo: Path) -> None:
     assert len(points(parent.client.get_run(parent.run_id), "test_accuracy_low")) == 3
 
 
+def test_sync_refuses_results_of_another_data_set(repo: Path) -> None:
+    """Results of another profile's data are not logged as this one's."""
+    write_results()
+    write_lock()
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"]["prepare"]["params"] = {"params.yaml": {"dataset": {"name": "cifar10"}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    with pytest.raises(UserError, match=r"results/ come from dataset.name 'cifar10', params.yaml says 'digits'"):
+        backfill.sync(read_params())
+
+
 def test_sync_believes_the_files(repo: Path) -> None:
     """A live run that agrees with the files stays; one that does not, or never ended, is replaced."""
     write_results()
