@@ -16,5 +16,5 @@ if sys.argv[0] == "-m":
     die_with_parent()
     if "DVC_STAGE" in os.environ and os.getsid(os.getppid()) != os.getsid(0):
         sys.exit("error: the dvc that started this stage is dead; run `dvc repro` again")
-    with one_line(next(word.rpartition("stages.")[2] for word in sys.orig_argv if "stages." in word)):
+    with one_line(next((word.rpartition("stages.")[2] for word in sys.orig_argv if "stages." in word), "benchmarks")):
         need_room_to_start(LEAST_ADDRESS_SPACE + LIBRARIES)

@@ -53,6 +53,7 @@ STAGES = ["prepare", "train_gan", "synthesize", "assess", "train_baseline", "tra
 
 
 @pytest.mark.parametrize("command", [*(["-m", f"stages.{stage}"] for stage in STAGES), ["-Bmstages.prepare"],
+                                     ["-m", "benchmarks"],
                                      ["-m", "pipeline.fanout", "--jobs", "2"]], ids=" ".join)  # fmt: skip
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is not kept elsewhere")
 def test_a_limit_without_room_for_the_libraries_is_told_before_they_load(tmp_path: Path, command: list[str]) -> None:
