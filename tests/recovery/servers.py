@@ -25,6 +25,7 @@ from tests.recovery.project import Outcome, Truth, contents, remove, run
 FAULTS = ("away", "error", "silent", "slow", "very slow", "dies", "answer lost", "error in the middle")
 DELAY = {"slow": 0.3, "very slow": 7.0}  # seconds that each request takes; our patience with one is 5
 HEALTHY_REQUESTS = {"dies": 40, "answer lost": 40, "error in the middle": 40}  # at most, before it goes wrong
+TRACKED = (CELLS[0], "train_gan", "evaluate")  # a child run, one that registers a model, the parent
 LONGEST = 100.0  # seconds that a stage may take; it waits 60 for its last upload
 SILENCE = 30.0
 TURN = threading.Lock()  # the server has one experiment
@@ -131,12 +132,12 @@ def _wait_for_health(target: tuple[str, int]) -> None:
 def tracking_down(
     truth: Truth, scratch: Path, choose: random.Random, *, fault: str, server: tuple[str, int], store: Path
 ) -> Outcome:
-    """A cell tracked through a wire that fails; then `sync`, twice, through one that does not.
+    """A stage tracked through a wire that fails; then `sync`, twice, through one that does not.
 
     Args:
         truth: the uninterrupted project.
         scratch: where the copy lies.
-        choose: when it begins to fail.
+        choose: which stage, and when it begins to fail.
         fault: one of FAULTS.
         server: of `mlflow_server`.
         store: its SQLite file.
@@ -149,7 +150,8 @@ def tracking_down(
 def _tracking_down(
     truth: Truth, scratch: Path, choose: random.Random, fault: str, server: tuple[str, int], store: Path
 ) -> Outcome:
-    project, job, wire, name = truth.copy(scratch), truth.jobs[CELLS[0]], Wire(server), f"{fault}-{choose.random()}"
+    project, wire, name = truth.copy(scratch), Wire(server), f"{fault}-{choose.random()}"
+    job = truth.jobs[choose.choice(TRACKED)]
     remove(project, job.outs)
     tracked = {"PIPELINE_TRACKING": "on", "MLFLOW_TRACKING_URI": wire.address, "DVC_EXP_NAME": name,
                "DVC_ROOT": str(project)}  # fmt: skip
