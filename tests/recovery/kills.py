@@ -33,7 +33,7 @@ REWRITING_SECONDS = 0.02  # that dvc takes for dvc.lock, at least
 LOADING_SECONDS = 0.4  # of a worker, at least
 CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
 # What dvc says of a lock that a kill tore; docs/when-it-stops.md has the remedy.
-TORN = ("is invalid", "validation failed", "is busy")
+TORN = ("is invalid", "validation failed", "is busy", "RWLock-file")
 ANY = ("train_gan", "synthesize", *CELLS)
 CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
 SYNC = ("python", "-m", "pipeline.tracking", "sync")
