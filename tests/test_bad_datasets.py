@@ -74,7 +74,7 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "manifest: leads outside": (f"verify {SET}", lead_outside, (MANIFEST, "is no shard in data")),
     "manifest: counts are text": (f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "none")),
     "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "seed: missing")),
-    "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (MANIFEST, "seed")),
+    "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (f"{SET}/data", "not the recipe's seed")),
     "recipe: shares of gigabytes": (
         REDRAW, lambda: recipe(class_balance="shares", class_shares=[10**12] * 10), (MANIFEST, "class_shares")),
     "recipe: real counts of terabytes": (REDRAW, lambda: recipe(real_counts=[10**15] * 10), (MANIFEST, "count")),
