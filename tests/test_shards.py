@@ -396,12 +396,12 @@ def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards
     assert "manifest.json: not found" in result.stderr
 
 
-@pytest.mark.parametrize("key", ["seed", "generator_sha256"])
-def test_verify_holds_the_rows_to_the_recipe(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(("key", "value"), [("seed", 6), ("generator_sha256", "another"), ("seed", [5])])
+def test_verify_holds_the_rows_to_the_recipe(tmp_path: Path, key: str, value: object) -> None:
     """A recipe that tells of another seed or generator than the rows is none of theirs."""
     root = dataset(tmp_path / "set", labelled(20))
     manifest = json.loads((root / "manifest.json").read_text())
-    manifest["recipe"][key] = 6 if key == "seed" else "another"
+    manifest["recipe"][key] = value
     (root / "manifest.json").write_text(json.dumps(manifest))
     result = verify(root)
     assert result.returncode == 2
