@@ -66,11 +66,16 @@ def available_memory() -> int:
 
 def _left_in_container(folder: Path, limit: str, used: str, cache: str) -> int:
     """What a control group has left; without end where it has no limit ("max"), or there is none."""
-    if not (folder / limit).is_file() or not (text := (folder / limit).read_text(encoding="ascii").strip()).isdigit():
+    text = _read(folder / limit)
+    if not text.isdigit():
         return sys.maxsize
-    fields = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
-    taken = int((folder / used).read_text(encoding="ascii")) - int(fields.get(cache, 0))
-    return max(0, int(text) - taken)
+    fields = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
+    return max(0, int(text) - int(_read(folder / used) or 0) + int(fields.get(cache, 0)))
+
+
+def _read(file: Path) -> str:
+    """What it says; nothing where a sandbox's kernel has no such file."""
+    return file.read_text(encoding="ascii").strip() if file.is_file() else ""
 
 
 def address_space() -> int:

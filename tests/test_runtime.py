@@ -27,6 +27,10 @@ def test_a_container_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 100000000\n")
     (tmp_path / "memory.max").write_text("800000000\n")
     assert room.available_memory() == 400_000_000
+    (tmp_path / "memory.stat").unlink()
+    assert room.available_memory() == 300_000_000
+    (tmp_path / "memory.current").unlink()
+    assert room.available_memory() == 800_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert room.available_memory() > 400_000_000
 
