@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## The whole pipeline on handwritten digits, in minutes
-	@$(ACTIVATE) exec python -m pipeline.demo
+	@$(ACTIVATE) exec python -m pipeline demo
 
 test: setup  ## All tests but those of recovery
 	@$(ACTIVATE) python -m pytest $(WORKERS)
@@ -30,7 +30,7 @@ check: setup  ## Format, lint, types
 	@$(ACTIVATE) ruff format --check . && ruff check . && mypy
 
 ui: setup  ## The MLflow UI on http://127.0.0.1:5000
-	@$(ACTIVATE) python -m pipeline.tracking ui
+	@$(ACTIVATE) python -m pipeline track ui
 
 clean:  ## Forget unfinished work; results and caches stay
 	rm -rf .resume

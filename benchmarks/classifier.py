@@ -6,7 +6,7 @@
 3. Time to equal accuracy on val, against the plain loop: a ResNet-18 fed by that DataLoader, with a one-cycle schedule
    over PATIENCE times our seconds. Where it is still below us then, the ratio is above PATIENCE.
 
-Further arguments are values as for `pipeline.configure`; dataset=cifar10 profile=cpu is where none is given.
+Further arguments are values as for `pipeline.params.compose`; dataset=cifar10 profile=cpu is where none is given.
 """
 
 import itertools
@@ -28,10 +28,11 @@ from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.mixing import Plan, batch_rows
 from pipeline.classifier.network import Shape, build_network
 from pipeline.classifier.training import measure_accuracy, predict, train_classifier
-from pipeline.config import Classifier, parse_params
-from pipeline.configure import compose_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.images import LabelledImages, empty_like, to_unit_range
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import ClassifierParams
 from pipeline.sources.splits import split
 from stages.prepare import SOURCES
 
@@ -47,7 +48,7 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 class ArrayDataset(Dataset[tuple[Tensor, int]]):
     """Images in memory behind torchvision's transforms, as most training scripts have them."""
 
-    def __init__(self, data: LabelledImages, classifier: Classifier) -> None:
+    def __init__(self, data: LabelledImages, classifier: ClassifierParams) -> None:
         self.images, self.labels = data.images, data.labels
         mirror = [transforms.RandomHorizontalFlip()] if classifier.flip else []
         levels = (0.5,) * data.images.shape[3]
@@ -83,7 +84,7 @@ def main() -> None:
 
 
 def time_training(
-    values: Classifier, train: LabelledImages, val: LabelledImages, device: torch.device
+    values: ClassifierParams, train: LabelledImages, val: LabelledImages, device: torch.device
 ) -> tuple[float, float]:
     """Seconds of one training without its looks at val (one image stands in for them), and its accuracy on val."""
     fit = partial(train_classifier, values, train, empty_like(train), val.select(np.arange(1)), synthetic_percent=0,
@@ -99,7 +100,7 @@ def time_training(
 # ---- 1: the limit of arithmetic ------------------------------------------------------------------------------
 
 
-def compare_with_limit(values: Classifier, train: LabelledImages, rate: float, device: torch.device) -> None:
+def compare_with_limit(values: ClassifierParams, train: LabelledImages, rate: float, device: torch.device) -> None:
     """Prints our rate over that of a loop of nothing but large products."""
     size, channels = train.images.shape[1], train.images.shape[3]
     network = build_network(Shape(values.network, values.width, channels, len(train.class_names)), seed=0)
@@ -140,7 +141,7 @@ def quickest(work: Callable[[], Tensor], device: torch.device) -> float:
 # ---- 2: the input side ---------------------------------------------------------------------------------------
 
 
-def compare_batches(values: Classifier, train: LabelledImages, device: torch.device) -> None:
+def compare_batches(values: ClassifierParams, train: LabelledImages, device: torch.device) -> None:
     """Prints rates of batches alone, and the median of the ratios of neighbouring rounds."""
     peer = plain_loader(train, values, values.batch_size)
     rates = [(pass_rate(own_batches(values, train, device), device), pass_rate(peer, device)) for _ in range(ROUNDS)]
@@ -150,7 +151,7 @@ def compare_batches(values: Classifier, train: LabelledImages, device: torch.dev
           f"({ratios[0]:.1f}-{ratios[-1]:.1f}, {ROUNDS} rounds in turn; goal >= {GOALS['batches']:.0f})")  # fmt: skip
 
 
-def own_batches(values: Classifier, train: LabelledImages, device: torch.device) -> Batches:
+def own_batches(values: ClassifierParams, train: LabelledImages, device: torch.device) -> Batches:
     """One pass, as the training loop has it."""
     plan = Plan("batch", 0, values.batch_size, len(train) // values.batch_size)
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
@@ -160,7 +161,7 @@ def own_batches(values: Classifier, train: LabelledImages, device: torch.device)
         yield to_unit_range(augment(images.index_select(0, index), seed=0, step=step)), labels[index]
 
 
-def plain_loader(train: LabelledImages, values: Classifier, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
+def plain_loader(train: LabelledImages, values: ClassifierParams, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
     """The peer's batches: shuffled, two workers that stay."""
     return DataLoader(ArrayDataset(train, values), batch_size, shuffle=True, num_workers=2, drop_last=True,
                       persistent_workers=True)  # fmt: skip
@@ -180,7 +181,7 @@ def pass_rate(batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) ->
 
 
 def compare_accuracy(
-    values: Classifier, splits: dict[str, LabelledImages], device: torch.device, seconds: float, accuracy: float
+    values: ClassifierParams, splits: dict[str, LabelledImages], device: torch.device, seconds: float, accuracy: float
 ) -> None:
     """Prints how much longer the plain loop needs for our accuracy, or how far it is when it is given up."""
     train, val = splits["train"], splits["val"]

@@ -4,7 +4,7 @@ Every seed trains a GAN and draws from it. Every switch alone then decides which
 classifier of that seed, on as many images as there are real ones unless they are recycled. A last row puts together
 what val liked. Gains are over raw samples, paired by seed. Choices are made on val, and p is val's; test is the report.
 
-Further arguments are values as for `pipeline.configure`. SEEDS (5) tells how many. GENERATOR names a folder such as
+Further arguments are values as for `synthmix configure`. SEEDS (5) tells how many. GENERATOR names a folder such as
 models/gan, whose generator and discriminator all seeds then draw from; without it each seed trains its own. Finished
 GANs and classifiers are remembered in .resume/benchmarks.curation, so that a second call goes on.
 """
@@ -21,26 +21,27 @@ import torch
 
 from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
 from pipeline.assessment.assess import Judge, assess
-from pipeline.checkpoint import fingerprint
 from pipeline.classifier.curation import Scores, curate
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict
-from pipeline.config import Curation, Params, parse_params
-from pipeline.configure import compose_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import SIGNIFICANCE, holm, p_text, paired_difference, points
 from pipeline.files import hash_file
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.scoring import Scorer
 from pipeline.images import LabelledImages, empty_like
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import CurationParams, Params
+from pipeline.runtime.checkpoint import fingerprint
 from pipeline.sources.splits import split
 from stages.prepare import SOURCES
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
 GENERATOR = os.environ.get("GENERATOR", "")
 POOL = 4  # the pool that images are picked from, over the number of real images
-RAW = Curation(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=False)
+RAW = CurationParams(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=False)
 
 
 class Setting(NamedTuple):
@@ -50,7 +51,7 @@ class Setting(NamedTuple):
     name: str
     latent_std: float = 1.0
     pool: int = POOL
-    curation: Curation = RAW
+    curation: CurationParams = RAW
 
 
 class Measured(NamedTuple):
@@ -90,7 +91,7 @@ def main() -> None:
     print_table(rows, bench.splits)
 
 
-def switch(**values: object) -> Curation:
+def switch(**values: object) -> CurationParams:
     """Raw but for `values`."""
     return RAW.model_copy(update=values)
 
@@ -118,7 +119,7 @@ def prepare(params: Params) -> Bench:
     models = {name: hash_file(Path(GENERATOR) / f"{name}.safetensors") for name in ("generator", "discriminator")
               if GENERATOR}  # fmt: skip
     parts = {"params": params.model_dump(mode="json"), "environment": environment, "models": models}
-    key = fingerprint(parts, code=("gan", "classifier", "assessment", "images"))
+    key = fingerprint("train_gan", parts)
     folder = Path(".resume/benchmarks.curation") / key
     memory = Memory(folder / "rows.jsonl")
     judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)

@@ -1,7 +1,7 @@
 """Cells side by side: `python -m benchmarks.fanout`, after a full `dvc repro` (`make demo` for the demo's grid).
 
 Trains the cells of both matrices in two copies of the working folder, generator, shards and the judge's cell reused:
-in one by `dvc repro`, in the other by `python -m pipeline.fanout --jobs 2`. A third copy tells what `dvc repro` takes
+in one by `dvc repro`, in the other by `synthmix run --jobs 2`. A third copy tells what `dvc repro` takes
 when a cell has two threads instead of one; there the judge's cell and `assess` run again too.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.config import load_all_params
+from pipeline.params.load import load_all_params
 
 JOBS = 2
 GOAL = 2.0
@@ -62,7 +62,7 @@ def main() -> None:
     cells = (len(ablation.real_percent) + len(ablation.synthetic_percent)) * len(ablation.seeds) - 1
     with tempfile.TemporaryDirectory() as scratch:
         one, two, serial = (make_copy(Path(scratch) / name, judge) for name in ("one", "two", "serial"))
-        fanned = run(one, sys.executable, "-m", "pipeline.fanout", "--jobs", str(JOBS), *CELLS)
+        fanned = run(one, sys.executable, "-m", "pipeline", "run", "--jobs", str(JOBS), *CELLS)
         alone = run(serial, sys.executable, "-m", "dvc", "repro", *CELLS)
         equal = (one / "dvc.lock").read_bytes() == (serial / "dvc.lock").read_bytes()
         params = (two / "params.yaml").read_text(encoding="utf-8")

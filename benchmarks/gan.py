@@ -5,7 +5,7 @@ first), once a GAN seed, on the same images. Each generator's images are judged 
 one classifier a seed, which reads the real test images: CAS. Compute is counted in seconds of the processor, which
 other work on the machine does not lengthen, or in seconds of the clock on a GPU.
 
-Further arguments are values as for `pipeline.configure`; GAN_SEEDS (0,1,2) names the seeds, CLASSIFIER_SEEDS (5) tells
+Further arguments are values as for `synthmix configure`; GAN_SEEDS (0,1,2) names the seeds, CLASSIFIER_SEEDS (5) tells
 how many. Finished generators are remembered in .resume/benchmarks.gan, so that a second call goes on, and several
 calls may share the seeds.
 """
@@ -25,16 +25,17 @@ import torch
 
 from pipeline.assessment.assess import Judge, assess
 from pipeline.assessment.probe import Examiner
-from pipeline.checkpoint import fingerprint
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
-from pipeline.config import Gan, Params, parse_params
-from pipeline.configure import compose_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import mean_interval
 from pipeline.gan.labels import Labels
 from pipeline.gan.training import TrainedGan, Watch, train_gan
 from pipeline.images import LabelledImages, empty_like
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import GanParams, Params
+from pipeline.runtime.checkpoint import fingerprint
 from pipeline.sources.splits import split
 from stages.prepare import SOURCES
 
@@ -80,9 +81,8 @@ def main() -> None:
     """Prints one row a generator, then the mean of each recipe with its 95 % interval, and their difference."""
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
     splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
-    code = ("gan", "classifier", "assessment", "images")
     environment = describe_environment(device)
-    key = fingerprint({"params": params.model_dump(mode="json"), "environment": environment}, code=code)
+    key = fingerprint("train_gan", {"params": params.model_dump(mode="json"), "environment": environment})
     memory = Memory(Path(".resume/benchmarks.gan") / f"{key}.jsonl")
     judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
     real = [memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
@@ -173,7 +173,7 @@ def measure_recipe(
 
 
 def timed_gan(
-    gan: Gan, splits: dict[str, LabelledImages], judge: Network, device: torch.device
+    gan: GanParams, splits: dict[str, LabelledImages], judge: Network, device: torch.device
 ) -> tuple[TrainedGan, float, float]:
     """The best generator of a training, the compute and the seconds that it took, probes and small CAS included."""
     val = splits["val"]

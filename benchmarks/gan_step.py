@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config import Gan, parse_params
-from pipeline.configure import compose_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.gan import losses
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.training import Watch, train_gan
 from pipeline.images import LabelledImages
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import GanParams
 
 ROUNDS = 5
 IMAGES = 2_000
@@ -54,7 +55,7 @@ def main() -> None:
               f"({ratios[0]:.2f}-{ratios[-1]:.2f}; goal >= {goal})", flush=True)  # fmt: skip
 
 
-def own_rate(gan: Gan, real: LabelledImages, device: torch.device) -> float:
+def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Images per second of `train_gan`."""
     watch = Watch(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: 0)
     seconds = []
@@ -67,7 +68,7 @@ def own_rate(gan: Gan, real: LabelledImages, device: torch.device) -> float:
     return (LONG - SHORT) * gan.batch_size / (seconds[1] - seconds[0])
 
 
-def plain_rate(gan: Gan, real: LabelledImages, device: torch.device) -> float:
+def plain_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Images per second of the textbook loop."""
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
     generator, critic = (network.to(device) for network in build_networks(gan, shape))

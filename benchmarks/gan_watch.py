@@ -21,15 +21,16 @@ from benchmarks.gan_step import HEALTHY, own_rate
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features
 from pipeline.assessment.probe import Examiner
-from pipeline.checkpoint import load_state, save_state
 from pipeline.classifier.network import Shape, build_network
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
-from pipeline.config import Gan, parse_params
-from pipeline.configure import compose_params
-from pipeline.errors import StoppedError
+from pipeline.device import describe_environment, pick_device
 from pipeline.gan.training import SECONDS_BETWEEN_SAVES, Watch, train_gan
 from pipeline.images import LabelledImages, empty_like
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import GanParams
+from pipeline.runtime.checkpoint import load_state, save_state
+from pipeline.runtime.errors import StoppedError
 
 ROUNDS = 3
 GOALS = {"probe": 3.0, "checkpoint": 2.0}  # percent of training
@@ -67,7 +68,7 @@ def main() -> None:
               f"{100 * value / between[part]:.2f} %{goal}")  # fmt: skip
 
 
-def time_looks(gan: Gan, real: LabelledImages, examiner: Examiner, device: torch.device) -> dict[str, float]:
+def time_looks(gan: GanParams, real: LabelledImages, examiner: Examiner, device: torch.device) -> dict[str, float]:
     """Median seconds of a probe without CAS and of the CAS, each on the images of a hardly trained generator."""
     spent: dict[str, list[float]] = {"probe": [], "cas": []}
 
@@ -86,7 +87,7 @@ def time_looks(gan: Gan, real: LabelledImages, examiner: Examiner, device: torch
     return {part: statistics.median(times) for part, times in spent.items()}
 
 
-def time_checkpoint(gan: Gan, real: LabelledImages, device: torch.device) -> float:
+def time_checkpoint(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Median seconds of writing the state that a stopped training leaves."""
     watch = Watch(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: signal.SIGTERM)
     with tempfile.TemporaryDirectory() as folder:

@@ -23,13 +23,14 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from torchvision.utils import save_image
 
-from pipeline.config import Gan, parse_params
-from pipeline.configure import compose_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.gan.labels import Labels
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
-from pipeline.runtime import describe_environment, pick_device
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import GanParams
 from pipeline.shards.content import Content
 from pipeline.shards.schema import ROW_GROUP_ROWS
 from pipeline.shards.writer import write_shards
@@ -68,7 +69,7 @@ def tell(name: str, ratios: list[float], what: str) -> None:
           f"(goal >= {GOALS[name]})", flush=True)  # fmt: skip
 
 
-def make_sampler(gan: Gan, device: torch.device) -> Sampler:
+def make_sampler(gan: GanParams, device: torch.device) -> Sampler:
     """An untrained generator of the profile's size."""
     shape = ImageShape(32, 3, len(NAMES))
     network, _ = build_networks(gan, shape)

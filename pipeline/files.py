@@ -1,22 +1,21 @@
 """Small files whose bytes depend on their content alone: JSON, CSV, pictures, models."""
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError, disk_errors
 from pipeline.images import Pixels
+from pipeline.runtime.atomic import write_bytes
+from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:  # importing torch takes seconds that stages without a network save
     from torch import Tensor
@@ -112,37 +111,6 @@ def escape_markdown(text: str) -> str:
     """`text` as Markdown shows it literally, on one line: no markup, no table cell, no HTML."""
     text = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def write_bytes(file: Path, data: bytes) -> None:
-    """Makes `data` the whole content of `file`, which at any moment holds what it held before or all of `data`.
-
-    Raises:
-        ExhaustedError: the disk is full or refuses.
-    """
-    temporary = file.with_name(f".{file.name}.tmp")
-    with disk_errors(file, len(data)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _open_alone(temporary) as stream:
-            try:
-                stream.write(data)
-                stream.flush()
-                temporary.replace(file)
-            except OSError:
-                temporary.unlink(missing_ok=True)  # a full disk gets its space back
-                raise
-
-
-def _open_alone(file: Path) -> BinaryIO:
-    """`file`, empty and locked until it is closed: two processes that write one file take turns."""
-    while True:
-        stream = file.open("ab")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
-                stream.truncate(0)
-                return stream
-        stream.close()  # while this waited, the file got its final name: another one is needed
 
 
 def write_json(file: Path, value: object) -> None:

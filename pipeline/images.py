@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -73,38 +72,6 @@ def to_unit_range(images: "Tensor") -> "Tensor":
 def to_pixels(images: "Tensor") -> "Tensor":
     """NCHW float in [-1, 1] => NHWC uint8 levels, rounded to the nearest."""
     return images.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1)
-
-
-@lru_cache(maxsize=16)  # a window of batches asks for the same few epochs again and again
-def permutation(size: int, *, seed: int, stream: int, epoch: int) -> Indices:
-    """A shuffle of range(size) that depends on its arguments alone.
-
-    Sorts raw Philox words (Salmon et al. 2011) instead of calling a `Generator` method, whose stream numpy
-    may change between versions.
-    """
-    words = np.random.Philox(key=[seed, stream], counter=[0, 0, epoch, 0]).random_raw(size)
-    rows = np.argsort(words, kind="stable").astype(np.int64)
-    rows.flags.writeable = False  # the cache hands the same array to every caller
-    return rows
-
-
-def shuffled_rows(size: int, start: int, count: int, *, seed: int, stream: int) -> Indices:
-    """Rows start ... start + count of the endless sequence "every row once an epoch, in a fresh order".
-
-    Any window can be asked for without the ones before it, so training resumes by its step number alone.
-    """
-    rows = []
-    while count > 0:
-        epoch, offset = divmod(start, size)
-        part = permutation(size, seed=seed, stream=stream, epoch=epoch)[offset : offset + count]
-        rows.append(part)
-        start, count = start + len(part), count - len(part)
-    return np.concatenate(rows) if rows else np.empty(0, np.int64)
-
-
-def random_words(count: int, *, seed: int, stream: int, position: int) -> NDArray[np.uint64]:
-    """`count` uniform 64-bit words that depend on the arguments alone; streams keep purposes apart."""
-    return np.random.Philox(key=[seed, stream], counter=[0, 0, position, 1]).random_raw(count)
 
 
 def tile(images: Pixels, columns: int) -> Pixels:

@@ -3,7 +3,8 @@
 import os
 import sys
 
-from pipeline.runtime import LEAST_ADDRESS_SPACE, LIBRARIES, die_with_parent, need_room_to_start, one_line
+from pipeline.runtime.entry import LEAST_ADDRESS_SPACE, LIBRARIES, need_room_to_start, one_line
+from pipeline.runtime.signals import die_with_parent
 
 # Three things here happen on import, because they must before torch is loaded. OpenMP reads then that a thread which
 # waits spins only briefly: by default it spins on, and two jobs that share their cores all but stop each other

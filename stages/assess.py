@@ -7,11 +7,12 @@ import torch
 
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.classifier.training import extract_features, load_classifier, predict
-from pipeline.config import load_params
-from pipeline.errors import UserError
+from pipeline.device import pick_device
 from pipeline.files import hash_file, write_json, write_picture
 from pipeline.gan.scoring import Scorer
-from pipeline.runtime import PathFlag, pick_device, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.errors import UserError
 from pipeline.shards.reader import read_alike, read_column
 from pipeline.shards.scores import write_scores
 from pipeline.tracking import tracked_run

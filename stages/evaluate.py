@@ -2,11 +2,11 @@
 
 import typer
 
-from pipeline.config import load_params
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.inputs import check_classes, read_assess
 from pipeline.evaluation.report import read_evidence, to_text, write_report
-from pipeline.runtime import PathFlag, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.entry import PathFlag, run_stage
 from pipeline.tracking import tracked_run
 
 

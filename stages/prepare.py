@@ -3,9 +3,9 @@
 import numpy as np
 import typer
 
-from pipeline.config import load_params
 from pipeline.files import write_json
-from pipeline.runtime import PathFlag, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.entry import PathFlag, run_stage
 from pipeline.shards.writer import write_split
 from pipeline.sources import cifar10, digits, image_folder
 from pipeline.sources.splits import check_sizes, describe, split

@@ -3,16 +3,18 @@
 import json
 import shutil
 
-from pipeline.checkpoint import fingerprint, resumable
-from pipeline.config import load_params
-from pipeline.errors import StoppedError, UserError
+from pipeline.device import describe_environment, pick_device
 from pipeline.files import hash_file
 from pipeline.gan.labels import choose_labels, read_real_counts
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
-from pipeline.progress import Progress
-from pipeline.room import need_disk, size_below
-from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.checkpoint import fingerprint, resumable
+from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.errors import StoppedError, UserError
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.resources import need_disk, size_below
+from pipeline.runtime.signals import hold_signals
 from pipeline.shards.card import write_card
 from pipeline.shards.content import Content
 from pipeline.shards.manifest import write_manifest
@@ -37,7 +39,7 @@ def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
         "real_counts": real_counts,
     }
     environment = describe_environment(device) | describe_format(values.encoding)
-    key = fingerprint({"recipe": recipe, "environment": environment}, code=("gan", "shards", "images"))
+    key = fingerprint("synthesize", {"recipe": recipe, "environment": environment})
 
     def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
         if number := stop_wanted():

@@ -4,9 +4,10 @@ import torch
 
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.mixing import num_steps, real_subset
-from pipeline.config import load_params
+from pipeline.device import pick_device
 from pipeline.images import empty_like
-from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.entry import IntFlag, PathFlag, run_stage
 from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 

@@ -6,8 +6,9 @@ import torch
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.curation import curate
 from pipeline.classifier.mixing import num_real, num_steps, num_synthetic
-from pipeline.config import load_params
-from pipeline.runtime import IntFlag, PathFlag, pick_device, run_stage
+from pipeline.device import pick_device
+from pipeline.params.load import load_params
+from pipeline.runtime.entry import IntFlag, PathFlag, run_stage
 from pipeline.shards.reader import read_alike
 from pipeline.shards.scores import read_scores
 from pipeline.tracking import tracked_run

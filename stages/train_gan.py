@@ -8,14 +8,16 @@ import typer
 
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.probe import Examiner
-from pipeline.checkpoint import fingerprint, resumable
 from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
-from pipeline.config import load_params
+from pipeline.device import describe_environment, pick_device
 from pipeline.files import write_array, write_csv, write_picture
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Watch, train_gan
 from pipeline.images import LabelledImages, Pixels, empty_like, tile
-from pipeline.runtime import PathFlag, describe_environment, hold_signals, pick_device, run_stage
+from pipeline.params.load import load_params
+from pipeline.runtime.checkpoint import fingerprint, resumable
+from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.signals import hold_signals
 from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
@@ -31,7 +33,7 @@ def main(
     (real, unseen), device = read_alike(train, val), pick_device()
     parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
              "environment": describe_environment(device)}  # fmt: skip
-    key = fingerprint(parts, code=("gan", "images", "classifier", "assessment"))
+    key = fingerprint("train_gan", parts)
     fit = partial(train_classifier, gan.judge, val=unseen, mixing="batch", num_steps=gan.judge.steps, seed=gan.seed,
                   device=device, log=lambda *_: None)  # fmt: skip
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import load_all_params
-from pipeline.configure import write_params
-from pipeline.runtime import run_stage
+from pipeline.params.compose import write_params
+from pipeline.params.load import load_all_params
+from pipeline.runtime.entry import run_stage
 from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan
 from tests.conftest import TINY
 from tests.evaluation_inputs import FIDELITY, write_inputs

@@ -17,9 +17,10 @@ import yaml
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny arrays: threads would only wait for each other
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
-from pipeline.config import Params, parse_params
-from pipeline.configure import compose_params
 from pipeline.images import LabelledImages
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import Params
 from pipeline.shards import job
 from pipeline.tracking import store
 from tests.shard_inputs import dataset, labelled

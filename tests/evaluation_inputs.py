@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.config import Params, parse_params
-from pipeline.configure import compose_params
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report import read_evidence, write_report
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
+from pipeline.params.schema import Params
 
 CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
 FIDELITY = {

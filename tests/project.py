@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.configure import write_params
+from pipeline.params.compose import write_params
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parent.parent

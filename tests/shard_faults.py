@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.images import Indices, Pixels
+from pipeline.runtime.errors import UserError
 from pipeline.shards import job
 from tests.shard_inputs import dataset, drawing, labelled, tree, write
 

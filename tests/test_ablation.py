@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from pipeline.config import Params
-from pipeline.errors import UserError
 from pipeline.evaluation.ablation import evaluate
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 from tests.evaluation_inputs import CLASSES, FIDELITY, change_cell, evaluate_and_write, make_params, write_inputs
 
 

@@ -6,8 +6,8 @@ from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, find_near_copies, find_nearest
 from pipeline.assessment.probe import Examiner, overfitting
-from pipeline.config import Assess, Params
 from pipeline.images import LabelledImages, concatenate
+from pipeline.params.schema import AssessParams, Params
 
 
 def normal(count: int, dim: int, seed: int) -> Features:
@@ -85,7 +85,7 @@ def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -
     wrong = np.flatnonzero(labels == 1)[:5]
     labels[wrong] = 2
     synthetic = LabelledImages(patches.images, labels, patches.class_names)
-    metrics, scores, _ = assess(Assess(num_images=60, num_neighbours=3), synthetic, patches, patches, judge)
+    metrics, scores, _ = assess(AssessParams(num_images=60, num_neighbours=3), synthetic, patches, patches, judge)
     assert metrics["gan_test_accuracy"] == pytest.approx(55 / 60)
     assert metrics["gan_test_accuracy_per_class"] == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
     assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
@@ -99,14 +99,14 @@ def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge
         LabelledImages(patches.images // shade, patches.labels, patches.class_names) for shade in (1, 2, 4)
     )
     drawn = concatenate(train.select(np.arange(30)), new.select(np.arange(30)))
-    metrics, scores, _ = assess(Assess(num_images=60, num_neighbours=3), drawn, train, val, judge)
+    metrics, scores, _ = assess(AssessParams(num_images=60, num_neighbours=3), drawn, train, val, judge)
     assert np.array_equal(np.flatnonzero(scores["near_copy"]), np.arange(30))
     assert metrics["memorised_percent"] == 50
 
 
 def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:
     """Where synthetic images are training images, both rows of each pair are the same."""
-    _, _, nearest = assess(Assess(num_images=60, num_neighbours=3), patches, patches, patches, judge)
+    _, _, nearest = assess(AssessParams(num_images=60, num_neighbours=3), patches, patches, patches, judge)
     picture = neighbours_picture(patches, patches, nearest)
     assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
     assert np.array_equal(picture[:16], picture[16:32])

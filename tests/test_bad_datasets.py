@@ -1,4 +1,4 @@
-"""`python -m pipeline.shards` on folders that are damaged, or come from somebody else."""
+"""`synthmix dataset` on folders that are damaged, or come from somebody else."""
 
 import json
 import sys
@@ -9,18 +9,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.shards import __main__ as command
+from pipeline import __main__ as command
 from pipeline.shards.reader import shard_files
 from tests.bad_files import change_json, copy, cut, digest, project
 
 __all__ = ["copy", "project"]  # fixtures
 SET, GAN, MANIFEST = "data/synthetic", "models/gan", "data/synthetic/manifest.json"
-REDRAW = f"verify {SET} --regenerate 2 --generator {GAN}"
+REDRAW = f"regenerate {SET} --rows 2 --generator {GAN}"
 
 
 def run(arguments: str, patch: pytest.MonkeyPatch) -> int:
     """Exit code of the command, run in this process."""
-    patch.setattr(sys, "argv", ["shards", *arguments.split()])
+    patch.setattr(sys, "argv", ["dataset", "dataset", *arguments.split()])
     try:
         command.main()
     except SystemExit as ended:
@@ -74,7 +74,7 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "manifest: leads outside": (f"verify {SET}", lead_outside, (MANIFEST, "is no shard in data")),
     "manifest: counts are text": (f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "none")),
     "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "seed: missing")),
-    "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (f"{SET}/data", "not the recipe's seed")),
+    "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (MANIFEST, "seed")),
     "recipe: shares of gigabytes": (
         REDRAW, lambda: recipe(class_balance="shares", class_shares=[10**12] * 10), (MANIFEST, "class_shares")),
     "recipe: real counts of terabytes": (REDRAW, lambda: recipe(real_counts=[10**15] * 10), (MANIFEST, "count")),

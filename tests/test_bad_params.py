@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import room
-from pipeline.config import Params, parse_params, read_yaml
-from pipeline.errors import UserError
+from pipeline.params.load import parse_params, read_yaml
+from pipeline.params.schema import Params
+from pipeline.runtime import resources
+from pipeline.runtime.errors import UserError
 from tests.bad_files import change_json, changed, check_refusal, copy, make_folder, project, set_param, set_params
 
 __all__ = ["copy", "project"]  # fixtures
@@ -36,7 +37,7 @@ def laughs() -> None:
 
 
 CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
-    "file: missing": ("prepare", PARAMS.unlink, ("params.yaml: not found", "pipeline.configure")),
+    "file: missing": ("prepare", PARAMS.unlink, ("params.yaml: not found", "synthmix configure")),
     "file: a folder": ("prepare", lambda: make_folder("params.yaml"), ("params.yaml: cannot be read",)),
     "file: empty": ("prepare", lambda: write(""), ("params.yaml: expected blocks",)),
     "file: a list": ("prepare", lambda: write("- 1"), ("params.yaml: expected blocks",)),
@@ -120,19 +121,19 @@ def test_bad_params_are_one_line(
 ) -> None:
     """Typos, types, ranges, contradictions, sizes beyond the machine, another profile's files: one line, exit 2."""
     stage, damage, told = CASES[case]
-    monkeypatch.setattr(room, "available_memory", lambda: 8 * 10**9)
-    monkeypatch.setattr(room, "free_bytes", lambda folder: 10**11)
+    monkeypatch.setattr(resources, "available_memory", lambda: 8 * 10**9)
+    monkeypatch.setattr(resources, "free_bytes", lambda folder: 10**11)
     damage()
     check_refusal(stage, told, monkeypatch, capfd)
 
 
 def test_memory_and_disk_are_measured() -> None:
     """What is free is a number of this machine, limits of the process included."""
-    assert 10**6 < room.available_memory() < 10**14
-    room.need_memory(1, "nothing", "be glad")
-    room.need_disk(1, Path("/none/of/these"), "nothing", "be glad")
+    assert 10**6 < resources.available_memory() < 10**14
+    resources.need_memory(1, "nothing", "be glad")
+    resources.need_disk(1, Path("/none/of/these"), "nothing", "be glad")
     with pytest.raises(UserError, match=r"x: needs 9.223 EB of disk space at least, .*B are free: .*lower it$"):
-        room.need_disk(2**63, Path("/none/of/these"), "x", "lower it")
+        resources.need_disk(2**63, Path("/none/of/these"), "x", "lower it")
 
 
 # ---- any bytes, any values ----------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.configure import write_params
-from pipeline.errors import UserError
 from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.history import read_history
 from pipeline.evaluation.inputs import read_assess, read_dataset
+from pipeline.params.compose import write_params
+from pipeline.runtime.errors import UserError
 from tests.bad_files import change_json, check_refusal, cut, make_folder, run
 from tests.evaluation_inputs import CLASSES, FIDELITY, make_params, write_inputs
 from tests.test_sources import png_header

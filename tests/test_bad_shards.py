@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import UserError
-from pipeline.shards.manifest import find_problems, read_manifest
+from pipeline.dataset.verify import find_problems
+from pipeline.runtime.errors import UserError
+from pipeline.shards.manifest import read_manifest
 from pipeline.shards.reader import read_file_column, read_images
 from pipeline.shards.scores import read_scores
 from tests.bad_files import change_json, check_refusal, copy, cut, flip_byte, link_to_itself, make_folder, project

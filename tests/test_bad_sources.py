@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.sources import cifar10, image_folder
 from tests.bad_files import check_refusal, copy, link_to_itself, make_folder, project, set_param
 from tests.test_sources import Trap, ask, png_header

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.checkpoint import fingerprint, load_state, resumable, save_state
-from pipeline.errors import UserError
+from pipeline.runtime import checkpoint
+from pipeline.runtime.checkpoint import fingerprint, load_state, resumable, save_state
+from pipeline.runtime.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def test_work_stays_after_an_error_and_goes_after_success(tmp_path: Path) -> Non
 def test_a_kill_while_finished_work_is_deleted(tmp_path: Path) -> None:
     """Finished work goes away in one moment: what a kill leaves of it is never taken for work to go on with."""
     command = (
-        "import os, shutil\nfrom pipeline.checkpoint import resumable\n"
+        "import os, shutil\nfrom pipeline.runtime.checkpoint import resumable\n"
         "with resumable('stage', 'key') as folder:\n"
         "    for name in 'abc': (folder / name).write_text(name)\n"
         "    os.unlink = lambda *_, **__: os.kill(os.getpid(), 9)\n"
@@ -44,8 +45,8 @@ def test_a_kill_while_finished_work_is_deleted(tmp_path: Path) -> None:
 def test_two_at_the_same_work_are_told() -> None:
     """A second process with the same values gets one line instead of the first one's files."""
     command = (
-        "from pipeline.checkpoint import resumable\n"
-        "from pipeline.errors import UserError\n"
+        "from pipeline.runtime.checkpoint import resumable\n"
+        "from pipeline.runtime.errors import UserError\n"
         "try:\n"
         "    with resumable('stage', 'key'): print('in')\n"
         "except UserError as error: print(error)"
@@ -58,27 +59,26 @@ def test_two_at_the_same_work_are_told() -> None:
 
 
 def test_a_fingerprint_changes_with_values_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other params or another line of code give another key, so old work is never taken for this one's."""
-    from pipeline import checkpoint
-
-    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path)
-    (tmp_path / "gan").mkdir()
-    (tmp_path / "gan/a.py").write_text("x = 1")
-    (tmp_path / "images.py").write_text("y = 1")
-    base = fingerprint({"lr": 1}, ("gan", "images"))
-    assert fingerprint({"lr": 1}, ("gan", "images")) == base
-    assert fingerprint({"lr": 2}, ("gan", "images")) != base
-    (tmp_path / "images.py").write_text("y = 2")
-    changed = fingerprint({"lr": 1}, ("gan", "images"))
-    assert changed != base
-    (tmp_path / "gan/a.py").write_text("x = 2")
-    assert fingerprint({"lr": 1}, ("gan", "images")) != changed
+    """Other params or another line of code among the stage's deps give another key; other files do not."""
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
+    monkeypatch.setattr(checkpoint, "GRAPH_FILE", tmp_path / "dvc.yaml")
+    graph = "stages: {train: {deps: [stages/train.py, pipeline/gan, data/train]}}"
+    contents = {"dvc.yaml": graph, "stages/train.py": "y = 1", "pipeline/gan/a.py": "x = 1", "pipeline/b.py": "z = 1"}
+    for name, text in contents.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    base = fingerprint("train", {"lr": 1})
+    assert fingerprint("train", {"lr": 2}) != base
+    for name, decides in (("pipeline/b.py", False), ("pipeline/gan/a.py", True), ("stages/train.py", True)):
+        (tmp_path / name).write_text("edited = 1")
+        assert (fingerprint("train", {"lr": 1}) != base) == decides
+        (tmp_path / name).write_text(contents[name])
 
 
 def test_a_fingerprint_names_code_that_exists() -> None:
-    """A misspelt room is an error, not a fingerprint of nothing."""
-    with pytest.raises(FileNotFoundError):
-        fingerprint({}, ("gann",))
+    """A misspelt stage is an error, not a fingerprint of nothing."""
+    with pytest.raises(KeyError):
+        fingerprint("gann", {})
 
 
 def test_state_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_kill_while_saving_leaves_the_old_state(tmp_path: Path) -> None:
     """However far the new state got, the file holds the old one until the new one is whole."""
     save_state(tmp_path / "state.pt", {"step": 1})
     command = (
-        "import os, sys, torch\nfrom pathlib import Path\nfrom pipeline.checkpoint import save_state\n"
+        "import os, sys, torch\nfrom pathlib import Path\nfrom pipeline.runtime.checkpoint import save_state\n"
         "def die(*_): os.kill(os.getpid(), 9)\n"
         "os.fsync = die\n"
         "save_state(Path(sys.argv[1]), {'step': 2})"

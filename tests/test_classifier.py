@@ -19,9 +19,9 @@ from pipeline.classifier.training import (
     save_classifier,
     train_classifier,
 )
-from pipeline.config import Params
-from pipeline.errors import UserError
 from pipeline.images import LabelledImages, empty_like
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 

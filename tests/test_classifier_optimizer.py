@@ -9,8 +9,8 @@ from pipeline.classifier.network import ConvNet, Shape, build_network
 from pipeline.classifier.optimizer import Optimizer, orthogonalise, rate_factor, sgd_rate
 from pipeline.classifier.training import train_classifier
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
-from pipeline.config import Params
 from pipeline.images import LabelledImages, empty_like
+from pipeline.params.schema import Params
 
 CPU = torch.device("cpu")
 

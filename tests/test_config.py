@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import Block, Params, load_params, parse_params, read_yaml
-from pipeline.configure import compose_params, hand_edits, write_params
-from pipeline.errors import UserError
+from pipeline.params.compose import compose_params, hand_edits, write_params
+from pipeline.params.load import load_params, parse_params, read_yaml
+from pipeline.params.schema import Block, Params
+from pipeline.runtime.errors import UserError
 from tests.bad_files import changed
 
 ROOT = Path(__file__).resolve().parent.parent

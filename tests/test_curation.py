@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from pipeline.classifier.curation import Scores, curate, keep_best
 from pipeline.classifier.mixing import Plan, batch_rows
-from pipeline.config import Curation
-from pipeline.errors import UserError
 from pipeline.images import Indices
+from pipeline.params.schema import CurationParams
+from pipeline.runtime.errors import UserError
 
-RAW = Curation(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=True)
+RAW = CurationParams(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=True)
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
 
 
@@ -23,7 +23,7 @@ def scores_of(labels: Indices, seed: int) -> Scores:
     return {"confidence": random.random(len(labels)), "discriminator": random.random(len(labels)), "near_copy": near}
 
 
-def having(**values: object) -> Curation:
+def having(**values: object) -> CurationParams:
     """Raw but for `values`."""
     return RAW.model_copy(update=values)
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.project import ENVIRONMENT, run
 
-FAN_OUT = (sys.executable, "-m", "pipeline.fanout", "--jobs", "2")
+FAN_OUT = (sys.executable, "-m", "pipeline", "run", "--jobs", "2")
 UPSTREAM = ("prepare", "train_gan", "synthesize")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -80,8 +80,8 @@ def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
 
 PLAIN = """
 import subprocess
-from pipeline.fanout import fan_out
-from pipeline.workers import Outcome
+from pipeline.orchestration.fanout import fan_out
+from pipeline.orchestration.workers import Outcome
 
 def one_by_one(jobs, num_workers):
     for job in jobs:
@@ -98,7 +98,7 @@ FAULTS = """
 def faulty(real_percent: int, seed: int) -> None:
     import os
     from pathlib import Path
-    from pipeline.errors import UserError
+    from pipeline.runtime.errors import UserError
     if Path("faulty").exists() and (real_percent, seed) == (50, 0):
         raise UserError("no luck")
     if Path("faulty").exists() and (real_percent, seed) == (50, 1):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ExhaustedError
-from pipeline.files import write_bytes
+from pipeline.runtime.atomic import write_bytes
+from pipeline.runtime.errors import ExhaustedError
 
 SIZE = 200_000
 

@@ -18,15 +18,11 @@ from torch import Tensor, nn
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features
 from pipeline.assessment.probe import Examiner
-from pipeline.checkpoint import save_state
-from pipeline.config import R3, Gan, Health, Params
-from pipeline.errors import StoppedError, UserError
 from pipeline.gan import losses, training
 from pipeline.gan.augment import flip, translate
 from pipeline.gan.ema import ema_decay, update_ema
 from pipeline.gan.health import find_alarm
 from pipeline.gan.labels import Labels, choose_labels, read_real_counts
-from pipeline.gan.latents import latents, normal_table
 from pipeline.gan.networks import (
     ImageShape,
     PixelShuffleGenerator,
@@ -38,7 +34,11 @@ from pipeline.gan.sampling import BLOCK, Sampler
 from pipeline.gan.scoring import Scorer
 from pipeline.gan.training import TrainedGan, Watch, train_gan
 from pipeline.images import LabelledImages
-from pipeline.runtime import hold_signals
+from pipeline.params.schema import GanParams, HealthParams, Params, R3Params
+from pipeline.randomness import latents, normal_table
+from pipeline.runtime.checkpoint import save_state
+from pipeline.runtime.errors import StoppedError, UserError
+from pipeline.runtime.signals import hold_signals
 
 CPU = torch.device("cpu")
 RECIPES = ["r3", "hinge_sn", "dcgan"]
@@ -58,12 +58,12 @@ def examine(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, floa
 QUIET = Watch(examine, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
 
 
-def make_gan(tiny: Params, recipe: str, **changes: object) -> Gan:
+def make_gan(tiny: Params, recipe: str, **changes: object) -> GanParams:
     """The tiny values with another recipe."""
     return tiny.gan.model_copy(update={"recipe": recipe, **changes})
 
 
-def train(gan: Gan, real: LabelledImages, folder: Path) -> dict[str, Tensor]:
+def train(gan: GanParams, real: LabelledImages, folder: Path) -> dict[str, Tensor]:
     """Weights of the averaged generator."""
     return train_gan(gan, real, device=CPU, folder=folder, watch=QUIET).sampler.network.state_dict()
 
@@ -198,7 +198,7 @@ def test_the_penalty_reaches_the_weights(tiny: Params) -> None:
     """The penalty is differentiated through: a linear critic's weight gets the gradient 2 * gamma * k * w."""
     weight = torch.tensor([[[1.0, -2.0], [0.5, 0.0]]])
     critic, x, y = LinearCritic(weight.clone()), torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
-    values = R3(**tiny.gan.r3.model_dump() | {"gamma": 0.4, "penalty_every": 3, "auxiliary_weight": 0.0})
+    values = R3Params(**tiny.gan.r3.model_dump() | {"gamma": 0.4, "penalty_every": 3, "auxiliary_weight": 0.0})
     losses.r3_discriminator(critic, x, x, y, values, penalize=True)[0].backward()
     assert critic.weight.grad is not None
     assert torch.allclose(critic.weight.grad, 2 * 0.4 * 3 * weight)
@@ -439,7 +439,7 @@ def test_training_moves_samples_towards_the_classes(tiny: Params, patches: Label
 # ---- health ------------------------------------------------------------------------------------------------
 
 
-def strict(tiny: Params, **changes: float) -> Health:
+def strict(tiny: Params, **changes: float) -> HealthParams:
     """Thresholds that a GAN must pass from its first probe on, unlike those of the tiny run."""
     thresholds = {"min_gan_test": 0.05, "min_diversity": 0.1, "max_coverage_drop": 0.4, "grace_percent": 0}
     return tiny.gan.health.model_copy(update=thresholds | changes)
@@ -473,7 +473,7 @@ def test_every_alarm_has_its_cause(tiny: Params, rows: list[dict[str, float]], t
     assert bool(told) == bool(alarm)
 
 
-def train_with_fault(gan: Gan, real: LabelledImages, folder: Path, looks: list[dict[str, float]]) -> TrainedGan:
+def train_with_fault(gan: GanParams, real: LabelledImages, folder: Path, looks: list[dict[str, float]]) -> TrainedGan:
     """Training whose probes see `looks` one after the other, then nothing wrong."""
 
     def see(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
@@ -548,7 +548,7 @@ def test_a_planted_collapse_is_caught_and_mended(
     gan = make_gan(tiny, "r3", health=health, networks="tests.test_gan:build_forgetful")
     alarms = []
 
-    def find_and_heal(gan: Gan, rows: list[dict[str, float]]) -> str:
+    def find_and_heal(gan: GanParams, rows: list[dict[str, float]]) -> str:
         if alarm := find_alarm(gan, rows):
             alarms.append(alarm)
             monkeypatch.setattr(Forgetful, "memory", 1.0)

@@ -10,11 +10,11 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 CANNOT_CHANGE_AN_OUTPUT = {  # and so need not re-run a stage when edited
-    "pipeline/config.py",  # holds no values
-    "pipeline/errors.py",  # words
-    "pipeline/progress.py",  # a bar
-    "pipeline/tracking",  # a view
-    "pipeline/__init__.py",  # empty
+    "pipeline/params",  # checks values, and holds none
+    "pipeline/runtime",  # where a stage runs, and how it stops
+    "pipeline/tracking",  # a view of the files
+    "pipeline/dataset",  # what people do with finished shards
+    "pipeline/orchestration",  # which stage runs when
 }
 
 
@@ -39,13 +39,13 @@ def imported_by(file: Path) -> set[str]:
     return found
 
 
-def files_of_room(room: Path) -> list[Path]:
-    """The modules of a room; its `__main__` is a command for people, which no stage executes."""
-    return [file for file in room.rglob("*.py") if file.name != "__main__.py"]
+def files_of(unit: str) -> list[Path]:
+    """The modules of a folder, or the one of the ground floor."""
+    return sorted((ROOT / unit).rglob("*.py")) if (ROOT / unit).is_dir() else [ROOT / unit]
 
 
 def reached_from(file: Path) -> set[str]:
-    """Units that running `file` can execute, through any chain of imports, one unit's files taken together."""
+    """Units that decide bytes and that running `file` can execute, through any chain of imports."""
     units: set[str] = set()
     waiting = [unit_of(module) for module in imported_by(file)]
     while waiting:
@@ -53,8 +53,7 @@ def reached_from(file: Path) -> set[str]:
         if unit in units or unit in CANNOT_CHANGE_AN_OUTPUT:
             continue
         units.add(unit)
-        files = files_of_room(ROOT / unit) if (ROOT / unit).is_dir() else [ROOT / unit]
-        waiting += [unit_of(module) for source in files for module in imported_by(source)]
+        waiting += [unit_of(module) for source in files_of(unit) for module in imported_by(source)]
     return units
 
 
@@ -104,37 +103,47 @@ def test_data_deps_and_outs_are_exactly_the_paths_of_the_command(stage: str) -> 
         assert any(path == w or path.startswith(f"{w}/") or w.startswith(f"{path}/") for w in words), path
 
 
-ROOMS_BELOW = {
-    "sources": set(),
-    "shards": set(),
-    "gan": set(),
-    "classifier": set(),
-    "assessment": set(),
-    "evaluation": {"shards"},
-}
+LEVELS = [  # imports run downwards only, and within a level only where ALLOWED says so
+    {"orchestration", "__main__"},
+    {"dataset", "tracking"},
+    {"evaluation", "gan", "classifier", "assessment", "sources"},
+    {"shards", "params"},
+    {"randomness", "files", "device"},
+    {"images", "runtime"},
+]
+ALLOWED = {("__main__", "orchestration"), ("assessment", "classifier")}
 
 
-@pytest.mark.parametrize("room", sorted(ROOMS_BELOW))
-def test_rooms_import_downwards_only(room: str) -> None:
-    """gan, classifier, shards and sources know nothing of each other."""
-    for file in files_of_room(ROOT / "pipeline" / room):
+@pytest.mark.parametrize("unit", sorted(set().union(*LEVELS)))
+def test_imports_run_downwards_only(unit: str) -> None:
+    """A file imports what stands below it: gan, classifier and sources know nothing of each other."""
+    level = {name: number for number, names in enumerate(LEVELS) for name in names}
+    for file in files_of(f"pipeline/{unit}" if (ROOT / "pipeline" / unit).is_dir() else f"pipeline/{unit}.py"):
         for module in imported_by(file):
             other = module.split(".")[1]
-            assert other == room or other not in ROOMS_BELOW or other in ROOMS_BELOW[room], f"{file.name}: {module}"
+            below = level[other] > level[unit] or other == unit or (unit, other) in ALLOWED
+            assert below, f"{file.relative_to(ROOT)} imports {module}"
+
+
+def test_every_module_has_its_level() -> None:
+    """No file stands beside the layout."""
+    there = {
+        path.stem for path in (ROOT / "pipeline").iterdir() if path.name != "__pycache__" and path.stem != "__init__"
+    }
+    assert there - {"py"} == set().union(*LEVELS)
 
 
 LIBRARIES = {
     "mlflow": {"pipeline/tracking"},
-    "pydantic": {"pipeline/config.py"},
-    "pyarrow": {"pipeline/shards"},
-    "hydra": {"pipeline/configure.py"},
-    "omegaconf": {"pipeline/configure.py"},
+    "pyarrow": {"pipeline/shards", "pipeline/dataset"},
+    "hydra": {"pipeline/params/compose.py"},
+    "omegaconf": {"pipeline/params/compose.py"},
     "sklearn": {"pipeline/sources"},
 }
 
 
 def test_each_library_has_its_one_place() -> None:
-    """A change of MLflow, pydantic, pyarrow or Hydra touches one room."""
+    """A change of MLflow, pyarrow or Hydra touches one folder."""
     for file in [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
         place = file.relative_to(ROOT).as_posix()
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -3,15 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.images import (
-    LabelledImages,
-    permutation,
-    random_words,
-    shuffled_rows,
-    tile,
-    to_pixels,
-    to_unit_range,
-)
+from pipeline.images import LabelledImages, tile, to_pixels, to_unit_range
+from pipeline.randomness import permutation, random_words, shuffled_rows
 
 
 def test_pixels_survive_the_unit_range() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dvc import holder
-from pipeline.errors import UserError
-from pipeline.lock import CLAIMS, _is_whole, mend, mend_all
+from pipeline.orchestration.repair import CLAIMS, _is_whole, repair, repair_all
+from pipeline.runtime.dvc import holder
+from pipeline.runtime.errors import UserError
 
 ENTRY = """  {name}:
     cmd: >-
@@ -42,7 +42,7 @@ def test_a_lock_cut_off_anywhere_is_mended(cut: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "dvc.lock"
         file.write_text(LOCK[:cut])
-        mend(file)
+        repair(file)
         if file.exists():
             left = file.read_text()
             assert _is_whole(left)
@@ -55,7 +55,7 @@ def test_a_whole_lock_is_left_alone(tmp_path: Path) -> None:
     """Nothing is dropped from a lock that DVC wrote to the end."""
     file = tmp_path / "dvc.lock"
     file.write_text(LOCK)
-    assert mend(file) == []
+    assert repair(file) == []
     assert file.read_text() == LOCK
 
 
@@ -63,15 +63,15 @@ def test_what_was_dropped_is_named(tmp_path: Path) -> None:
     """The user learns which stages DVC will look up again."""
     file = tmp_path / "dvc.lock"
     file.write_text(LOCK[: LOCK.index("data/evaluate") - 2])
-    assert mend(file) == ["evaluate"]
+    assert repair(file) == ["evaluate"]
     file.write_text("schema: '2.0'\nsta")
-    assert mend(file) == ["the whole file"]
+    assert repair(file) == ["the whole file"]
     assert not file.exists()
 
 
 def test_no_lock_is_no_fault(tmp_path: Path) -> None:
     """Before the first run there is nothing to mend."""
-    assert mend(tmp_path / "dvc.lock") == []
+    assert repair(tmp_path / "dvc.lock") == []
 
 
 def claim(pid: int, text: str = "") -> None:
@@ -87,10 +87,10 @@ def test_claims_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     claim(1)
     CLAIMS.write_text(CLAIMS.read_text()[:cut])
-    assert mend_all() == [f"{CLAIMS}: removed, its dvc is dead"]
+    assert repair_all() == [f"{CLAIMS}: removed, its dvc is dead"]
     assert not CLAIMS.exists()
     claim(1, "{}")
-    assert mend_all() == []
+    assert repair_all() == []
 
 
 def test_a_living_dvc_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +103,9 @@ def test_a_living_dvc_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     while not holder():
         time.sleep(0.01)
     with pytest.raises(UserError, match=rf"dvc is at work with it \(PID {dvc.pid}\)"):
-        mend_all()
+        repair_all()
     assert CLAIMS.exists()
     assert Path("dvc.lock").read_text() == "torn"
     dvc.kill()
     dvc.wait()
-    assert len(mend_all()) == 2
+    assert len(repair_all()) == 2

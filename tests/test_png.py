@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import UserError
 from pipeline.images import Pixels
+from pipeline.runtime.errors import UserError
 from pipeline.shards.png import Bytes, decode_png, encode_png, read_shape
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]))

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Params
-from pipeline.errors import UserError
 from pipeline.evaluation import tables
 from pipeline.evaluation.report import to_markdown, to_text
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_inputs
 
 

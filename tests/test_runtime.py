@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import room, runtime
-from pipeline.errors import ExhaustedError
-from pipeline.runtime import exhaustion
+from pipeline.runtime import entry, resources
+from pipeline.runtime.entry import exhaustion
+from pipeline.runtime.errors import ExhaustedError
 
 FAILURES = [MemoryError(), SystemError("error return without exception set"), ImportError("failed to map segment"),
             RuntimeError("could not create a primitive")]  # fmt: skip
@@ -22,17 +22,17 @@ def test_an_operating_system_without_memory_is_told() -> None:
 
 def test_a_container_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a limit of 800 MB with 500 MB used, 100 MB of them a cache, 400 MB are left."""
-    monkeypatch.setattr(room, "CONTAINERS", {tmp_path: ("memory.max", "memory.current", "inactive_file")})
+    monkeypatch.setattr(resources, "CONTAINERS", {tmp_path: ("memory.max", "memory.current", "inactive_file")})
     (tmp_path / "memory.current").write_text("500000000\n")
     (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 100000000\n")
     (tmp_path / "memory.max").write_text("800000000\n")
-    assert room.available_memory() == 400_000_000
+    assert resources.available_memory() == 400_000_000
     (tmp_path / "memory.stat").unlink()
-    assert room.available_memory() == 300_000_000
+    assert resources.available_memory() == 300_000_000
     (tmp_path / "memory.current").unlink()
-    assert room.available_memory() == 800_000_000
+    assert resources.available_memory() == 800_000_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert room.available_memory() > 400_000_000
+    assert resources.available_memory() > 400_000_000
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
@@ -40,7 +40,7 @@ def test_what_fails_where_memory_is_scarce_has_failed_for_want_of_it(
     monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     """Libraries raise whatever they like when nothing is left: the stage tells what is free."""
-    monkeypatch.setattr(runtime, "available_memory", lambda: runtime.SCARCE - 1)
+    monkeypatch.setattr(entry, "available_memory", lambda: entry.SCARCE - 1)
     with pytest.raises(ExhaustedError, match=r"^out of memory .* are free for this process"), exhaustion():
         raise failure
 
@@ -58,7 +58,7 @@ STAGES = ["prepare", "train_gan", "synthesize", "assess", "train_baseline", "tra
 
 @pytest.mark.parametrize("command", [*(["-m", f"stages.{stage}"] for stage in STAGES), ["-Bmstages.prepare"],
                                      ["-m", "benchmarks"],
-                                     ["-m", "pipeline.fanout", "--jobs", "2"]], ids=" ".join)  # fmt: skip
+                                     ["-m", "pipeline", "run", "--jobs", "2"]], ids=" ".join)  # fmt: skip
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is not kept elsewhere")
 def test_a_limit_without_room_for_the_libraries_is_told_before_they_load(tmp_path: Path, command: list[str]) -> None:
     """`ulimit -v` of 3 GB: one line with the stage, the need and what there is, and nothing touched."""

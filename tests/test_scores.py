@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.corruptions import CORRUPTIONS, NOISE_STD, add_noise, blur, brighten, lower_contrast, pixelate
 from pipeline.classifier.scores import accuracy_per_class, calibration_error, negative_log_likelihood
-from pipeline.config import Params
 from pipeline.images import LabelledImages, Pixels, empty_like
+from pipeline.params.schema import Params
 
 CPU = torch.device("cpu")
 

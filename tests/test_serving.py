@@ -17,10 +17,10 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from pipeline.classifier.training import load_classifier, predict
-from pipeline.errors import UserError
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
 from pipeline.images import LabelledImages, Pixels
+from pipeline.runtime.errors import UserError
 from pipeline.shards.writer import write_split
 from pipeline.tracking import backfill, execution, serve_classifier, serve_generator
 from pipeline.tracking.package import write_package

@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import UserError
+from pipeline.dataset.verify import find_problems
 from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.runtime.errors import UserError
 from pipeline.shards.content import Content
-from pipeline.shards.manifest import Manifest, find_problems, read_manifest, write_manifest
+from pipeline.shards.manifest import Manifest, read_manifest, write_manifest
 from pipeline.shards.reader import read_column, read_images
 from pipeline.shards.writer import write_split
 from tests.shard_inputs import NAMES, dataset, drawing, failing_at, labelled, tree, write
@@ -149,7 +150,7 @@ WRITE_WITH_LITTLE_SPACE = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.shards.content import Content
 from pipeline.shards.writer import write_shards
 from pipeline.shards import job
@@ -366,7 +367,7 @@ def test_the_content_digest_is_of_content(tmp_path: Path, short_shards: None) ->
 
 def verify(root: Path) -> subprocess.CompletedProcess[str]:
     """The command, as a user runs it."""
-    command = [sys.executable, "-m", "pipeline.shards", "verify", str(root)]
+    command = [sys.executable, "-m", "pipeline", "dataset", "verify", str(root)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

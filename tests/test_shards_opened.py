@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from pipeline.dataset.torch_dataset import ImageDataset, ImageStream
 from pipeline.images import LabelledImages, Pixels
 from pipeline.shards.reader import read_images
-from pipeline.shards.torch_dataset import ImageDataset, ImageStream
 from tests.shard_inputs import NAMES, dataset
 
 

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from pipeline.errors import UserError
+from pipeline.dataset.export import Form, export
+from pipeline.dataset.regenerate import compare_rows, find_row
 from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.runtime.background import Lane
+from pipeline.runtime.errors import UserError
 from pipeline.shards import writer
-from pipeline.shards.export import Form, export
-from pipeline.shards.lane import Lane
 from pipeline.shards.reader import read_column, read_images
-from pipeline.shards.regenerate import compare_rows, find_row
 from tests.shard_inputs import NAMES, drawing, labelled, tree, write
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`python -m pipeline.shards`, as a user runs it."""
-    words = [sys.executable, "-m", "pipeline.shards", *map(str, arguments)]
+    """`synthmix dataset`, as a user runs it."""
+    words = [sys.executable, "-m", "pipeline", "dataset", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Dataset
-from pipeline.errors import UserError
+from pipeline.params.schema import DatasetParams
+from pipeline.runtime.errors import UserError
 from pipeline.sources import cifar10, digits, image_folder
 
 FILES = [cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5]
@@ -26,9 +26,11 @@ def ask(
     name: Literal["cifar10", "digits", "image_folder"],
     image_size: Literal[16, 32, 64] = 32,
     path: Path | str = "",
-) -> Dataset:
+) -> DatasetParams:
     """Params that name a source."""
-    return Dataset(name=name, path=str(path), image_size=image_size, train_size=10, val_size=10, test_size=10, seed=0)
+    return DatasetParams(
+        name=name, path=str(path), image_size=image_size, train_size=10, val_size=10, test_size=10, seed=0
+    )
 
 
 def test_sources_start_without_torch() -> None:

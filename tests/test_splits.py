@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Dataset
-from pipeline.errors import UserError
 from pipeline.images import LabelledImages, concatenate
+from pipeline.params.schema import DatasetParams
+from pipeline.runtime.errors import UserError
 from pipeline.sources.splits import check_sizes, describe, split
 
 NAMES = ("cat", "dog", "emu")
@@ -29,9 +29,11 @@ def balanced(rows_per_class: int, first: int = 0, names: tuple[str, ...] = NAMES
     return make(list(range(first, first + size)), labels.tolist(), names)
 
 
-def ask(train: int, val: int, test: int, seed: int = 0) -> Dataset:
+def ask(train: int, val: int, test: int, seed: int = 0) -> DatasetParams:
     """Params of a split with these sizes."""
-    return Dataset(name="digits", path="", image_size=16, train_size=train, val_size=val, test_size=test, seed=seed)
+    return DatasetParams(
+        name="digits", path="", image_size=16, train_size=train, val_size=val, test_size=test, seed=seed
+    )
 
 
 def contents(images: LabelledImages) -> list[int]:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from pipeline.configure import write_params
+from pipeline.params.compose import write_params
 from tests.conftest import TINY
 from tests.project import ENVIRONMENT, run
 
@@ -225,8 +225,8 @@ def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
 
 
 def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
-    """`python -m pipeline.shards verify` passes on what synthesize left and names a shard with one flipped bit."""
-    sound = run(reproduced, "python", "-m", "pipeline.shards", "verify", "data/synthetic")
+    """`synthmix dataset verify` passes on what synthesize left and names a shard with one flipped bit."""
+    sound = run(reproduced, "python", "-m", "pipeline", "dataset", "verify", "data/synthetic")
     assert sound.returncode == 0, sound.stdout
     copy = reproduced / "copy"
     shutil.copytree(reproduced / "data/synthetic", copy)
@@ -235,7 +235,7 @@ def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
     content[5000] ^= 1
     shard.chmod(0o644)
     shard.write_bytes(content)
-    found = run(reproduced, "python", "-m", "pipeline.shards", "verify", "copy")
+    found = run(reproduced, "python", "-m", "pipeline", "dataset", "verify", "copy")
     shutil.rmtree(copy)
     assert found.returncode == 2
     assert shard.name in found.stdout
@@ -243,7 +243,7 @@ def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
 
 def test_the_generator_draws_the_rows_again(reproduced: Path) -> None:
     """`verify --regenerate` finds every pixel equal, and refuses a generator that is not the dataset's."""
-    command = ["python", "-m", "pipeline.shards", "verify", "data/synthetic", "--regenerate", "5"]
+    command = ["python", "-m", "pipeline", "dataset", "verify", "data/synthetic", "--regenerate", "5"]
     proved = run(reproduced, *command)
     assert proved.returncode == 0, proved.stdout
     assert "5 rows drawn again: 0.0000 % of their pixel values differ" in proved.stdout
@@ -290,7 +290,7 @@ def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(reproduced: Path) ->
         assert run(reproduced, *command).returncode == 0
     watched = [reproduced / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
     before = [file.read_bytes() for file in watched]
-    sweep = [sys.executable, "-m", "pipeline.sweep", "curation.keep_percent=50,100"]
+    sweep = [sys.executable, "-m", "pipeline", "sweep", "curation.keep_percent=50,100"]
     with subprocess.Popen(sweep, cwd=reproduced, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout
         next(line for line in killed.stdout if "Running stage 'train_classifier@50-1'" in line)

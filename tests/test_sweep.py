@@ -10,15 +10,15 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.config import Params
-from pipeline.errors import UserError
 from pipeline.evaluation.report import rounded
 from pipeline.evaluation.statistics import holm
 from pipeline.evaluation.tables import BUDGETS, MODES
-from pipeline.sweep.__main__ import choose_axis
-from pipeline.sweep.report import to_markdown, to_text, write_sweep
-from pipeline.sweep.result import Value, compare
-from pipeline.sweep.runs import experiment_name, literal
+from pipeline.orchestration.sweep.report import to_markdown, to_text, write_sweep
+from pipeline.orchestration.sweep.result import Value, compare
+from pipeline.orchestration.sweep.runs import experiment_name, literal
+from pipeline.orchestration.sweep.sweep import choose_axis
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import sweep_name
 from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
 

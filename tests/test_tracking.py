@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.tracking import backfill, execution, store, tracked_run
 from pipeline.tracking.view import view_url
 from tests.tracking_inputs import (
@@ -191,7 +191,7 @@ def test_store_out_of_reach(
     assert time.monotonic() - begin < 25
     assert errors.count("\n") == 1, errors
     assert errors.startswith("tracking: ")
-    assert "catch up with: python -m pipeline.tracking sync" in errors
+    assert "catch up with: synthmix track sync" in errors
     assert "secret" not in errors
 
 
@@ -334,7 +334,7 @@ def test_sync_without_a_store(repo: Path) -> None:
     """An unreachable store is one line and exit code 2."""
     write_results()
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.tracking", "sync"],
+        [sys.executable, "-m", "pipeline", "track", "sync"],
         capture_output=True,
         text=True,
         check=False,

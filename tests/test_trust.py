@@ -16,12 +16,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
 from pipeline.evaluation.report import to_markdown
 from pipeline.files import escape_markdown
 from pipeline.images import LabelledImages
+from pipeline.runtime.errors import UserError
 from pipeline.shards.card import write_card
-from pipeline.tracking import __main__ as tracking
+from pipeline.tracking import commands as tracking
 from pipeline.tracking import tracked_run
 from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
 from tests.shard_inputs import dataset
@@ -43,7 +43,7 @@ RUN_CODE = {
 ALLOWED = {
     ("pipeline/sources/cifar10.py", "pickle.loads"): "of bytes whose MD5 is the official one",
     ("pipeline/gan/networks.py", "importlib.import_module"): "of gan.networks, which the user writes into params.yaml",
-    ("pipeline/workers.py", "runpy.run_module"): "of the commands in dvc.yaml",
+    ("pipeline/orchestration/workers.py", "runpy.run_module"): "of the commands in dvc.yaml",
 }
 
 
@@ -209,7 +209,7 @@ def test_ui_binds_to_this_machine_and_hides_the_address_of_its_store(monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:Zq7secret@db/runs")
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "")
-    tracking._serve(Path("/somewhere"), 5000)
+    tracking._become_server(Path("/somewhere"), 5000)
     assert told[told.index("--host") + 1] == "127.0.0.1"
     assert "Zq7secret" not in " ".join(told)
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:Zq7secret@db/runs"
@@ -218,7 +218,7 @@ def test_ui_binds_to_this_machine_and_hides_the_address_of_its_store(monkeypatch
 def test_nothing_else_is_told_to_listen() -> None:
     """No address of all machines is in pipeline or stages, no Ray, and no server but the one of `ui`."""
     assert [file for file, _, node in calls() if '"server"' in ast.unparse(node).replace("'", '"')] == [
-        "pipeline/tracking/__main__.py"
+        "pipeline/tracking/commands.py"
     ]
     for file, tree in TREES.items():
         texts = [
@@ -252,9 +252,9 @@ def listening(parent: int) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ui_listens_on_loopback_alone(repo: Path) -> None:
-    """A real `python -m pipeline.tracking ui`: all its processes listen on 127.0.0.1 and nowhere else."""
+    """A real `synthmix track ui`: all its processes listen on 127.0.0.1 and nowhere else."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.tracking", "ui", "--port", "0"], start_new_session=True,
+        [sys.executable, "-m", "pipeline", "track", "ui", "--port", "0"], start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 
-from pipeline.workers import Job, Outcome, arguments, run_in_processes
+from pipeline.orchestration.workers import Job, Outcome, arguments, run_in_processes
 
 
 def outcomes(*actions: str, num_workers: int) -> dict[str, Outcome]:

@@ -13,12 +13,12 @@ from torch import nn
 
 from pipeline.classifier.network import Shape, build_network
 from pipeline.classifier.training import Trained, save_classifier
-from pipeline.config import parse_params
-from pipeline.configure import compose_params
 from pipeline.files import write_csv, write_json
 from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
 from pipeline.gan.sampling import Sampler
 from pipeline.images import LabelledImages
+from pipeline.params.compose import compose_params
+from pipeline.params.load import parse_params
 from pipeline.tracking import execution, store, writer
 
 ROOT = Path(__file__).resolve().parents[1]

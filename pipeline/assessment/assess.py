@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_near_copies, find_nearest
-from pipeline.config import Assess
-from pipeline.errors import UserError
 from pipeline.images import LabelledImages, Pixels
-from pipeline.room import need_memory
+from pipeline.params.schema import AssessParams
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.resources import need_memory
 
 NEIGHBOUR_COLUMNS = 8
 BYTES_A_PAIR = 8  # of images whose distance is taken: two float32 matrices at once
@@ -27,7 +27,7 @@ class Judge:
 
 
 def assess(
-    assess: Assess, synthetic: LabelledImages, train: LabelledImages, val: LabelledImages, judge: Judge
+    assess: AssessParams, synthetic: LabelledImages, train: LabelledImages, val: LabelledImages, judge: Judge
 ) -> tuple[dict[str, object], dict[str, NDArray[np.generic]], Nearest]:
     """Metrics of the synthetic set, its scores (one row an image), and each image's nearest training image.
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features, measure_manifold
-from pipeline.config import Health
 from pipeline.images import LabelledImages
+from pipeline.params.schema import HealthParams
 
 NUM_NEIGHBOURS = 5
 NUM_CRITICISED = 256  # images of each kind that the discriminator sees
@@ -18,7 +18,7 @@ NUM_CRITICISED = 256  # images of each kind that the discriminator sees
 class Examiner:
     """What looks at a generator and its discriminator in training; it reads train and val, never test."""
 
-    health: Health
+    health: HealthParams
     train: LabelledImages
     val: LabelledImages
     judge: Judge

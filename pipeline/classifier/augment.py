@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.config import Classifier
-from pipeline.images import random_words
+from pipeline.params.schema import ClassifierParams
+from pipeline.randomness import random_words
 
 AUGMENT_STREAM = 12
 
@@ -13,7 +13,7 @@ AUGMENT_STREAM = 12
 class Augmentation:
     """Draws and applies flip, translation and cutout, a function of (seed, step) alone."""
 
-    def __init__(self, classifier: Classifier, image_size: int, device: torch.device) -> None:
+    def __init__(self, classifier: ClassifierParams, image_size: int, device: torch.device) -> None:
         self._values, self._size = classifier, image_size
         self._range = torch.arange(image_size, device=device)
 

@@ -17,10 +17,10 @@ from pipeline.classifier.training import (
     save_classifier,
     train_classifier,
 )
-from pipeline.config import Classifier
-from pipeline.errors import UserError
 from pipeline.files import write_array, write_csv, write_json
 from pipeline.images import LabelledImages
+from pipeline.params.schema import ClassifierParams
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Cell:
 
 def run_cell(
     cell: Cell,
-    classifier: Classifier,
+    classifier: ClassifierParams,
     val: LabelledImages,
     test: LabelledImages,
     *,

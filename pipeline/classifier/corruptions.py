@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import measure_accuracy, predict
-from pipeline.images import LabelledImages, Pixels, random_words
+from pipeline.images import LabelledImages, Pixels
+from pipeline.randomness import random_words
 
 NOISE_SEED, NOISE_STREAM = 0, 13  # one noise for all cells, so that they stay paired
 NOISE_STD = 20  # levels

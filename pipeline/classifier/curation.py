@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Curation
-from pipeline.errors import UserError
 from pipeline.images import Indices
+from pipeline.params.schema import CurationParams
+from pipeline.runtime.errors import UserError
 
 Scores = Mapping[str, NDArray[np.generic]]
 
 
-def curate(curation: Curation, labels: Indices, scores: Scores, *, size: int) -> Indices:
+def curate(curation: CurationParams, labels: Indices, scores: Scores, *, size: int) -> Indices:
     """Rows to train on, in ascending order.
 
     First near-copies go, then each class's worst ranked. With `recycle` every row that is left takes its turn:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.images import Indices, LabelledImages, concatenate, shuffled_rows
+from pipeline.images import Indices, LabelledImages, concatenate
+from pipeline.randomness import shuffled_rows
+from pipeline.runtime.errors import UserError
 
 REAL_STREAM, SYNTHETIC_STREAM = 10, 11  # purposes of one seed's draws
 

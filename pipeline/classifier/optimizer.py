@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.classifier.network import Network
-from pipeline.config import Classifier
+from pipeline.params.schema import ClassifierParams
 
 KILO = 1024  # examples that rates are stated for
 WARM_UP = 0.2  # of the steps, where SGD moves all weights; Muon needs none, since it sets the size of its steps
@@ -17,7 +17,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a quintic that lifts small singular 
 class Optimizer:
     """Both optimizers of one network, and their falling rates."""
 
-    def __init__(self, network: Network, classifier: Classifier) -> None:
+    def __init__(self, network: Network, classifier: ClassifierParams) -> None:
         self._values = classifier
         self._kernels = network.kernels()
         self._buffers = [torch.zeros_like(kernel) for kernel in self._kernels]
@@ -60,7 +60,7 @@ def rate_factor(position: float, warm_up: float) -> float:
     return position / warm_up if position < warm_up else (1 - position) / (1 - warm_up)
 
 
-def sgd_rate(classifier: Classifier) -> float:
+def sgd_rate(classifier: ClassifierParams) -> float:
     """torch's learning rate for the mean loss of a batch, out of the one for 1,024 examples at no momentum.
 
     Momentum m lengthens steps along a steady gradient 1/(1 - m) times; undoing that keeps the two values apart.

@@ -14,12 +14,12 @@ from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.mixing import Plan, batch_rows
 from pipeline.classifier.network import ConvNet, Network, Shape, build_network
 from pipeline.classifier.optimizer import Optimizer
-from pipeline.config import Classifier
-from pipeline.errors import UserError
 from pipeline.files import fill_network, load_model, save_model, wrong_model
 from pipeline.images import Indices, LabelledImages, concatenate, to_unit_range
-from pipeline.progress import steps
-from pipeline.room import need_memory
+from pipeline.params.schema import ClassifierParams
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import steps
+from pipeline.runtime.resources import need_memory
 
 EVALUATION_BATCH = 500  # fixed, because another shape may round differently
 FLOAT = 4  # bytes
@@ -40,7 +40,7 @@ class Trained:
 
 
 def train_classifier(
-    classifier: Classifier,
+    classifier: ClassifierParams,
     real: LabelledImages,
     synthetic: LabelledImages,
     val: LabelledImages,
@@ -98,7 +98,7 @@ def train_classifier(
     return Trained(shape, network.eval(), history)
 
 
-def _check_room(classifier: Classifier, shape: Shape, real: LabelledImages, synthetic: LabelledImages) -> None:
+def _check_room(classifier: ClassifierParams, shape: Shape, real: LabelledImages, synthetic: LabelledImages) -> None:
     """Refuses values with which no step could be made: what they take at the very least."""
     pixels, images = math.prod(real.images.shape[1:]), len(real) + len(synthetic)
     with torch.device("meta"):

@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipeline.config import Ablation, Params
 from pipeline.evaluation.effect import ErrorsRemoved, errors_removed
 from pipeline.evaluation.grid import Cell, Cells, read_grid
 from pipeline.evaluation.power import power_entry, power_sentence
@@ -23,6 +22,7 @@ from pipeline.evaluation.statistics import (
     verdict_sentence,
 )
 from pipeline.evaluation.worth import measure, worth_entry
+from pipeline.params.schema import AblationParams, Params
 
 METRIC = "test_accuracy"
 ITSELF = Comparison(Interval(0.0, 0.0, 0.0), 0.0, 1.0)  # the baseline against the baseline
@@ -89,7 +89,7 @@ def _question(params: Params) -> dict[str, Any]:
 
 
 def _answer(
-    grid: Ablation, chosen: dict[str, Any], synthetic: Cells, baseline: list[Cell], image: float
+    grid: AblationParams, chosen: dict[str, Any], synthetic: Cells, baseline: list[Cell], image: float
 ) -> dict[str, Any]:
     """The verdict about the chosen percent and the power behind it, as numbers and as sentences."""
     cells, percents = synthetic[chosen["synthetic_percent"]], len(synthetic)
@@ -137,7 +137,7 @@ def _worth(chosen: dict[str, Any], curve: list[dict[str, Any]], image: float, *,
     return worth_entry(chosen["synthetic_percent"], chosen["num_real"], measured, detectable=detectable)
 
 
-def _settings(grid: Ablation, baseline: list[Cell], synthetic: Cells, image: float) -> list[dict[str, Any]]:
+def _settings(grid: AblationParams, baseline: list[Cell], synthetic: Cells, image: float) -> list[dict[str, Any]]:
     """One entry a synthetic_percent, 0 (the baseline against itself) first, p-values Holm-adjusted."""
     rows = [_setting(percent, cells, baseline, image) for percent, cells in sorted(synthetic.items())]
     for row, p_holm in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
@@ -253,7 +253,7 @@ def _changes(
     return changes
 
 
-def _champion(grid: Ablation, baseline: list[Cell], synthetic: Cells) -> dict[str, Any]:
+def _champion(grid: AblationParams, baseline: list[Cell], synthetic: Cells) -> dict[str, Any]:
     """The one classifier that is best on val, baseline included; of equals the least synthetic one."""
     candidates = [("train_baseline", 100, baseline)] + [
         ("train_classifier", percent, synthetic[percent]) for percent in sorted(synthetic)

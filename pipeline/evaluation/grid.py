@@ -7,8 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Params
-from pipeline.errors import UserError
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 
 COUNTS = ("num_real", "num_synthetic", "steps", "num_corrupted")
 FRACTIONS = ("val_accuracy", "test_accuracy", "test_calibration_error", "corrupted_accuracy")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from pipeline.errors import UserError
 from pipeline.evaluation.plots import INK, REAL, SYNTHETIC, finish, render
+from pipeline.runtime.errors import UserError
 
 History = dict[str, list[float]]  # column of train_gan.csv -> one value a probe, nan where it has none
 Lines = tuple[tuple[str, str, str, str], ...]  # column, label, colour, line

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.errors import UserError
 from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.tables import MEASURES
+from pipeline.runtime.errors import UserError
 
 SPLITS = ("train", "reserve", "val", "test")
 MOST = 1e300  # of a measure

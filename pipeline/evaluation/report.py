@@ -15,13 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.config import Params
 from pipeline.evaluation import tables
 from pipeline.evaluation.history import History, history_svgs, read_history
 from pipeline.evaluation.inputs import read_dataset, read_picture
 from pipeline.evaluation.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.statistics import headline, points
-from pipeline.files import escape_markdown, write_bytes, write_json
+from pipeline.files import escape_markdown, write_json
+from pipeline.params.schema import Params
+from pipeline.runtime.atomic import write_bytes
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
 

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.evaluation.learning_curve import Bound, Floats, Reading, bounded, read_rows
 from pipeline.evaluation.power_law import MIN_SIZES, PowerLaws, fit_power_laws
 from pipeline.evaluation.statistics import mean_interval, quantile
-from pipeline.images import random_words
+from pipeline.randomness import random_words
 
 DRAWS = 1000
 BOOTSTRAP_SEED, BOOTSTRAP_STREAM = 0, 30

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.config import Gan
+from pipeline.params.schema import GanParams
 
 GUESSING = {"r3": math.log(2), "hinge_sn": 2.0, "dcgan": 2 * math.log(2)}  # D's loss where it cannot tell
 Row = dict[str, float]
 
 
-def find_alarm(gan: Gan, rows: Sequence[Row]) -> str:
+def find_alarm(gan: GanParams, rows: Sequence[Row]) -> str:
     """What is wrong at the last of `rows` (the probes since the last restart, in order), or an empty text.
 
     Divergence shows as numbers that are not finite or a discriminator that always wins, overfitting as unseen real

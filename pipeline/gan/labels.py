@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.files import parse_json
 from pipeline.images import Indices
-from pipeline.room import need_memory
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.resources import need_memory
 
 BYTES_A_GAP = 32  # while turns are sorted
 MOST_REAL = 10**9  # images of a class, as params allow

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
 from pipeline.files import fill_network, load_model, wrong_model
 from pipeline.gan.networks import ImageShape, find_build
 from pipeline.images import LabelledImages
+from pipeline.runtime.errors import UserError
 
 PLACES = {"generator": 0, "discriminator": 1}  # in what a build function returns
 SIZES, CHANNELS = (16, 32, 64), (1, 3)

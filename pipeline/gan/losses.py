@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.config import R3, HingeSn
+from pipeline.params.schema import HingeSnParams, R3Params
 
 Phase = tuple[Tensor, dict[str, Tensor]]
 
@@ -27,7 +27,7 @@ def dcgan_generator(critic: nn.Module, fake: Tensor, y: Tensor) -> Phase:
 
 
 def hinge_discriminator(
-    critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, values: HingeSn
+    critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, values: HingeSnParams
 ) -> Phase:
     """Hinge loss (Lim & Ye 2017; Miyato et al. 2018, eq. 16) and consistency regularisation (Zhang et al. 2020, eq. 4).
 
@@ -46,7 +46,7 @@ def hinge_discriminator(
     return loss, watched
 
 
-def hinge_generator(critic: nn.Module, fake: Tensor, y: Tensor, values: HingeSn) -> Phase:
+def hinge_generator(critic: nn.Module, fake: Tensor, y: Tensor, values: HingeSnParams) -> Phase:
     """The generator's side, -D(G(z)) (Miyato et al. 2018, eq. 17), and the class loss on what it drew."""
     (d_fake,), (classes_fake,) = _critique(critic, y, fake)
     auxiliary = _auxiliary(classes_fake, y, values.auxiliary_weight)
@@ -54,7 +54,9 @@ def hinge_generator(critic: nn.Module, fake: Tensor, y: Tensor, values: HingeSn)
     return adversarial + values.auxiliary_weight * auxiliary, {"loss_g": adversarial, "auxiliary_g": auxiliary}
 
 
-def r3_discriminator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3, *, penalize: bool) -> Phase:
+def r3_discriminator(
+    critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3Params, *, penalize: bool
+) -> Phase:
     """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2) of images of the same class.
 
     Adds the auxiliary class loss on real images and, if `penalize`, R1 + R2 times the steps that they stand for.
@@ -78,7 +80,7 @@ def r3_discriminator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, v
     return loss, watched
 
 
-def r3_generator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3) -> Phase:
+def r3_generator(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, values: R3Params) -> Phase:
     """The generator's side of the pairing, and the class loss on what it drew (Odena et al. 2017)."""
     with torch.no_grad():  # real images do not depend on the generator: half a backward pass less
         (d_real,), _ = _critique(critic, y, real)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from pipeline.config import Dcgan, Gan
-from pipeline.errors import UserError
+from pipeline.params.schema import DcganParams, GanParams
+from pipeline.runtime.errors import UserError
 
 
 class ImageShape(NamedTuple):
@@ -190,7 +190,7 @@ def find_build(recipe: str, networks: str) -> Build:
     return build
 
 
-def build_networks(gan: Gan, shape: ImageShape) -> Pair:
+def build_networks(gan: GanParams, shape: ImageShape) -> Pair:
     """Untrained generator and discriminator, drawn by `gan.seed`.
 
     Raises:
@@ -206,7 +206,7 @@ def build_networks(gan: Gan, shape: ImageShape) -> Pair:
 
 
 @torch.no_grad()
-def _check_networks(gan: Gan, generator: nn.Module, discriminator: nn.Module, shape: ImageShape) -> None:
+def _check_networks(gan: GanParams, generator: nn.Module, discriminator: nn.Module, shape: ImageShape) -> None:
     """Passes two images through both, in evaluation mode so that no statistic moves."""
     where = f"params.yaml: gan.networks '{gan.networks}'"
     y = torch.zeros(2, dtype=torch.long)
@@ -222,7 +222,7 @@ def _check_networks(gan: Gan, generator: nn.Module, discriminator: nn.Module, sh
     head = None if classes is None else tuple(classes.shape)
     found = {"images": tuple(images.shape), "logits": tuple(logits.shape), "class logits": head}
     wanted = {"images": (2, shape.channels, shape.size, shape.size), "logits": (2,)}
-    if head or (not isinstance(gan.values, Dcgan) and gan.values.auxiliary_weight):
+    if head or (not isinstance(gan.values, DcganParams) and gan.values.auxiliary_weight):
         wanted["class logits"] = (2, shape.num_classes)
     wrong = [f"{name} are {found[name]}, not {size}" for name, size in wanted.items() if found[name] != size]
     if wrong:

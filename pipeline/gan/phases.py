@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Gan
 from pipeline.gan import losses
 from pipeline.gan.augment import translate
 from pipeline.gan.health import penalty_factor
-from pipeline.images import random_words
+from pipeline.params.schema import GanParams
+from pipeline.randomness import random_words
 
 
 def discriminator_phase(
-    gan: Gan, critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, *, step: int, restarts: int
+    gan: GanParams, critic: nn.Module, real: Tensor, twin: Tensor, fake: Tensor, y: Tensor, *, step: int, restarts: int
 ) -> losses.Phase:
     """The discriminator's loss in this step; restarts make the gradient penalty stronger.
 
@@ -31,7 +31,7 @@ def discriminator_phase(
     return losses.add_r1(phase, critic, real, y, gan.health.penalty * stronger)
 
 
-def generator_phase(gan: Gan, critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> losses.Phase:
+def generator_phase(gan: GanParams, critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> losses.Phase:
     """The generator's loss in this step."""
     if gan.recipe == "dcgan":
         return losses.dcgan_generator(critic, fake, y)
@@ -40,14 +40,14 @@ def generator_phase(gan: Gan, critic: nn.Module, real: Tensor, fake: Tensor, y: 
     return losses.r3_generator(critic, real, fake, y, gan.r3)
 
 
-def learning_rate_decay(gan: Gan, step: int) -> float:
+def learning_rate_decay(gan: GanParams, step: int) -> float:
     """Factor of the learning rate: 1, then linear to 0 over the last `decay_percent` of the steps."""
     if gan.values.decay_percent == 0:
         return 1.0
     return min(1.0, (gan.steps - step) / (gan.steps * gan.values.decay_percent / 100))
 
 
-def draw_augmentation(gan: Gan, step: int, stream: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def draw_augmentation(gan: GanParams, step: int, stream: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Which images are mirrored (bool, N) and four sets of shifts (int64, (4, N, 2)): real, fake for D, for G, twin."""
     words = random_words(9 * gan.batch_size, seed=gan.seed, stream=stream, position=step)
     mirror = torch.from_numpy((words[: gan.batch_size] & 1).astype(bool)).to(device)
@@ -58,6 +58,6 @@ def draw_augmentation(gan: Gan, step: int, stream: int, device: torch.device) ->
     return mirror, torch.from_numpy(shifts).to(device)
 
 
-def augment(gan: Gan, images: Tensor, shifts: Tensor) -> Tensor:
+def augment(gan: GanParams, images: Tensor, shifts: Tensor) -> Tensor:
     """What the discriminator sees of the images."""
     return translate(images, shifts, gan.translate) if gan.translate else images

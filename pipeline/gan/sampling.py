@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.config import Gan
 from pipeline.files import save_model
 from pipeline.gan.labels import Labels
-from pipeline.gan.latents import LATENT_STREAM, latents
 from pipeline.gan.loading import load_network
 from pipeline.gan.networks import ImageShape
 from pipeline.images import Indices, Pixels, to_pixels
+from pipeline.params.schema import GanParams
+from pipeline.randomness import LATENT_STREAM, latents
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
 CALIBRATION_BLOCKS = 16
@@ -47,7 +47,7 @@ class Sampler:
         loaded = load_network(folder, "generator", networks)
         return cls(loaded.network.to(device).eval(), loaded.latent_dim, loaded.shape, loaded.class_names, device)
 
-    def describe(self, gan: Gan, *, step: int, restarts: int, degraded: bool, cas: float) -> dict[str, Any]:
+    def describe(self, gan: GanParams, *, step: int, restarts: int, degraded: bool, cas: float) -> dict[str, Any]:
         """The architecture and how it was trained; `step` and `cas`, the small CAS (0-1), are the winning state's."""
         return {
             "recipe": gan.recipe,

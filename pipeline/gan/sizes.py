@@ -2,16 +2,16 @@
 
 import torch
 
-from pipeline.config import Gan
 from pipeline.gan.networks import BUILDS, ImageShape
-from pipeline.room import need_memory
+from pipeline.params.schema import GanParams
+from pipeline.runtime.resources import need_memory
 
 FLOAT = 4  # bytes
 COPIES = 4  # of every weight: itself, its gradient and Adam's two moments
 KEPT = 2  # the images of a small CAS, as drawn and as trained on
 
 
-def check_room(gan: Gan, shape: ImageShape) -> None:
+def check_room(gan: GanParams, shape: ImageShape) -> None:
     """Refuses values with which no step could be made; networks of the user's are not looked at.
 
     Raises:

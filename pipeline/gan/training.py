@@ -14,14 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.checkpoint import load_state, save_state
-from pipeline.config import Gan
-from pipeline.errors import StoppedError, UserError
 from pipeline.gan.augment import flip
 from pipeline.gan.ema import ema_decay, update_ema
 from pipeline.gan.health import find_alarm, learning_rate_factor
 from pipeline.gan.labels import Labels
-from pipeline.gan.latents import latents
 from pipeline.gan.networks import ImageShape, build_networks
 from pipeline.gan.phases import (
     augment,
@@ -33,8 +29,12 @@ from pipeline.gan.phases import (
 from pipeline.gan.sampling import Sampler, recalibrate
 from pipeline.gan.scoring import Scorer
 from pipeline.gan.sizes import check_room
-from pipeline.images import LabelledImages, shuffled_rows, to_unit_range
-from pipeline.progress import Progress
+from pipeline.images import LabelledImages, to_unit_range
+from pipeline.params.schema import GanParams
+from pipeline.randomness import latents, shuffled_rows
+from pipeline.runtime.checkpoint import load_state, save_state
+from pipeline.runtime.errors import StoppedError, UserError
+from pipeline.runtime.progress import Progress
 
 ROW_STREAM, AUGMENT_STREAM, FAKE_STREAM = 0, 1, 2  # purposes of one seed's draws
 FORK = 16  # added to the streams at every restart: fresh draws, apart from all other purposes
@@ -101,7 +101,7 @@ class TrainedGan(NamedTuple):
     scorer: Scorer
 
 
-def train_gan(gan: Gan, real: LabelledImages, *, device: torch.device, folder: Path, watch: Watch) -> TrainedGan:
+def train_gan(gan: GanParams, real: LabelledImages, *, device: torch.device, folder: Path, watch: Watch) -> TrainedGan:
     """Trains a generator on `real` and returns the averaged weights with the best small CAS, ready to sample.
 
     Every draw is a function of (gan.seed, restarts, step), so a run that was killed and continues from the state
@@ -264,7 +264,7 @@ def _is_finite(row: dict[str, float], generator: nn.Module) -> bool:
 
 
 def _sampler(
-    average: nn.Module, gan: Gan, shape: ImageShape, class_names: tuple[str, ...], device: torch.device
+    average: nn.Module, gan: GanParams, shape: ImageShape, class_names: tuple[str, ...], device: torch.device
 ) -> Sampler:
     """A copy of the averaged generator with statistics of its own, in evaluation mode."""
     network = copy.deepcopy(average)

@@ -74,7 +74,7 @@ images = read_images(Path("data"))
 pixels, labels = torch.from_numpy(images.images), torch.from_numpy(images.labels)  # uint8 NHWC, int64
 ```
 
-In that repository, `python -m pipeline.shards verify .` tells whether the folder is whole, `… export` turns it into
+In that repository, `synthmix dataset verify .` tells whether the folder is whole, `… export` turns it into
 folders of images, a tar for webdataset or one file for torch.
 
 ## Limits

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.files import hash_file, to_json
-from pipeline.shards.files import replace_file
+from pipeline.runtime.atomic import replace_file
 from pipeline.shards.schema import ROW_GROUP_ROWS, SHARD_NAME, SHARD_ROWS, Encoding, describe_format, shard_name
 
 JOB_FILE = "job.json"

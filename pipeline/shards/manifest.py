@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError, disk_errors
-from pipeline.files import hash_file, parse_json, to_json
+from pipeline.files import parse_json, to_json
+from pipeline.runtime.atomic import remove_tmp, replace_file
+from pipeline.runtime.errors import UserError, disk_errors
 from pipeline.shards.content import Content
-from pipeline.shards.files import remove_tmp, replace_file
 from pipeline.shards.job import ShardRecord
-from pipeline.shards.reader import RESTORE, read_file_column, read_files, read_header, read_schema
-from pipeline.shards.schema import SHARD_NAME, image_schema
+from pipeline.shards.reader import RESTORE, read_header
+from pipeline.shards.schema import SHARD_NAME
 
 DATA_FOLDER = "data"  # Hugging Face datasets finds any split's name there, and only there
 MANIFEST_FILE = "manifest.json"
@@ -65,8 +65,8 @@ def write_manifest(
     """
     placed = {split: [_in_data_folder(record) for record in records] for split, records in splits.items()}
     manifest = Manifest(
-        class_names=read_header(root / _all_records(placed)[0].file).class_names,
-        num_images=sum(record.rows for record in _all_records(placed)),
+        class_names=read_header(root / all_records(placed)[0].file).class_names,
+        num_images=sum(record.rows for record in all_records(placed)),
         splits=placed,
         class_counts=content.class_counts,
         content_sha256=content.sha256(),
@@ -106,7 +106,7 @@ def _wrong_values(manifest: Manifest) -> Iterator[str]:
         yield "class_names are no names"
     if not (manifest.splits and all(manifest.splits.values())):
         yield "a split has no shard"
-    for record in _all_records(manifest.splits):
+    for record in all_records(manifest.splits):
         folder, _, name = str(record.file).rpartition("/")
         if folder != DATA_FOLDER or not SHARD_NAME.fullmatch(name):
             yield f"{record.file!r} is no shard in {DATA_FOLDER}"
@@ -132,39 +132,6 @@ def _are_counts(value: object, length: int) -> bool:
     return isinstance(value, list) and len(value) == length and all(map(_is_count, value))
 
 
-def read_content(root: Path, splits: dict[str, list[ShardRecord]]) -> Content:
-    """What the shards in a dataset folder hold.
-
-    Raises:
-        UserError: a shard is not readable.
-    """
-    content = Content()
-    for split in sorted(splits):
-        for record in splits[split]:
-            content.add_shard(split, root / record.file)
-    return content
-
-
-def find_problems(root: Path) -> list[str]:
-    """Reads everything in a dataset folder again; one line for each thing that is not as the manifest says.
-
-    Raises:
-        UserError: there is no manifest.
-    """
-    manifest = read_manifest(root)
-    problems = [*_folder_problems(root, manifest), *_count_problems(root, manifest)]
-    for record in _all_records(manifest.splits):
-        problems.extend(_shard_problems(root / record.file, record, manifest))
-    if problems:  # the content could only repeat them
-        return problems
-    content, told = read_content(root, manifest.splits), f"{root / MANIFEST_FILE}:"
-    if content.class_counts != manifest.class_counts:
-        problems.append(f"{told} class_counts is {manifest.class_counts}, the shards have {content.class_counts}")
-    if content.sha256() != manifest.content_sha256:
-        problems.append(f"{told} content_sha256 is {manifest.content_sha256}, the shards give {content.sha256()}")
-    return problems
-
-
 def write_beside(path: Path, data: bytes) -> None:
     """Writes a file of the dataset folder at once, through a temporary folder that does not stay."""
     tmp = path.parent / TMP_FOLDER / path.name
@@ -179,60 +146,6 @@ def _in_data_folder(record: ShardRecord) -> ShardRecord:
     return dataclasses.replace(record, file=f"{DATA_FOLDER}/{record.file}")
 
 
-def _all_records(splits: dict[str, list[ShardRecord]]) -> list[ShardRecord]:
+def all_records(splits: dict[str, list[ShardRecord]]) -> list[ShardRecord]:
     """Shards in the order of the content digest: splits by name, then by number."""
     return [record for split in sorted(splits) for record in splits[split]]
-
-
-def _folder_problems(root: Path, manifest: Manifest) -> Iterator[str]:
-    """Files that should not be there, and the card, which is written last."""
-    known = {record.file for record in _all_records(manifest.splits)}
-    for path in sorted((root / DATA_FOLDER).glob("*")):
-        if path.relative_to(root).as_posix() not in known:
-            yield f"{path}: not in the manifest; move it away"
-    if not (root / CARD_FILE).is_file():
-        yield f"{root / CARD_FILE}: missing, so the dataset is not finished; write it again"
-    if (root / TMP_FOLDER).exists():
-        yield f"{root / TMP_FOLDER}: left by an unfinished write; write the dataset again"
-
-
-def _count_problems(root: Path, manifest: Manifest) -> Iterator[str]:
-    """Whether the manifest's numbers add up."""
-    rows = sum(record.rows for record in _all_records(manifest.splits))
-    if rows != manifest.num_images:
-        yield f"{root / MANIFEST_FILE}: num_images is {manifest.num_images}, its shards have {rows} rows"
-    for records in manifest.splits.values():
-        start = 0
-        for record in records:
-            if record.first_index != start:
-                yield f"{root / MANIFEST_FILE}: {record.file} begins at {record.first_index}, not {start}"
-            start += record.rows
-
-
-def _shard_problems(path: Path, record: ShardRecord, manifest: Manifest) -> Iterator[str]:
-    """What is wrong with one shard; stops at the first thing that explains the rest."""
-    if not path.is_file():
-        yield f"{path}: missing; {RESTORE}"
-    elif path.stat().st_size != record.bytes:
-        yield f"{path}: has {path.stat().st_size} bytes, the manifest says {record.bytes}; {RESTORE}"
-    elif (found := hash_file(path)) != record.sha256:
-        yield f"{path}: its sha256 is {found}, the manifest says {record.sha256}; {RESTORE}"
-    else:
-        yield from _content_problems(path, record, manifest)
-
-
-def _content_problems(path: Path, record: ShardRecord, manifest: Manifest) -> Iterator[str]:
-    """What is wrong with the rows of a shard whose bytes are those of the manifest."""
-    try:
-        header = read_header(path)
-        if header.rows != record.rows:
-            yield f"{path}: has {header.rows} rows, the manifest says {record.rows}; {RESTORE}"
-        if not read_schema(path).equals(image_schema(manifest.class_names, header.shape), check_metadata=True):
-            yield f"{path}: its columns or class names are not those of the dataset; {RESTORE}"
-        read_files([path])  # decodes every image and checks every label
-        for column, key in (("seed", "seed"), ("generator", "generator_sha256")):
-            told = set(read_file_column(path, column).tolist())
-            if key in manifest.recipe and list(told) != [manifest.recipe[key]]:  # which may be anything
-                yield f"{path}: column {column} is not the recipe's {key}, {manifest.recipe[key]}; {RESTORE}"
-    except UserError as error:
-        yield str(error)

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng.zlib_ng import adler32, crc32  # the same sums as zlib's, in a quarter of the time
 
-from pipeline.errors import UserError
 from pipeline.images import Pixels
+from pipeline.runtime.errors import UserError
 
 Bytes = NDArray[np.uint8]
 Shape: TypeAlias = tuple[int, int, int]

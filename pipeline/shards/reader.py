@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import ExhaustedError, UserError
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.room import available_memory, in_words, need_memory
+from pipeline.runtime.errors import ExhaustedError, UserError
+from pipeline.runtime.resources import available_memory, in_words, need_memory
 from pipeline.shards.png import Shape, decode_png, read_shape
 from pipeline.shards.schema import (
     ROW_GROUP_ROWS,

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UserError
 from pipeline.files import parse_json
 from pipeline.images import Indices, Pixels
+from pipeline.runtime.errors import UserError
 from pipeline.shards.png import COLOUR_TYPES, MOST_PIXELS, Shape, encode_png, encode_small_png
 
 Encoding: TypeAlias = Literal["stored_png", "png"]

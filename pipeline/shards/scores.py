@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.files import write_bytes
 from pipeline.images import Indices
+from pipeline.runtime.atomic import write_bytes
+from pipeline.runtime.errors import UserError
 from pipeline.shards.reader import too_large
 
 FILE = "scores.parquet"

@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.errors import disk_errors
 from pipeline.files import to_json
 from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.runtime.atomic import remove_tmp, replace_file, replacing
+from pipeline.runtime.background import Lane
+from pipeline.runtime.errors import disk_errors
 from pipeline.shards.content import Content
-from pipeline.shards.files import remove_tmp, replace_file, replacing
 from pipeline.shards.job import (
     Job,
     Shard,
@@ -32,7 +33,6 @@ from pipeline.shards.job import (
     row_groups,
     start_job,
 )
-from pipeline.shards.lane import Lane
 from pipeline.shards.schema import Encoding, image_schema, make_table
 
 QUEUE_GROUPS = 4  # waiting between two threads

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.config import Dataset
-from pipeline.errors import UserError
 from pipeline.images import LabelledImages, Pixels
+from pipeline.params.schema import DatasetParams
+from pipeline.runtime.errors import UserError
 from pipeline.sources.image_folder import square
 from pipeline.sources.splits import RealImages
 
@@ -38,7 +38,7 @@ WAYS_OUT = (
 )
 
 
-def load(params: Dataset) -> RealImages:
+def load(params: DatasetParams) -> RealImages:
     """50,000 images as the pool and the 10,000 of the official test set, RGB, at `image_size`.
 
     Read from CIFAR10_ROOT if that is set, else from data/raw, where they are downloaded if need be.

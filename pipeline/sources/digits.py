@@ -3,15 +3,15 @@
 import numpy as np
 from PIL import Image
 
-from pipeline.config import Dataset
 from pipeline.images import LabelledImages
+from pipeline.params.schema import DatasetParams
 from pipeline.sources.image_folder import square
 from pipeline.sources.splits import RealImages
 
 TOP_LEVEL = 16  # ink of a pixel, 0-16
 
 
-def load(params: Dataset) -> RealImages:
+def load(params: DatasetParams) -> RealImages:
     """All digits, grey (C = 1), enlarged to `image_size`; there is no official test set."""
     from sklearn.datasets import load_digits  # seconds that the other sources save
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.config import Dataset
-from pipeline.errors import UserError, printable
 from pipeline.images import LabelledImages, Pixels
-from pipeline.progress import Progress
-from pipeline.room import need_memory
+from pipeline.params.schema import DatasetParams
+from pipeline.runtime.errors import UserError, printable
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.resources import need_memory
 from pipeline.sources.splits import RealImages
 
 # torchvision's suffixes and .gif; decoders are named too, because some of Pillow's others start programs.
@@ -26,7 +26,7 @@ MOST_PIXELS = 1 << 26  # of one image: 8,192 x 8,192 take 200 MB while they are 
 NUM_LISTED = 10
 
 
-def load(params: Dataset) -> RealImages:
+def load(params: DatasetParams) -> RealImages:
     """Every image below `path`, as RGB at `image_size`, ordered by class and then by relative path.
 
     A class's images may lie in folders within its folder. Files with other suffixes are left out with a

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.config import Dataset
-from pipeline.errors import UserError
-from pipeline.images import Indices, LabelledImages, permutation
+from pipeline.images import Indices, LabelledImages
+from pipeline.params.schema import DatasetParams
+from pipeline.randomness import permutation
+from pipeline.runtime.errors import UserError
 
 
 class RealImages(NamedTuple):
@@ -34,7 +35,7 @@ Sizes = Mapping[str, int | None]  # images of each split, in drawing order; None
 Queues = list[deque[int]]  # rows still to be drawn, one queue a class
 
 
-def split(pool: LabelledImages, official_test: LabelledImages | None, params: Dataset) -> Splits:
+def split(pool: LabelledImages, official_test: LabelledImages | None, params: DatasetParams) -> Splits:
     """Draws test, val, train and reserve, in this order, one image of each class in turn.
 
     An image whose pixels were drawn before is passed over, whatever its label: no content occurs twice, and

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import behind
 
 Message = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.tracking import execution as names
 from pipeline.tracking import registry, store
 from pipeline.tracking.store import Experiment, Parent, Point

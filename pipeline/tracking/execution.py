@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 PARENT_STAGE = "evaluate"  # its run is the parent itself
 AXES = {
@@ -91,7 +91,7 @@ def behind(reason: object) -> str:
     """The one line that says why the tracking store lacks something, and how to catch up."""
     why = without_credentials(f"{reason}")[:200]
     return (f"tracking: {without_credentials(store_uri())} is behind ({why}); the result is safe; "
-            "catch up with: python -m pipeline.tracking sync")  # fmt: skip
+            "catch up with: synthmix track sync")  # fmt: skip
 
 
 def is_server() -> bool:
@@ -128,7 +128,7 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
     if execution.sweep:
         value = execution.params[execution.params["ablation.axis"]]
-        tags |= {"pipeline.sweep": execution.sweep, "pipeline.axis_value": value}
+        tags |= {"pipeline.orchestration.sweep": execution.sweep, "pipeline.axis_value": value}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})
 
@@ -180,4 +180,4 @@ def _yaml(path: Path) -> dict[str, Any]:
         return yaml.load(path.read_bytes(), Loader=loader) or {}  # noqa: S506 - both loaders are the safe ones
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not YAML ({reason}); mend it (python -m pipeline.lock) or restore it") from None
+        raise UserError(f"{path}: not YAML ({reason}); mend it (synthmix repair) or restore it") from None

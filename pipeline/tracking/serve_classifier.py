@@ -12,9 +12,9 @@ from PIL import Image
 
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import load_classifier, predict
+from pipeline.device import pick_device
 from pipeline.files import load_model, wrong_model
 from pipeline.images import LabelledImages, Pixels
-from pipeline.runtime import pick_device
 from pipeline.sources.image_folder import decode
 from pipeline.tracking.package import probability_column
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
+from pipeline.device import pick_device
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import BLOCK, Sampler
 from pipeline.images import Pixels
-from pipeline.runtime import pick_device
 from pipeline.shards.png import encode_png
 
 

@@ -36,7 +36,7 @@ def _one(execution: Execution) -> dict[str, Any]:
     shown = f"tags.`pipeline.execution` = '{execution.name}'"
     if execution.sweep:
         groups.append({"mode": "tag", "groupByData": "pipeline.axis_value"})
-        shown = f"tags.`pipeline.sweep` = '{execution.sweep}'"
+        shown = f"tags.`pipeline.orchestration.sweep` = '{execution.sweep}'"
     return _state(
         f"{shown} and tags.`pipeline.curve` = 'ablation'",
         [f"params.`{AXIS}`", "params.`seed`", f"metrics.`{SCORE}`"],

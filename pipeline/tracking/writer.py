@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipeline.config import load_all_params
+from pipeline.params.load import load_all_params
 from pipeline.tracking import backfill, registry, store
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name
 from pipeline.tracking.store import Parent, Point

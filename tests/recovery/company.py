@@ -21,8 +21,8 @@ from tests.recovery.project import (
 )
 
 REPRO = ("dvc", "repro")
-DEMO = ("python", "-m", "pipeline.demo")
-CONFIGURE = ("python", "-m", "pipeline.configure", "dataset=digits", "profile=cpu")
+DEMO = ("python", "-m", "pipeline", "demo")
+CONFIGURE = ("python", "-m", "pipeline", "configure", "dataset=digits", "profile=cpu")
 SAYS_WHO = ("Unable to acquire lock", "it is being blocked by", "dvc is at work with it (PID")
 PAIRS = {
     "two dvc repro": (REPRO, REPRO),

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime import LEAST_ADDRESS_SPACE
+from pipeline.runtime.entry import LEAST_ADDRESS_SPACE
 from tests.recovery.project import (
     Job,
     Outcome,

@@ -35,9 +35,9 @@ CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0
 # What dvc says of a lock that a kill tore; docs/when-it-stops.md has the remedy.
 TORN = ("is invalid", "validation failed", "is busy", "RWLock-file")
 ANY = ("train_gan", "synthesize", *CELLS)
-CONFIGURE = ["python", "-m", "pipeline.configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
-SYNC = ("python", "-m", "pipeline.tracking", "sync")
-FANOUT = ("python", "-m", "pipeline.fanout", "--jobs", "2")
+CONFIGURE = ["python", "-m", "pipeline", "configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
+SYNC = ("python", "-m", "pipeline", "track", "sync")
+FANOUT = ("python", "-m", "pipeline", "run", "--jobs", "2")
 WRITER_SECONDS, SYNC_SECONDS, FANOUT_SECONDS, CHANGES_OF_CONFIGURE = 4.0, 6.0, 9.0, 5  # within which the kill falls
 
 
@@ -121,7 +121,7 @@ def _again_with_dvc(truth: Truth, project: Path, jobs: Sequence[Job], command: t
     alive = left_alive(project)
     done = run(project, *command)
     if done.returncode and any(word in done.stdout for word in TORN):
-        mended = run(project, "python", "-m", "pipeline.lock")
+        mended = run(project, "python", "-m", "pipeline", "repair")
         done = run(project, *command)
         done.stdout = mended.stdout + done.stdout
     faults = [f"left alive: {alive}"] * bool(alive)

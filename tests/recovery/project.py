@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pipeline.configure import write_params
-from pipeline.demo import CHOICES
+from pipeline.orchestration.demo import CHOICES
+from pipeline.params.compose import write_params
 from tests.conftest import TINY
 from tests.project import ENVIRONMENT, ROOT, make_project
 
@@ -102,7 +102,7 @@ def make_demo_tiny(project: Path) -> None:
     values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     text = "# @package _global_\n" + yaml.safe_dump(values)
     (project / "conf/fit/digits_demo.yaml").write_text(text, encoding="utf-8")
-    composed = run(project, "python", "-m", "pipeline.configure", *CHOICES)
+    composed = run(project, "python", "-m", "pipeline", "configure", *CHOICES)
     assert composed.returncode == 0, composed.stdout
     assert yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) == values
 

@@ -161,7 +161,7 @@ def _tracking_down(
     seconds = time.monotonic() - begin
     equal = contents(project, job.outs) == contents(truth.root, job.outs)
     wire.fault = ""
-    syncs = [run(project, "python", "-m", "pipeline.tracking", "sync", **tracked) for _ in range(2)]
+    syncs = [run(project, "python", "-m", "pipeline", "track", "sync", **tracked) for _ in range(2)]
     wire.shutdown()
     wire.server_close()
     faults = [f"code {done.returncode}: {done.stdout}"] * (done.returncode != 0 or "Traceback" in done.stdout)

@@ -1,4 +1,4 @@
-"""`python -m pipeline.fanout --jobs N`: what `dvc repro` does, with the stale cells in N warm processes.
+"""`synthmix run`: what `dvc repro` does, with the stale cells in warm processes.
 
 A cell is a stage of a matrix in dvc.yaml; other stages run as DVC runs them. A result is in DVC's cache as soon as it
 is there, so a kill loses only what runs; dvc.lock is written in the serial order and ends equal to the byte.
@@ -9,40 +9,30 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from pipeline.config import load_all_params
-from pipeline.dvc import refuse_company
-from pipeline.errors import UserError
-from pipeline.lock import LOCK_FILE, mend_all
-from pipeline.progress import Progress
-from pipeline.runtime import (
-    LEAST_ADDRESS_SPACE,
-    LIBRARIES,
-    IntFlag,
-    hold_signals,
-    need_room_to_start,
-    run_program,
-)
-from pipeline.workers import Engine, Job, Outcome, arguments, run_in_processes
+from pipeline.orchestration.repair import LOCK_FILE, repair_all
+from pipeline.orchestration.workers import Engine, Job, Outcome, arguments, run_in_processes
+from pipeline.params.load import load_all_params
+from pipeline.runtime.dvc import refuse_company
+from pipeline.runtime.entry import LEAST_ADDRESS_SPACE, LIBRARIES, need_room_to_start
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.signals import hold_signals
 
 Stage = Any  # DVC's; it ships no types
 
 
-def main(jobs: IntFlag, targets: Annotated[list[str] | None, typer.Argument(show_default=False)] = None) -> None:
-    """Brings TARGETS and what they need up to date, JOBS cells at once; without targets the whole graph."""
+def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
+    """Brings `targets` and what they need up to date, `jobs` cells at once."""
     from dvc.exceptions import DvcException
 
     need_room_to_start(LEAST_ADDRESS_SPACE + LIBRARIES)  # of a worker: it could not say what it lacks
-    if jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give the number of cells to run at once, such as 2")
     load_all_params()  # a wrong value is told here once, not by every cell
-    for mended in mend_all():
-        say(mended)
+    for repaired in repair_all():
+        say(repaired)
     try:
-        walk = fan_out(targets or ["dvc.yaml"], run_in_processes, jobs)
+        walk = fan_out(targets, run_in_processes, jobs)
     except DvcException as error:
         refuse_company(str(LOCK_FILE))
         raise UserError(" ".join(f"{error}".split())) from None
@@ -229,7 +219,3 @@ def say(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(line, file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -4,18 +4,11 @@
 block stops the first stage, not the night's last hour.
 """
 
-import os
 import reprlib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from pipeline.errors import UserError
-
-PARAMS_FILE = Path("params.yaml")
-GRAPH_FILE = Path("dvc.yaml")
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
 Width = Annotated[int, Field(gt=0, le=2**16)]
@@ -27,16 +20,13 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-B = TypeVar("B", bound=BaseModel)
-
-
 class Block(BaseModel):
     """A block of params.yaml: frozen, strict (no text for numbers), unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Dataset(Block):
+class DatasetParams(Block):
     """Where the real images come from and how they are split (stage `prepare`)."""
 
     name: Literal["cifar10", "digits", "image_folder"]
@@ -61,7 +51,7 @@ class Dataset(Block):
         return self
 
 
-class Classifier(Block):
+class ClassifierParams(Block):
     """How a classifier is trained: those of the cells, and the small ones that watch the GAN (`gan.judge`)."""
 
     network: Literal["convnet", "resnet18"]
@@ -95,7 +85,7 @@ class Classifier(Block):
     """Side of the grey square put over a training image, in pixels; 0 turns it off."""
 
 
-class Health(Block):
+class HealthParams(Block):
     """What is measured of the generator while it trains, and when an alarm takes training back to its best state."""
 
     num_images: Annotated[int, Field(ge=2, le=10**6)]
@@ -126,7 +116,7 @@ class Health(Block):
     """Weight of R1 from the second restart on, in recipes without a penalty of their own."""
 
 
-class R3(Block):
+class R3Params(Block):
     """Values of the recipe `r3`: relativistic pairing with R1 and R2 penalties and an auxiliary class head."""
 
     latent_dim: Width
@@ -149,7 +139,7 @@ class R3(Block):
     """Weight of the class head's cross-entropy, on real images for D and on generated ones for G."""
 
 
-class HingeSn(Block):
+class HingeSnParams(Block):
     """Values of the recipe `hinge_sn`: hinge loss, spectral norm, projection, consistency regularisation."""
 
     latent_dim: Width
@@ -170,7 +160,7 @@ class HingeSn(Block):
     """Weight of the class head's cross-entropy, on real images for D and on generated ones for G."""
 
 
-class Dcgan(Block):
+class DcganParams(Block):
     """Values of the recipe `dcgan`: the classic baseline, made conditional by a label embedding."""
 
     latent_dim: Width
@@ -187,7 +177,7 @@ class Dcgan(Block):
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
 
 
-class Gan(Block):
+class GanParams(Block):
     """How the class-conditional GAN is trained (stage `train_gan`)."""
 
     recipe: Literal["r3", "hinge_sn", "dcgan"]
@@ -210,21 +200,21 @@ class Gan(Block):
     """Largest shift, in pixels, of real and generated images alike before D; 0 turns it off."""
     probe_every: Positive
     """Steps from one history row and sample grid to the next."""
-    judge: Classifier
+    judge: ClassifierParams
     """The real-only classifier that looks at probes, and those of the small CAS."""
-    health: Health
-    r3: R3
-    hinge_sn: HingeSn
-    dcgan: Dcgan
+    health: HealthParams
+    r3: R3Params
+    hinge_sn: HingeSnParams
+    dcgan: DcganParams
 
     @property
-    def values(self) -> R3 | HingeSn | Dcgan:
+    def values(self) -> R3Params | HingeSnParams | DcganParams:
         """The block of the recipe in force."""
-        chosen: R3 | HingeSn | Dcgan = getattr(self, self.recipe)
+        chosen: R3Params | HingeSnParams | DcganParams = getattr(self, self.recipe)
         return chosen
 
 
-class Synthesize(Block):
+class SynthesizeParams(Block):
     """How the labelled synthetic dataset is drawn (stage `synthesize`)."""
 
     num_images: Positive
@@ -249,7 +239,7 @@ class Synthesize(Block):
         return self
 
 
-class Assess(Block):
+class AssessParams(Block):
     """How fidelity, diversity and memorisation are measured (stage `assess`)."""
 
     num_images: Annotated[int, Field(ge=2, le=10**9)]
@@ -258,7 +248,7 @@ class Assess(Block):
     """k of the k-nearest-neighbour manifolds of precision, recall, density and coverage."""
 
 
-class Curation(Block):
+class CurationParams(Block):
     """Which synthetic images a cell trains on (stage `train_classifier`): none of it draws or scores anew."""
 
     drop_near_copies: bool
@@ -271,7 +261,7 @@ class Curation(Block):
     """A fresh slice of all kept images every epoch; off, the first train_size of them over and over."""
 
 
-class Ablation(Block):
+class AblationParams(Block):
     """The grid of cells and how they are compared (stages `train_*` and `evaluate`)."""
 
     mode: Literal["add", "replace"]
@@ -295,7 +285,7 @@ class Ablation(Block):
     axis: str
     """Key of one more single value to ablate, such as `dataset.train_size`; empty for none."""
     axis_values: list[bool | int | float | str]
-    """What it takes in turn: `python -m pipeline.sweep` runs the whole graph for each and compares."""
+    """What it takes in turn: `synthmix sweep` runs the whole graph for each and compares."""
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
@@ -315,13 +305,13 @@ class Params(Block):
 
     profile: str
     """Name of the profile that `configure` composed the values from."""
-    dataset: Dataset
-    gan: Gan
-    synthesize: Synthesize
-    classifier: Classifier
-    assess: Assess
-    curation: Curation
-    ablation: Ablation
+    dataset: DatasetParams
+    gan: GanParams
+    synthesize: SynthesizeParams
+    classifier: ClassifierParams
+    assess: AssessParams
+    curation: CurationParams
+    ablation: AblationParams
 
     @model_validator(mode="after")
     def _blocks_agree(self) -> Self:
@@ -372,113 +362,12 @@ def _check_axis_value(params: Params, axis: str, value: bool | float | str) -> N
     try:
         Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"ablation.axis_values {value!r}: {_problem(error.errors(include_url=False)[0])}") from None
-
-
-def load_params(*keys: str) -> Params:
-    """The params named by `keys` (`gan`, `ablation.budget`, …), as declared under the stage's `params:` in dvc.yaml.
-
-    The whole file is validated, but only the named values are handed out: reading another one is an
-    AttributeError, so that no stage can use a value whose change would not re-run it.
-
-    Raises:
-        UserError: the file is missing or wrong anywhere, or DVC runs a stage that does not declare a key.
-    """
-    params = load_all_params()
-    if stage := os.environ.get("DVC_STAGE"):
-        name = stage.split("@")[0]
-        if lacking := sorted(set(keys) - declared_params(name)):
-            raise UserError(f"{GRAPH_FILE}: stage {name} reads params {lacking}; add them under its `params:`")
-    return _only(params, keys)
-
-
-def load_all_params() -> Params:
-    """All values of params.yaml, validated: for what describes a run and is no part of its result."""
-    return parse_params(read_yaml(PARAMS_FILE))
-
-
-def declared_params(stage: str) -> set[str]:
-    """What `stage` declares under `params:` in dvc.yaml."""
-    return {str(key) for key in read_yaml(GRAPH_FILE)["stages"][stage].get("params", [])}
-
-
-def _only(params: Params, keys: tuple[str, ...]) -> Params:
-    """A copy that lacks every value but those of `keys`."""
-    blocks: dict[str, Any] = {}
-    for key in keys:
-        block, _, field = key.partition(".")
-        value = getattr(params, block)
-        blocks[block] = value if not field else blocks.get(block, {}) | {field: getattr(value, field)}
-    return Params.model_construct(
-        **{
-            name: type(getattr(params, name)).model_construct(**value) if isinstance(value, dict) else value
-            for name, value in blocks.items()
-        }
-    )
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses what PyYAML takes silently: a key that is there twice, and aliases, by which a line becomes gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias, such as *name; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"{twice[0]} is there twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Parses a YAML mapping; `2e-4` stays text, as PyYAML reads it, and is refused by the strict types."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: not found; run in the repository's root, or write it with `python -m pipeline.configure`"
+        raise ValueError(
+            f"ablation.axis_values {value!r}: {describe_problem(error.errors(include_url=False)[0])}"
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, the 31st of February, 10,000 digits
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{path}: not YAML for us: nested too deeply") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected blocks such as `dataset:`, found {type(values).__name__}")
-    return values
 
 
-def parse_params(values: dict[str, Any]) -> Params:
-    """Validates `values`.
-
-    Raises:
-        UserError: one line that names every wrong key.
-    """
-    return _validate(Params, values, PARAMS_FILE)
-
-
-def parse_recipe(recipe: dict[str, Any], file: Path) -> Synthesize:
-    """The values of `synthesize` that decide the pixels, as the manifest of a dataset, `file`, tells them.
-
-    Raises:
-        UserError: one is missing or out of its range.
-    """
-    decisive = {key: value for key, value in recipe.items() if key in Synthesize.model_fields}
-    return _validate(Synthesize, decisive | {"encoding": "stored_png", "licence": "unknown"}, file)
-
-
-def _validate(kind: type[B], values: dict[str, Any], file: Path) -> B:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors(include_url=False)[:5])
-        raise UserError(f"{file}: {problems}") from None
-
-
-def _problem(item: Any) -> str:
+def describe_problem(item: Any) -> str:
     """One wrong value in words: key, what is wrong, what to write."""
     key = ".".join(str(part) for part in item["loc"]) or "params"
     message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")

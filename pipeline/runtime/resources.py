@@ -4,7 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
-from pipeline.errors import ExhaustedError, free_bytes
+from pipeline.runtime.errors import ExhaustedError, free_bytes
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")

@@ -1,27 +1,25 @@
-"""python -m pipeline.sweep: the whole grid for every value of one more param, and one table of them all."""
+"""The whole grid for every value of one more param, and one table of them all."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import yaml
 
-from pipeline.config import Params, load_all_params, parse_params
-from pipeline.errors import UserError
 from pipeline.evaluation.report import rounded
 from pipeline.files import write_json
-from pipeline.runtime import run_program
-from pipeline.sweep.report import to_text, write_sweep
-from pipeline.sweep.result import compare
-from pipeline.sweep.runs import experiment_name, run_experiment
+from pipeline.orchestration.sweep.report import to_text, write_sweep
+from pipeline.orchestration.sweep.result import compare
+from pipeline.orchestration.sweep.runs import experiment_name, run_experiment
+from pipeline.params.load import load_all_params, parse_params
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import sweep_name
 
 RESULTS = Path("results")
 
 
-def main(
-    choice: Annotated[str, typer.Argument(help="key=value,value,… in place of ablation.axis")] = "",
-) -> None:
+def run_sweep(choice: str) -> None:
     """Runs each value of ablation.axis as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
     params = choose_axis(load_all_params(), choice)
     axis, values = params.ablation.axis, params.ablation.axis_values
@@ -45,7 +43,7 @@ def choose_axis(params: Params, choice: str) -> Params:
     if not choice:
         if params.ablation.axis:
             return params
-        raise UserError("params.yaml: ablation.axis is empty; set it, or say: python -m pipeline.sweep key=value,value")
+        raise UserError("params.yaml: ablation.axis is empty; set it, or say: synthmix sweep key=value,value")
     axis, _, values = choice.partition("=")
     content: dict[str, Any] = params.model_dump()
     try:
@@ -53,7 +51,3 @@ def choose_axis(params: Params, choice: str) -> Params:
     except yaml.YAMLError:
         raise UserError(f"sweep: {choice!r} is not key=value,value") from None
     return parse_params(content)
-
-
-if __name__ == "__main__":
-    run_program(main)

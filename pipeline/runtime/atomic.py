@@ -1,13 +1,14 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.errors import UserError, disk_errors
+from pipeline.runtime.errors import UserError, disk_errors
 
 
 @contextmanager
@@ -84,3 +85,34 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_bytes(file: Path, data: bytes) -> None:
+    """Makes `data` the whole content of `file`, which at any moment holds what it held before or all of `data`.
+
+    Raises:
+        ExhaustedError: the disk is full or refuses.
+    """
+    temporary = file.with_name(f".{file.name}.tmp")
+    with disk_errors(file, len(data)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _open_alone(temporary) as stream:
+            try:
+                stream.write(data)
+                stream.flush()
+                temporary.replace(file)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # a full disk gets its space back
+                raise
+
+
+def _open_alone(file: Path) -> BinaryIO:
+    """`file`, empty and locked until it is closed: two processes that write one file take turns."""
+    while True:
+        stream = file.open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
+                stream.truncate(0)
+                return stream
+        stream.close()  # while this waited, the file got its final name: another one is needed

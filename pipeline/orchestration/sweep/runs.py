@@ -12,8 +12,8 @@ from typing import Any
 import typer
 import yaml
 
-from pipeline.dvc import run_dvc
-from pipeline.errors import UserError
+from pipeline.runtime.dvc import run_dvc
+from pipeline.runtime.errors import UserError
 
 RESULT = "results/ablation.json"
 DOWNLOADS = Path("data/raw")  # git ignores it, so the copy lacks it

@@ -1,9 +1,7 @@
 """Where a stage runs: its entry point, device, determinism, and its end when the parent dies."""
 
-import ctypes
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import ExhaustedError, StoppedError, UserError, disk_errors
-from pipeline.room import available_memory, in_words, need_address_space, need_memory
+from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_errors
+from pipeline.runtime.resources import available_memory, in_words, need_address_space, need_memory
+from pipeline.runtime.signals import die_with_parent
 
 if TYPE_CHECKING:  # stages without a network start without torch
-    import torch
+    pass
 
 PathFlag = Annotated[Path, typer.Option(show_default=False)]
 IntFlag = Annotated[int, typer.Option(show_default=False)]
 
-PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 # Of torch on CPU and on a GPU, of Python, of the operating system.
 MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread", os.strerror(errno.ENOMEM))
@@ -40,9 +38,14 @@ def run_stage(main: Callable[..., Any]) -> None:
 
 def run_program(main: Callable[..., Any]) -> None:
     """Runs `main` as a command line: its keyword arguments are the flags; ends as `one_line` says."""
-    die_with_parent()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Runs a command of several sub-commands; ends as `one_line` says."""
+    die_with_parent()
     with one_line(program_name()), exhaustion():
         app()
 
@@ -95,70 +98,3 @@ def exhaustion() -> Iterator[None]:
             f"out of memory ({told}): {in_words(free)} are free for this process; stop other programs, "
             "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
         ) from None
-
-
-def die_with_parent() -> None:
-    """Asks Linux to end this process when its parent ends, so that a killed `dvc` leaves no orphan at work."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-@contextmanager
-def hold_signals() -> Iterator[Callable[[], int]]:
-    """Holds SIGTERM and SIGINT back; the callable gives the first one's number, or 0.
-
-    Work that can save its state asks at every step (pre-emptible machines send SIGTERM, dvc's death does too).
-    A second signal has its usual effect at once.
-    """
-    received: list[int] = []
-    held = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in held}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def receive(number: int, _: object) -> None:
-        received.append(number)
-        restore()
-
-    for number in held:
-        signal.signal(number, receive)
-    try:
-        yield lambda: received[0] if received else 0
-    finally:
-        restore()
-
-
-def pick_device() -> "torch.device":
-    """The device named by PIPELINE_DEVICE (auto, cpu or cuda), made deterministic.
-
-    Raises:
-        UserError: an unknown name, or cuda where there is none.
-    """
-    import torch
-
-    wanted = os.environ.get("PIPELINE_DEVICE", "auto")
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise UserError(f"PIPELINE_DEVICE is '{wanted}'; set it to auto, cpu or cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("PIPELINE_DEVICE is cuda, but torch sees no GPU; set it to auto or cpu")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False
-    torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, without its 2 s import of a compiler
-    # Filling costs a tenth of a training step, and no operation of ours reads memory that it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
-    return torch.device(wanted)
-
-
-def describe_environment(device: "torch.device") -> dict[str, str | int]:
-    """What, besides the inputs, the bits of a network's output depend on: device model, versions, threads."""
-    import torch
-
-    if device.type == "cuda":
-        return {"device": torch.cuda.get_device_name(device), "torch": torch.__version__}
-    return {"device": "cpu", "torch": torch.__version__, "threads": torch.get_num_threads()}

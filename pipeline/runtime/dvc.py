@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.runtime import die_with_parent
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.signals import die_with_parent
 
 LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
-PROGRAMS = ("dvc", "fanout.py", "pipeline.fanout")
+SYNTHMIX = ("synthmix", "pipeline", "__main__.py")  # names under which the fan-out `synthmix run` starts
 
 
 def refuse_company(what: str) -> None:
@@ -37,7 +38,8 @@ def _is_dvc(pid: int) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return any(Path(os.fsdecode(word)).name in PROGRAMS for word in words[:3])
+    names = [Path(os.fsdecode(word)).name for word in words[:5]]
+    return "dvc" in names[:3] or any(pair[0] in SYNTHMIX and pair[1] == "run" for pair in pairwise(names))
 
 
 def run_dvc(*arguments: str) -> int:

@@ -3,30 +3,27 @@
 import sys
 from pathlib import Path
 
-from pipeline.configure import replace_params
-from pipeline.dvc import refuse_company, run_dvc
+import typer
+
 from pipeline.evaluation.grid import read_json
 from pipeline.evaluation.report import to_text
-from pipeline.lock import mend_all
-from pipeline.runtime import run_program
+from pipeline.orchestration.repair import repair_all
+from pipeline.params.compose import replace_params
+from pipeline.runtime.dvc import refuse_company, run_dvc
 
 CHOICES = ["dataset=digits", "profile=demo"]
 RESULT = Path("results/ablation.json")
 
 
-def main() -> None:
+def run_demo() -> None:
     """Composes params.yaml, runs `dvc repro` and prints the table, the verdict and what to open."""
     replace_params(CHOICES)
-    for mended in mend_all():
-        print(mended, flush=True)
+    for repaired in repair_all():
+        typer.echo(repaired)
     if code := run_dvc("repro"):
         refuse_company("the demo's results")  # DVC says that it is locked out, but not by whom
         sys.exit(code)
-    print(f"\n{to_text(read_json(RESULT, 'evaluate'))}\n")
-    print("The report:     open results/report.html in a browser")
-    print("The runs:       make ui")
-    print("CIFAR-10 again: git restore params.yaml dvc.lock results")
-
-
-if __name__ == "__main__":
-    run_program(main)
+    typer.echo(f"\n{to_text(read_json(RESULT, 'evaluate'))}\n")
+    typer.echo("The report:     open results/report.html in a browser")
+    typer.echo("The runs:       make ui")
+    typer.echo("CIFAR-10 again: git restore params.yaml dvc.lock results")

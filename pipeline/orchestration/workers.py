@@ -1,6 +1,6 @@
 """Warm worker processes: each imports torch once and then runs the command lines of many cells.
 
-`run_in_processes` is the first engine of `pipeline.fanout`; another one (GPUs, hosts) is a function of its type.
+`run_in_processes` is the first engine of `synthmix run`; another one (GPUs, hosts) is a function of its type.
 """
 
 import math
@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import IO
 
-from pipeline import progress
-from pipeline.runtime import die_with_parent
+from pipeline.runtime import progress
+from pipeline.runtime.signals import die_with_parent
 from pipeline.tracking import shared_writer
 
 

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.images import Indices, Pixels, permutation
+from pipeline.dataset.verify import FoundProblemsError
+from pipeline.files import hash_file
+from pipeline.images import Indices, Pixels
+from pipeline.params.load import PARAMS_FILE, load_all_params, parse_recipe
+from pipeline.randomness import permutation
+from pipeline.runtime.errors import UserError
+from pipeline.shards.manifest import DATA_FOLDER, MANIFEST_FILE, read_manifest
 from pipeline.shards.reader import group_sizes, read_file_column, read_group, read_header, shard_files
 
 CHOICE_SEED, CHOICE_STREAM = 0, 22
@@ -89,3 +94,45 @@ def find_row(folder: Path, index: int) -> Row:
             place = row - (int(ends[group - 1]) if group else 0)
             return Row(file, row, index, images[place], int(labels[place]))
     raise UserError(f"{folder}: no row has index {index}; ask its shards: SELECT min(index), max(index)")
+
+
+def regenerate_rows(folder: Path, count: int, generator: Path, *, tolerance: int) -> str:
+    """Draws `count` rows of the dataset `folder` again; says how much they differ.
+
+    Raises:
+        UserError: the generator is not the one that drew the dataset.
+        FoundProblemsError: rows differ by more than `tolerance` levels.
+    """
+    from pipeline.device import describe_environment, pick_device
+    from pipeline.gan.labels import check_real_counts, choose_labels
+    from pipeline.gan.sampling import Sampler  # here, because nothing else needs a network
+
+    manifest = read_manifest(folder)
+    device, recipe = pick_device(), parse_recipe(manifest.recipe, folder / MANIFEST_FILE)
+    networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
+    sampler = Sampler.load(generator, device, networks=networks)
+    found, wanted = hash_file(generator / "generator.safetensors"), str(manifest.recipe.get("generator_sha256"))
+    if found != wanted:
+        raise UserError(f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "
+                        "name that one's folder with --generator")  # fmt: skip
+    real_counts = check_real_counts(
+        manifest.recipe.get("real_counts"), folder / MANIFEST_FILE, len(sampler.class_names)
+    )
+    classes = choose_labels(recipe.class_balance, recipe.class_shares, real_counts)
+    here = describe_environment(device)
+    made = {key: manifest.environment.get(key) for key in here}
+    compared = compare_rows(
+        folder / DATA_FOLDER,
+        count,
+        lambda start, stop: sampler.draw(start, stop, seed=recipe.seed, std=recipe.latent_std, labels=classes),
+        tolerance=tolerance,
+    )
+    summary = (
+        f"{folder}: {compared.rows} rows drawn again: {100 * compared.fraction:.4f} % of their pixel values differ, "
+        f"by {compared.largest} levels at most"
+    )
+    if compared.problems and made != here:
+        compared.problems.append(f"{folder}: was made on {made}, this is {here}: try --tolerance 1")
+    if compared.problems:
+        raise FoundProblemsError([summary, *compared.problems])
+    return summary

@@ -1,4 +1,4 @@
-"""Mends what a kill of DVC can leave behind: `python -m pipeline.lock`.
+"""Mends what a kill of DVC can leave behind: `synthmix repair`.
 
 DVC rewrites dvc.lock in place after every stage, so a kill at that moment leaves it torn and `dvc repro` refuses
 to start. Dropping the torn entries loses no work: DVC finds their results in its run cache. The same goes for
@@ -13,27 +13,21 @@ from typing import Any
 
 import yaml
 
-from pipeline.dvc import holder, refuse_company
-from pipeline.runtime import run_program
+from pipeline.runtime.dvc import holder, refuse_company
 
 LOCK_FILE = Path("dvc.lock")
 CLAIMS = Path(".dvc/tmp/rwlock")
 MD5_DIGITS = 32
 
 
-def main() -> None:
-    """Drops what is torn from dvc.lock, removes DVC's claims of processes that died, and says so."""
-    print("\n".join(mend_all()) or f"{LOCK_FILE}: nothing torn")  # noqa: T201 - the answer
-
-
-def mend_all() -> list[str]:
-    """Mends dvc.lock and DVC's claims in this folder; returns a line for each.
+def repair_all() -> list[str]:
+    """Repairs dvc.lock and DVC's claims in this folder; returns a line for each.
 
     Raises:
         UserError: a dvc is at work here.
     """
     refuse_company(str(LOCK_FILE))
-    told = [f"{LOCK_FILE}: dropped torn {', '.join(dropped)}"] if (dropped := mend(LOCK_FILE)) else []
+    told = [f"{LOCK_FILE}: dropped torn {', '.join(dropped)}"] if (dropped := repair(LOCK_FILE)) else []
     return told + ([f"{CLAIMS}: removed, its dvc is dead"] if drop_claims() else [])
 
 
@@ -60,7 +54,7 @@ def _claims_nothing(text: str) -> bool:
         return False
 
 
-def mend(file: Path) -> list[str]:
+def repair(file: Path) -> list[str]:
     """Drops entries from the end of `file` until what is left is whole; returns the names of those dropped."""
     if not file.exists():
         return []
@@ -95,7 +89,3 @@ def _is_whole_entry(entry: Any) -> bool:
         isinstance(file, dict) and isinstance(file.get("path"), str) and len(str(file.get("md5"))) >= MD5_DIGITS
         for file in files
     )
-
-
-if __name__ == "__main__":
-    run_program(main)

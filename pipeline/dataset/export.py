@@ -6,13 +6,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pipeline.errors import UserError
+import numpy as np
+
+from pipeline.dataset.regenerate import find_row
 from pipeline.images import Indices, LabelledImages
-from pipeline.shards.files import creating
+from pipeline.runtime.atomic import creating
+from pipeline.runtime.errors import UserError
+from pipeline.shards.manifest import DATA_FOLDER, read_manifest
 from pipeline.shards.png import encode_png
 from pipeline.shards.reader import read_file_column, read_files, read_header, read_images, shard_files
 
 Form: TypeAlias = Literal["image_folder", "webdataset", "pt"]
+
+
+def export_dataset(root: Path, form: Form, out: Path) -> str:
+    """`export` of the dataset folder `root`; says how many images it wrote."""
+    export(root / DATA_FOLDER, form, out)
+    return f"{out}: {read_manifest(root).num_images} images"
+
+
+def export_sample(root: Path, index: int, out: Path) -> str:
+    """Writes the image whose column `index` has that value as a PNG; says what it is.
+
+    Raises:
+        UserError: there is no such row, or `out` is there already.
+    """
+    row = find_row(root / DATA_FOLDER, index)
+    with creating(out) as part:
+        part.write_bytes(encode_png(row.image[np.newaxis])[0].tobytes())
+    name = read_manifest(root).class_names[row.label]
+    return f"{out}: index {index}, label {row.label} ({name}), row {row.row} of {row.file}"
 
 
 def export(folder: Path, form: Form, out: Path) -> None:

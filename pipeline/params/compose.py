@@ -1,14 +1,13 @@
 """Composes conf/ into params.yaml.
 
-`python -m pipeline.configure dataset=cifar10 profile=cpu gan.steps=6000` picks a data set and a profile and sets
+`synthmix configure dataset=cifar10 profile=cpu gan.steps=6000` picks a data set and a profile and sets
 one value. The first line of params.yaml says what it was composed from. Edit the file by hand or with
 `dvc exp run -S` as you like: that is noted (`--check`), not refused.
 """
 
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import yaml
@@ -17,26 +16,14 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import PARAMS_FILE, parse_params, read_yaml
-from pipeline.dvc import refuse_company
-from pipeline.errors import UserError
-from pipeline.files import write_bytes
-from pipeline.runtime import run_program
+from pipeline.params.load import PARAMS_FILE, parse_params, read_yaml
+from pipeline.runtime.atomic import write_bytes
+from pipeline.runtime.dvc import refuse_company
+from pipeline.runtime.errors import UserError
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 PATH_KEYS = ("path=", "dataset.path=")
-HEADER = "# composed by: python -m pipeline.configure"
-
-
-def main(
-    choices: Annotated[list[str] | None, typer.Argument(help="dataset=…, profile=…, block.key=value …")] = None,
-    check: Annotated[bool, typer.Option(help="Say how params.yaml differs from what composed it.")] = False,
-) -> None:
-    """Writes params.yaml from conf/, or checks it."""
-    if check:
-        print("\n".join(hand_edits(PARAMS_FILE)) or f"{PARAMS_FILE}: as composed")
-        return
-    replace_params(choices or [])
+HEADER = "# composed by: synthmix configure"
 
 
 def replace_params(choices: list[str]) -> None:
@@ -52,11 +39,11 @@ def replace_params(choices: list[str]) -> None:
         edits = [str(error)]
     write_params(PARAMS_FILE, choices)
     if edits:
-        print(
+        typer.echo(
             "note: replaced what was edited by hand, or has changed in conf/ since: " + "; ".join(edits),
-            file=sys.stderr,
+            err=True,
         )
-    print(f"{PARAMS_FILE}: {shlex.join(choices) or 'the defaults of conf/'}", flush=True)
+    typer.echo(f"{PARAMS_FILE}: {shlex.join(choices) or 'the defaults of conf/'}")
 
 
 def compose_params(choices: list[str]) -> dict[str, Any]:
@@ -124,7 +111,3 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-if __name__ == "__main__":
-    run_program(main)

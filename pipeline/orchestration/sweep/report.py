@@ -9,8 +9,9 @@ from typing import Any
 from pipeline.evaluation import tables
 from pipeline.evaluation.report import align, md_table, rounded
 from pipeline.evaluation.statistics import p_text, points
-from pipeline.files import escape_markdown, write_bytes, write_json
-from pipeline.sweep.figure import sweep_svg
+from pipeline.files import escape_markdown, write_json
+from pipeline.orchestration.sweep.figure import sweep_svg
+from pipeline.runtime.atomic import write_bytes
 
 COLUMNS = (
     "synthetic %",
@@ -78,7 +79,7 @@ def to_markdown(sweep: dict[str, Any]) -> str:
         "### The synthetic images",
         md_table(("measure", *map(escape_markdown, _names(sweep)), "what it says"), _fidelity_rows(sweep)),
         "### Reproduce",
-        f"```sh\npython -m pipeline.sweep {sweep['axis']}={','.join(_names(sweep))}\n```",
+        f"```sh\nsynthmix sweep {sweep['axis']}={','.join(_names(sweep))}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -16,18 +16,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.errors import UserError, disk_errors
+import yaml
 
-PACKAGE = Path(__file__).parent
+from pipeline.runtime.errors import UserError, disk_errors
+
+ROOT = Path(__file__).resolve().parents[2]
+GRAPH_FILE = ROOT / "dvc.yaml"
 
 
-def fingerprint(parts: Mapping[str, object], code: tuple[str, ...]) -> str:
-    """sha256 (32 hex digits) of JSON-able `parts` and of the sources of the rooms named in `code`."""
+def fingerprint(stage: str, parts: Mapping[str, object]) -> str:
+    """sha256 (32 hex digits) of JSON-able `parts` and of the code that dvc.yaml names among the deps of `stage`."""
     hasher = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for name in code:
-        for file in sorted((PACKAGE / name).rglob("*.py")) or [PACKAGE / f"{name}.py"]:
+    for dep in code_deps(stage):
+        path = ROOT / dep
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             hasher.update(file.read_bytes())
     return hasher.hexdigest()[:32]
+
+
+def code_deps(stage: str) -> list[str]:
+    """Scripts and packages of ours that `stage` depends on, as dvc.yaml has them."""
+    deps = yaml.safe_load(GRAPH_FILE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
+    return [dep for dep in deps if dep.startswith(("pipeline/", "stages/"))]
 
 
 @contextmanager

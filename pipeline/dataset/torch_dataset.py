@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from pipeline.images import Indices, permutation
+from pipeline.images import Indices
+from pipeline.randomness import permutation
 from pipeline.shards.reader import group_sizes, read_group, read_header, read_images, shard_files
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]

@@ -1,0 +1,143 @@
+"""The command `synthmix`, which `python -m pipeline` is too: every sub-command and its options."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.runtime.entry import run_app
+
+app = typer.Typer(
+    name="synthmix",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="How much are made images worth to an image classifier, and at which share of the training set?",
+)
+dataset = typer.Typer(no_args_is_help=True, help="Work on a finished folder of Parquet shards.")
+track = typer.Typer(no_args_is_help=True, help="MLflow's runs: rebuild them from the files, or look at them.")
+app.add_typer(dataset, name="dataset")
+app.add_typer(track, name="track")
+
+Folder = Annotated[Path, typer.Argument(help="Folder with manifest.json and data/.")]
+Form = Literal["image_folder", "webdataset", "pt"]
+
+
+@app.command()
+def configure(
+    choices: Annotated[list[str] | None, typer.Argument(help="dataset=…, profile=…, block.key=value …")] = None,
+    check: Annotated[bool, typer.Option(help="Show how params.yaml differs from what composed it.")] = False,
+) -> None:
+    """Write params.yaml from conf/, or check it."""
+    from pipeline.params.compose import hand_edits, replace_params
+    from pipeline.params.load import PARAMS_FILE
+
+    if check:
+        typer.echo("\n".join(hand_edits(PARAMS_FILE)) or f"{PARAMS_FILE}: as composed")
+    else:
+        replace_params(choices or [])
+
+
+@app.command()
+def run(
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; none: the graph.")] = None,
+    jobs: Annotated[int, typer.Option(help="Cells that run at once; 0: one a processor core.", min=0)] = 0,
+) -> None:
+    """Do what `dvc repro` does, with the stale cells side by side in warm processes; dvc.lock ends equal."""
+    from pipeline.orchestration.fanout import bring_up_to_date
+
+    bring_up_to_date(targets or ["dvc.yaml"], jobs or len(os.sched_getaffinity(0)))
+
+
+@app.command()
+def sweep(choice: Annotated[str, typer.Argument(help="key=value,value,…; none: ablation.axis.")] = "") -> None:
+    """Run the whole graph once for each value of one more param, and compare them in results/sweep.md."""
+    from pipeline.orchestration.sweep.sweep import run_sweep
+
+    run_sweep(choice)
+
+
+@app.command()
+def demo() -> None:
+    """Run the whole pipeline on scikit-learn's handwritten digits, in minutes."""
+    from pipeline.orchestration.demo import run_demo
+
+    run_demo()
+
+
+@app.command()
+def repair() -> None:
+    """Drop truncated entries of dvc.lock, and DVC's locks of processes that have died."""
+    from pipeline.orchestration.repair import LOCK_FILE, repair_all
+
+    typer.echo("\n".join(repair_all()) or f"{LOCK_FILE}: nothing to repair")
+
+
+@dataset.command()
+def verify(folder: Folder) -> None:
+    """Read every file again and compare hashes, counts, columns, labels and content with the manifest."""
+    from pipeline.dataset.verify import verify_dataset
+
+    typer.echo(verify_dataset(folder))
+
+
+@dataset.command()
+def regenerate(
+    folder: Folder,
+    rows: Annotated[int, typer.Option(help="How many rows to draw again; always the same ones.", min=1)] = 16,
+    generator: Annotated[Path, typer.Option(help="The generator's folder.")] = Path("models/gan"),
+    tolerance: Annotated[int, typer.Option(help="Levels by which a pixel may differ.", min=0, max=255)] = 0,
+) -> None:
+    """Draw rows again from the generator and compare them with the shards, pixel by pixel."""
+    from pipeline.dataset.regenerate import regenerate_rows
+
+    typer.echo(regenerate_rows(folder, rows, generator, tolerance=tolerance))
+
+
+@dataset.command()
+def sample(
+    folder: Folder,
+    index: Annotated[int, typer.Option(help="Number of the draw, as in the column index.", min=0)],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+) -> None:
+    """Write one image as a PNG file."""
+    from pipeline.dataset.export import export_sample
+
+    typer.echo(export_sample(folder, index, out))
+
+
+@dataset.command()
+def export(
+    folder: Folder,
+    to: Annotated[Form, typer.Option(help="Form of the copy.")],
+    out: Annotated[Path, typer.Option(help="Folder, .tar or .pt file to write.")],
+) -> None:
+    """Write the dataset as folders of images, a tar for webdataset or one file for torch."""
+    from pipeline.dataset.export import export_dataset
+
+    typer.echo(export_dataset(folder, to, out))
+
+
+@track.command()
+def sync() -> None:
+    """Rebuild the runs of params.yaml's grid from the files in results/; runs that are there stay."""
+    from pipeline.tracking.commands import sync_runs
+
+    typer.echo(sync_runs())
+
+
+@track.command()
+def ui(port: Annotated[int, typer.Option(envvar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
+    """Open MLflow's pages on this machine: one worker, no job runners."""
+    from pipeline.tracking.commands import serve
+
+    serve(port)
+
+
+def main() -> None:
+    """What the console script calls."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()
