@@ -1,0 +1,167 @@
+"""The docs say what is so: figures are those of results/, and every command, key, path and link exists."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from docs.generate import ROOT, anchor, pages
+from pipeline.__main__ import app
+from pipeline.params.schema import Params
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+CURRENT = [
+    page for page in PAGES if page.name not in ("log.md", "CHANGELOG.md")
+]  # their commands are those of their commit
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+CHOICES = {"dataset", "profile", "network", "story", "path"}  # what `configure` takes beside block.key
+
+
+def test_generated_pages_are_current() -> None:
+    """`python -m docs.generate` has nothing to write."""
+    assert [str(page) for page, text in pages().items() if page.read_text() != text] == []
+
+
+def test_the_readme_is_short() -> None:
+    """One reading: 130 lines."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there and, after #, one of its headings."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not link.startswith("http"):
+            assert target.exists(), link
+            assert not heading or heading in _headings(target), link
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=[str(page.relative_to(ROOT)) for page in CURRENT])
+def test_commands_exist(page: Path) -> None:
+    """Every `synthmix …` with its options, `python -m …`, `make …` and params key that a page names."""
+    for text in _code(page):
+        for arguments in re.findall(r"(?<!--tag )\bsynthmix\b((?: [^\s&|;#)]+)*)", text):
+            assert _is_command(arguments.split()), text
+        for module in re.findall(r"python -m ([\w.]+[\w])", text):
+            assert find_spec(module), text
+        for target in re.findall(r"\bmake ([a-z-]+)", text):
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), text
+        for key in re.findall(r"(?:^|[\s'`])(\w+(?:\.\w+)*)=(?=\S)", text):
+            if "configure" in text or "sweep" in text or " -S " in text or key.split(".")[0] in Params.model_fields:
+                assert key in CHOICES or _is_key(key) or key.isupper(), f"{key} in {text}"
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=[str(page.relative_to(ROOT)) for page in CURRENT])
+def test_paths_exist(page: Path) -> None:
+    """Every file of the repository that a page names."""
+    for text in _code(page):
+        for path in re.findall(r"(?<![\w./])(?:pipeline|stages|conf|tests|docs|benchmarks|\.ci)/[\w./*-]*\w", text):
+            assert list(ROOT.glob(path)), path
+
+
+def test_the_readme_tells_the_committed_result() -> None:
+    """Its line on CIFAR-10, figure by figure, from results/ablation.json."""
+    result = _committed()
+    chosen, baseline, equivalent = result["chosen"], result["baseline"], result["worth"]
+    low, high = _percent(-chosen["difference_high"]), _percent(-chosen["difference_low"])
+    for said in (
+        f"{baseline['num_real']:,} real training images",
+        f"the best share, {chosen['synthetic_percent']} % synthetic,",
+        f"gives {_percent(chosen['test_accuracy_mean'])} % test accuracy where",
+        f"real images alone give {_percent(baseline['test_accuracy_mean'])} %,",
+        f"a loss of {_percent(-chosen['difference_mean'])} points (95 % interval {low} to {high},",
+        f"n = {chosen['n']} seeds, p = {chosen['p_value_holm']:.3f}),",
+        f"as if {-equivalent['num_real_extra']:,} real images were missing",
+    ):
+        assert said in _flat(ROOT / "README.md"), said
+
+
+def test_the_page_on_curation_tells_the_committed_class_agreement() -> None:
+    """Share of images in which a real-only classifier sees another class."""
+    other = 1 - _committed()["fidelity"]["gan_test_accuracy"]
+    assert f"In {other:.0%}".replace("%", " %") + " of the committed run" in _flat(ROOT / "docs/curation.md")
+
+
+def test_the_pages_on_few_images_tell_their_csv() -> None:
+    """Every cell of the log's table, and the differences that docs/low-data.md speaks of."""
+    with (ROOT / "docs/low-data.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    log, page = _flat(ROOT / "docs/log.md"), _flat(ROOT / "docs/low-data.md")
+    for size in ("100", "300", "1000"):
+        mine = [row for row in rows if row["dataset.train_size"] == size]
+        best = max(mine[1:], key=lambda row: (float(row["val_accuracy_mean"]), -int(row["synthetic_percent"])))
+        cells = [_percent(float(mine[0]["test_accuracy_mean"]))]
+        cells += [_low_data_cell(row) + (r" \*" if row is best else "") for row in mine[1:]]
+        assert f"| {int(size):,} | {' | '.join(cells)} |" in log
+        assert f"{_signed(best['difference_mean'])}" in page
+        assert f"{_signed(mine[-1]['difference_mean'])}" in page
+
+
+def _committed() -> dict[str, Any]:
+    """results/ablation.json, where it is of the run that the docs speak of."""
+    result: dict[str, Any] = json.loads((ROOT / "results/ablation.json").read_text())
+    if result["dataset"] != "cifar10":
+        pytest.skip("results/ holds another run than the committed one")
+    return result
+
+
+def _low_data_cell(row: dict[str, str]) -> str:
+    low, high = _signed(row["difference_low"]), _signed(row["difference_high"])
+    return f"{_percent(float(row['test_accuracy_mean']))} ({_signed(row['difference_mean'])}; {low} to {high})"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def _signed(fraction: str) -> str:
+    return f"{100 * float(fraction):+.2f}".replace("+0.00", "0.00")
+
+
+def _flat(page: Path) -> str:
+    return " ".join(page.read_text().split())
+
+
+def _headings(page: Path) -> set[str]:
+    return {anchor(title) for title in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+def _code(page: Path) -> Iterator[str]:
+    """Lines of fenced blocks, and inline code."""
+    prose, *fenced = re.split(r"^```", page.read_text(), flags=re.MULTILINE)
+    for number, part in enumerate(fenced):
+        if number % 2:
+            prose += part
+        else:
+            yield from part.replace("`", "").splitlines()
+    yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose))
+
+
+def _is_command(words: list[str]) -> bool:
+    """Whether `words` lead to a sub-command, or to a group of them, that has the options among them."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and words[0] != "…":
+        word, *words = words
+        if word not in command.commands:
+            return False
+        command = command.commands[word]
+    options = {name for param in command.params for name in param.opts} | {"--help"}
+    return all(word.split("=")[0] in options for word in words if word.startswith("--"))
+
+
+def _is_key(key: str) -> bool:
+    block: Any = Params
+    for part in key.split("."):
+        if not (isinstance(block, type) and issubclass(block, BaseModel) and part in block.model_fields):
+            return False
+        block = block.model_fields[part].annotation
+    return True
