@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", CURRENT, ids=[str(page.relative_to(ROOT)) for page in CURRENT])
 def test_commands_exist(page: Path) -> None:
-    """Every `synthmix …` with its options, `python -m …`, `make …` and params key that a page names."""
+    """Every `synthmix …` with its options, `python -m …`, import, `make …` and params key that a page names."""
     for text in _code(page):
         for arguments in re.findall(r"(?<!--tag )\bsynthmix\b((?: [^\s&|;#)]+)*)", text):
             assert _is_command(arguments.split()), text
         for module in re.findall(r"python -m ([\w.]+[\w])", text):
             assert find_spec(module), text
+        for module, names in re.findall(r"^from (pipeline\S*) import (.*)", text):
+            assert all(hasattr(import_module(module), name.strip()) for name in names.split(",")), text
         for target in re.findall(r"\bmake ([a-z-]+)", text):
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), text
         for key in re.findall(r"(?:^|[\s'`])(\w+(?:\.\w+)*)=(?=\S)", text):
