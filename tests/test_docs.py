@@ -9,13 +9,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import typer
 from pydantic import BaseModel
+from torch.utils.flop_counter import FlopCounterMode
 
 from docs.generate import ROOT, anchor, pages
 from pipeline.__main__ import app
+from pipeline.classifier.network import Shape, build_network
 from pipeline.params.schema import Params
+from pipeline.shards.png import encode_png
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 CURRENT = [
@@ -107,6 +112,28 @@ def test_the_pages_on_few_images_tell_their_csv() -> None:
         assert f"| {int(size):,} | {' | '.join(cells)} |" in log
         assert f"{_signed(best['difference_mean'])}" in page
         assert f"{_signed(mine[-1]['difference_mean'])}" in page
+
+
+def test_the_page_on_the_classifier_tells_its_size() -> None:
+    """Weights, and arithmetic of a training step in MFLOP an image."""
+    page = _flat(ROOT / "docs/classifier.md")
+    operations = {}
+    for name in ("convnet", "resnet18"):
+        network = build_network(Shape(name, width=32, channels=3, num_classes=10), seed=0)
+        weights = sum(weight.numel() for weight in network.parameters()) / 1e6
+        assert f"| {weights:.{2 if weights < 1 else 1}f} million |" in page
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(2, 3, 32, 32)).sum().backward()
+        operations[name] = counter.get_total_flops() / 2e6
+    small, large = operations["convnet"], operations["resnet18"]
+    assert f"is {large / small:.0f} times the arithmetic" in page
+    assert f"({large:,.0f} against {small:.0f} MFLOP an image" in page
+
+
+def test_the_page_on_the_dataset_tells_the_size_of_an_image() -> None:
+    """Bytes of a stored PNG of 32x32 RGB pixels."""
+    size = encode_png(np.zeros((1, 32, 32, 3), np.uint8)).shape[1]
+    assert f"({size:,} bytes an image at 32x32" in _flat(ROOT / "docs/the-dataset.md")
 
 
 def _committed() -> dict[str, Any]:
