@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.images import Pixels
 from pipeline.runtime.atomic import write_bytes
@@ -20,6 +21,41 @@ from pipeline.runtime.errors import UserError
 if TYPE_CHECKING:  # importing torch takes seconds that stages without a network save
     from torch import Tensor
     from torch.nn import Module
+
+
+class Record(BaseModel):
+    """What a JSON file holds: frozen, strict (no text for numbers, neither NaN nor infinity), unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def read_record(path: Path, kind: type[AnyRecord], *, again: str) -> AnyRecord:
+    """The record in a JSON file.
+
+    Raises:
+        UserError: the file is missing or holds no such record; the line ends with the command `again`, which makes it.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run: {again}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); run: {again}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: corrupted ({_first_problem(error)}); delete it and run: {again}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first wrong value of a record: its key, and what is wrong."""
+    item = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def save_model(folder: Path, name: str, weights: Mapping[str, "Tensor"], description: Mapping[str, object]) -> None:

@@ -11,6 +11,7 @@ from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.cell import Cell, run_cell
 from pipeline.classifier.mixing import Plan, batch_rows, num_real, num_steps, real_subset
 from pipeline.classifier.network import ConvNet, ResNet18, Shape, build_network
+from pipeline.classifier.record import read_cell_record
 from pipeline.classifier.training import (
     extract_features,
     load_classifier,
@@ -19,6 +20,7 @@ from pipeline.classifier.training import (
     save_classifier,
     train_classifier,
 )
+from pipeline.files import to_json
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
@@ -248,3 +250,28 @@ def test_a_pickle_in_disguise_is_refused(patches: LabelledImages, tmp_path: Path
     (tmp_path / "classifier.json").write_text("{}")
     with pytest.raises(UserError, match="no classifier can be read here"):
         load_classifier(tmp_path, CPU, patches)
+
+
+# ---- the record of a cell ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"test_loss": float("nan")}, "test_loss: Input should be a finite number"),
+        ({"test_accuracy": 95.3}, "test_accuracy: Input should be less than or equal to 1"),
+        ({"num_corrupted": 0}, "num_corrupted"),
+        ({"test_accuracy_per_class": {}}, "test_accuracy_per_class"),
+        ({"mode": None}, "mode and mixing"),
+    ],
+)
+def test_a_corrupted_record_is_one_line(tmp_path: Path, change: dict[str, object], problem: str) -> None:
+    """It names the file, the key and the cell's target; records of the repository are read and written as they are."""
+    for file in Path("results/cells").glob("*.json"):
+        assert to_json(read_cell_record(file).model_dump(exclude_none=True)) == file.read_bytes()
+    path = tmp_path / "train_classifier-50-1.json"
+    path.write_bytes(to_json(json.loads(Path("results/cells/train_classifier-50-0.json").read_bytes()) | change))
+    with pytest.raises(UserError) as error:
+        read_cell_record(path)
+    assert str(error.value).startswith(f"{path}: corrupted ({problem}")
+    assert str(error.value).endswith("; delete it and run: dvc repro train_classifier@50-1")

@@ -1,0 +1,73 @@
+"""The files that a trained classifier leaves, as typed records: results/cells/<name>.json and classifier.json."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.files import Record, read_record
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Nats = Annotated[float, Field(ge=0)]
+Fractions = Annotated[dict[str, Fraction], Field(min_length=1)]
+
+
+class CellRecord(Record):
+    """results/cells/<name>.json: what one cell of the ablation trained on and reached; fractions to six digits."""
+
+    stage: Literal["train_baseline", "train_classifier"]
+    """Stage that trained the cell."""
+    real_percent: Count
+    """Size of the real-only set, or of the real part of a mixed one, in percent of train_size; 0 to 1000."""
+    synthetic_percent: Annotated[int, Field(ge=0, le=100)]
+    """Percent of the training images, counted over all steps, that are synthetic; 0 in a real-only cell."""
+    seed: Count
+    """Seed of the classifier: its weights, batches and augmentations."""
+    mode: Literal["add", "replace"] | None = None
+    """`ablation.mode`; absent from a real-only cell, which trains alike in either."""
+    mixing: Literal["batch", "pretrain_finetune"] | None = None
+    """`ablation.mixing`; absent from a real-only cell."""
+    budget: Literal["steps", "real_epochs"]
+    """`ablation.budget`: what is equal in all cells."""
+    steps: Positive
+    """Optimizer steps."""
+    num_real: Count
+    """Different real images in the training set."""
+    num_synthetic: Count
+    """Different synthetic images in the training set."""
+    train_loss: Nats
+    """Mean loss of the last quarter of the steps, label smoothing included, in nats."""
+    val_accuracy: Fraction
+    """Fraction of val that is classified correctly after the last step."""
+    test_accuracy: Fraction
+    """Fraction of test that is classified correctly."""
+    test_loss: Nats
+    """Mean negative log-likelihood of the test labels, in nats."""
+    test_calibration_error: Fraction
+    """Expected calibration error on test, in 15 bins."""
+    test_accuracy_per_class: Fractions
+    """`test_accuracy` of the images of each class, by the name of the class."""
+    num_corrupted: Positive
+    """Test images, the first ones, on which each corruption is measured."""
+    corrupted_accuracy: Fraction
+    """Mean of `accuracy_per_corruption`."""
+    accuracy_per_corruption: Fractions
+    """Fraction of those images that is classified correctly, by the name of the corruption."""
+
+    @model_validator(mode="after")
+    def _mixed_cells_name_their_mixture(self) -> Self:
+        if any((value is None) != (self.stage == "train_baseline") for value in (self.mode, self.mixing)):
+            raise ValueError("mode and mixing are those of a mixed cell, and of none else")
+        return self
+
+
+def read_cell_record(path: Path) -> CellRecord:
+    """The record of one cell.
+
+    Raises:
+        UserError: the file is missing or corrupted; the line names the cell's target in DVC.
+    """
+    stage, _, key = path.stem.partition("-")
+    return read_record(path, CellRecord, again=f"dvc repro {stage}@{key}")
