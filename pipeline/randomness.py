@@ -1,5 +1,6 @@
 """Every draw as a function of (seed, stream, position): nothing depends on what was drawn before."""
 
+from enum import IntEnum
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -8,10 +9,35 @@ from numpy.typing import NDArray
 
 from pipeline.images import Indices
 
+RESTART = 16  # added to the streams of GAN_* at every restart of its training: fresh draws, apart from all others
+WORDS_PER_BLOCK = 4  # Philox4x64 gives four 64-bit words per counter value: sixteen 16-bit indices
+
+
+class Stream(IntEnum):
+    """Purposes of one seed's draws, so that none repeats another's.
+
+    The split (`sources/splits.py`) is the exception: it numbers its streams by class, under a seed of its own.
+    """
+
+    GAN_ROWS = 0  # real images of a step of the GAN
+    GAN_AUGMENTATION = 1  # flips and shifts of a step of the GAN
+    GAN_LATENTS = 2  # z of a step of the GAN
+    SYNTHETIC_LATENTS = 3  # z of the synthetic dataset
+    CALIBRATION_LATENTS = 4  # z from which batch normalisation's statistics are computed anew
+    GRID_LATENTS = 5  # z of the sample grid
+    CELL_REAL_ROWS = 10  # real images of a step of a classifier
+    CELL_SYNTHETIC_ROWS = 11  # synthetic images of a step of a classifier
+    CELL_AUGMENTATION = 12  # flips, shifts and squares of a step of a classifier
+    CORRUPTION_NOISE = 13  # noise added to test images
+    DATASET_GROUPS = 20  # order of the row groups that a torch dataset streams
+    DATASET_ROWS = 21  # order of the rows within a window of them
+    REGENERATED_ROWS = 22  # images that `dataset verify` draws anew
+    BOOTSTRAP = 30  # resampled replicates of the learning curve
+
 
 @lru_cache(maxsize=16)  # a window of batches asks for the same few epochs again and again
 def permutation(size: int, *, seed: int, stream: int, epoch: int) -> Indices:
-    """A shuffle of range(size) that depends on its arguments alone.
+    """A shuffle of range(size), read-only.
 
     Sorts raw Philox words (Salmon et al. 2011) instead of calling a `Generator` method, whose stream numpy
     may change between versions.
@@ -37,22 +63,8 @@ def shuffled_rows(size: int, start: int, count: int, *, seed: int, stream: int) 
 
 
 def random_words(count: int, *, seed: int, stream: int, position: int) -> NDArray[np.uint64]:
-    """`count` uniform 64-bit words that depend on the arguments alone; streams keep purposes apart."""
+    """`count` uniform 64-bit words."""
     return np.random.Philox(key=[seed, stream], counter=[0, 0, position, 1]).random_raw(count)
-
-
-LATENT_STREAM = 3  # keeps latents apart from the other draws of the same seed
-
-
-WORDS_PER_BLOCK = 4  # Philox4x64 gives four 64-bit words per counter value: sixteen 16-bit indices
-
-
-@lru_cache(maxsize=1)
-def normal_table() -> NDArray[np.float32]:
-    """The 65,536 quantiles of the normal distribution, rounded to 1/4096 so that every libm agrees."""
-    inverse = NormalDist().inv_cdf
-    quantiles = [round(inverse((k + 0.5) / 65536) * 4096) / 4096 for k in range(65536)]
-    return np.array(quantiles, np.float32)
 
 
 def latents(start: int, count: int, dim: int, *, seed: int, stream: int) -> NDArray[np.float32]:
@@ -65,5 +77,13 @@ def latents(start: int, count: int, dim: int, *, seed: int, stream: int) -> NDAr
     counter = [first & (2**64 - 1), first >> 64, 0, 2]
     words = np.random.Philox(key=[seed, stream], counter=counter).random_raw(count * blocks * WORDS_PER_BLOCK)
     index = words.astype("<u8").view("<u2").reshape(count, blocks * 16)[:, :dim]
-    z: NDArray[np.float32] = normal_table()[index]
+    z: NDArray[np.float32] = normal_quantiles()[index]
     return z
+
+
+@lru_cache(maxsize=1)
+def normal_quantiles() -> NDArray[np.float32]:
+    """65,536 quantiles of the normal distribution, rounded to 1/4096 so that every libm agrees."""
+    inverse = NormalDist().inv_cdf
+    quantiles = [round(inverse((k + 0.5) / 65536) * 4096) / 4096 for k in range(65536)]
+    return np.array(quantiles, np.float32)

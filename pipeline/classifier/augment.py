@@ -5,9 +5,7 @@ import torch
 from torch import Tensor
 
 from pipeline.params.schema import ClassifierParams
-from pipeline.randomness import random_words
-
-AUGMENT_STREAM = 12
+from pipeline.randomness import Stream, random_words
 
 
 class Augmentation:
@@ -19,7 +17,7 @@ class Augmentation:
 
     def __call__(self, images: Tensor, *, seed: int, step: int) -> Tensor:
         """NHWC uint8 => NHWC uint8, augmented; pixels that move in repeat the border by reflection."""
-        words = random_words(5 * len(images), seed=seed, stream=AUGMENT_STREAM, position=step)
+        words = random_words(5 * len(images), seed=seed, stream=Stream.CELL_AUGMENTATION, position=step)
         draws = words.reshape(5, -1)
         images = self._crop_and_flip(images, draws[:3])
         return self._cutout(images, draws[3:]) if self._values.cutout else images

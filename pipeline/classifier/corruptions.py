@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import measure_accuracy, predict
 from pipeline.images import LabelledImages, Pixels
-from pipeline.randomness import random_words
+from pipeline.randomness import Stream, random_words
 
-NOISE_SEED, NOISE_STREAM = 0, 13  # one noise for all cells, so that they stay paired
+NOISE_SEED = 0  # one noise for all cells, so that they stay paired
 NOISE_STD = 20  # levels
 BRIGHTER_BY = 50  # levels
 CONTRAST_PERCENT = 40  # of the distance to the image's mean level that is left
@@ -33,7 +33,10 @@ def measure_robustness(network: Network, data: LabelledImages, num_images: int, 
 def add_noise(images: Pixels) -> Pixels:
     """Noise of NOISE_STD levels that depends on the image's row alone, not on how many there are."""
     pixels = int(np.prod(images.shape[1:]))
-    words = [random_words(pixels, seed=NOISE_SEED, stream=NOISE_STREAM, position=row) for row in range(len(images))]
+    words = [
+        random_words(pixels, seed=NOISE_SEED, stream=Stream.CORRUPTION_NOISE, position=row)
+        for row in range(len(images))
+    ]
     noise = NOISE_STD * _nearly_normal(np.stack(words)).reshape(images.shape)
     return _to_levels(images + noise)
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.images import Indices, LabelledImages, concatenate
-from pipeline.randomness import shuffled_rows
+from pipeline.randomness import Stream, shuffled_rows
 from pipeline.runtime.errors import UserError
-
-REAL_STREAM, SYNTHETIC_STREAM = 10, 11  # purposes of one seed's draws
 
 
 def num_real(mode: str, train_size: int, synthetic_percent: int) -> int:
@@ -76,8 +74,8 @@ def batch_rows(plan: Plan, step: int, sizes: tuple[int, int], *, seed: int) -> t
     first = plan.num_synthetic_until(step)
     count = plan.num_synthetic_until(step + 1) - first
     real_first = step * plan.batch_size - first
-    real = shuffled_rows(sizes[0], real_first, plan.batch_size - count, seed=seed, stream=REAL_STREAM)
-    synthetic = shuffled_rows(sizes[1], first, count, seed=seed, stream=SYNTHETIC_STREAM)
+    real = shuffled_rows(sizes[0], real_first, plan.batch_size - count, seed=seed, stream=Stream.CELL_REAL_ROWS)
+    synthetic = shuffled_rows(sizes[1], first, count, seed=seed, stream=Stream.CELL_SYNTHETIC_ROWS)
     return real, synthetic
 
 

@@ -10,12 +10,12 @@ from pipeline.dataset.verify import FoundProblemsError
 from pipeline.files import hash_file
 from pipeline.images import Indices, Pixels
 from pipeline.params.load import PARAMS_FILE, load_all_params, parse_recipe
-from pipeline.randomness import permutation
+from pipeline.randomness import Stream, permutation
 from pipeline.runtime.errors import UserError
 from pipeline.shards.manifest import DATA_FOLDER, MANIFEST_FILE, read_manifest
 from pipeline.shards.reader import group_sizes, read_file_column, read_group, read_header, shard_files
 
-CHOICE_SEED, CHOICE_STREAM = 0, 22
+CHOICE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def compare_rows(
         UserError: a shard cannot be read.
     """
     index = np.concatenate([read_file_column(file, "index") for file in shard_files(folder)])
-    chosen = permutation(len(index), seed=CHOICE_SEED, stream=CHOICE_STREAM, epoch=0)[:count]
+    chosen = permutation(len(index), seed=CHOICE_SEED, stream=Stream.REGENERATED_ROWS, epoch=0)[:count]
     differing, values, largest, problems = 0, 0, 0, []
     for i in np.sort(index[chosen]):
         found = find_row(folder, int(i))

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from pipeline.images import Indices
-from pipeline.randomness import permutation
+from pipeline.randomness import Stream, permutation
 from pipeline.shards.reader import group_sizes, read_group, read_header, read_images, shard_files
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
 WINDOW_GROUPS = 8  # row groups whose rows are shuffled together: 25 MB at 32x32 and 1,024 rows a group
-GROUP_STREAM, ROW_STREAM = 20, 21  # purposes of one seed's draws
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -102,13 +101,13 @@ class ImageStream(IterableDataset[tuple[Tensor, int]]):
         parts, part = self._world_size * workers, self._rank * workers + number
         start, stop = (self.num_images * i // parts for i in (part, part + 1))
         epoch, first = int(self._epoch), 0
-        order = permutation(len(self._groups), seed=self._seed, stream=GROUP_STREAM, epoch=epoch)
+        order = permutation(len(self._groups), seed=self._seed, stream=Stream.DATASET_GROUPS, epoch=epoch)
         for window in range(0, len(order), WINDOW_GROUPS):
             groups = order[window : window + WINDOW_GROUPS]
             size = sum(self._groups[group][2] for group in groups)
             low, high = max(start - first, 0), min(stop - first, size)
             if low < high:
-                rows = permutation(size, seed=self._seed, stream=ROW_STREAM, epoch=epoch * len(order) + window)
+                rows = permutation(size, seed=self._seed, stream=Stream.DATASET_ROWS, epoch=epoch * len(order) + window)
                 yield from self._read(groups, rows[low:high])
             first += size
 

@@ -9,10 +9,10 @@ import numpy as np
 from pipeline.evaluation.learning_curve import Bound, Floats, Reading, bounded, read_rows
 from pipeline.evaluation.power_law import MIN_SIZES, PowerLaws, fit_power_laws
 from pipeline.evaluation.statistics import mean_interval, quantile
-from pipeline.randomness import random_words
+from pipeline.randomness import Stream, random_words
 
 DRAWS = 1000
-BOOTSTRAP_SEED, BOOTSTRAP_STREAM = 0, 30
+BOOTSTRAP_SEED = 0
 NORMAL_QUANTILE = 1.959964  # of a 95 % interval
 WORDS = {"equals": "", "more_than": "more than ", "fewer_than": "fewer than "}
 
@@ -82,7 +82,7 @@ def bootstrap_interval(measured: Measured, law: PowerLaws | None) -> tuple[Readi
     outside the measured sizes is a bound.
     """
     num_seeds = len(measured.target)
-    words = random_words(DRAWS * num_seeds, seed=BOOTSTRAP_SEED, stream=BOOTSTRAP_STREAM, position=0)
+    words = random_words(DRAWS * num_seeds, seed=BOOTSTRAP_SEED, stream=Stream.BOOTSTRAP, position=0)
     picks = (words % num_seeds).astype(np.int64).reshape(DRAWS, num_seeds)
     wider = sqrt(num_seeds / (num_seeds - 1)) * quantile(num_seeds) / NORMAL_QUANTILE
     values = np.vstack([measured.curve, measured.target])  # (K + 1, seeds)

@@ -15,12 +15,10 @@ from pipeline.gan.loading import load_network
 from pipeline.gan.networks import ImageShape
 from pipeline.images import Indices, Pixels, to_pixels
 from pipeline.params.schema import GanParams
-from pipeline.randomness import LATENT_STREAM, latents
+from pipeline.randomness import Stream, latents
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
 CALIBRATION_BLOCKS = 16
-CALIBRATION_STREAM = 4
-GRID_STREAM = 5
 
 
 def _ignore(count: int) -> None:
@@ -90,7 +88,7 @@ class Sampler:
 
     @torch.inference_mode()
     def _block(self, start: int, seed: int, std: float, labels: Labels) -> Pixels:
-        z = torch.from_numpy(latents(start, BLOCK, self.latent_dim, seed=seed, stream=LATENT_STREAM)) * std
+        z = torch.from_numpy(latents(start, BLOCK, self.latent_dim, seed=seed, stream=Stream.SYNTHETIC_LATENTS)) * std
         y = torch.from_numpy(labels.at(start, BLOCK))
         pixels: Pixels = to_pixels(self.network(z.to(self.device), y.to(self.device))).cpu().numpy()
         return pixels
@@ -99,7 +97,7 @@ class Sampler:
     def grid(self, columns: int, *, seed: int) -> Pixels:
         """A fixed choice of images, one row a class: (num_classes * columns) images in uint8 NHWC."""
         count = self.shape.num_classes * columns
-        z = torch.from_numpy(latents(0, count, self.latent_dim, seed=seed, stream=GRID_STREAM))
+        z = torch.from_numpy(latents(0, count, self.latent_dim, seed=seed, stream=Stream.GRID_LATENTS))
         y = torch.arange(self.shape.num_classes).repeat_interleave(columns)
         pixels: Pixels = to_pixels(self.network(z.to(self.device), y.to(self.device))).cpu().numpy()
         return pixels
@@ -120,7 +118,7 @@ def recalibrate(network: nn.Module, latent_dim: int, num_classes: int, *, seed: 
     device = next(network.parameters()).device
     y = torch.from_numpy(Labels.balanced(num_classes).at(0, BLOCK)).to(device)
     for block in range(CALIBRATION_BLOCKS):
-        z = torch.from_numpy(latents(block * BLOCK, BLOCK, latent_dim, seed=seed, stream=CALIBRATION_STREAM))
+        z = torch.from_numpy(latents(block * BLOCK, BLOCK, latent_dim, seed=seed, stream=Stream.CALIBRATION_LATENTS))
         network(z.to(device), y)
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -31,13 +31,11 @@ from pipeline.gan.scoring import Scorer
 from pipeline.gan.sizes import check_room
 from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.schema import GanParams
-from pipeline.randomness import latents, shuffled_rows
+from pipeline.randomness import RESTART, Stream, latents, shuffled_rows
 from pipeline.runtime.checkpoint import load_state, save_state
 from pipeline.runtime.errors import StoppedError, UserError
 from pipeline.runtime.progress import Progress
 
-ROW_STREAM, AUGMENT_STREAM, FAKE_STREAM = 0, 1, 2  # purposes of one seed's draws
-FORK = 16  # added to the streams at every restart: fresh draws, apart from all other purposes
 SECONDS_BETWEEN_SAVES = 30.0  # at most so much work is lost to a kill; when it is saved changes no number
 
 
@@ -141,19 +139,19 @@ def train_gan(gan: GanParams, real: LabelledImages, *, device: torch.device, fol
 
     with Progress("train_gan", total=gan.steps * batch, unit="img", done=at.step * batch) as progress:
         while at.step < gan.steps and not at.degraded:
-            step, fork = at.step, FORK * at.restarts
+            step, fork = at.step, RESTART * at.restarts
             for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
                 group["lr"] = values.learning_rate * learning_rate_decay(gan, step) * learning_rate_factor(at.restarts)
 
             # ---- what both phases see ---------------------------------------------------------------------
-            rows = shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=ROW_STREAM + fork)
+            rows = shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=Stream.GAN_ROWS + fork)
             index = torch.from_numpy(rows).to(device)
             x, y = to_unit_range(images.index_select(0, index)), labels[index]
             x = x.contiguous(memory_format=layout)
-            mirror, shifts = draw_augmentation(gan, step, AUGMENT_STREAM + fork, device)
+            mirror, shifts = draw_augmentation(gan, step, Stream.GAN_AUGMENTATION + fork, device)
             if gan.flip:
                 x = flip(x, mirror)
-            z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=FAKE_STREAM + fork)
+            z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=Stream.GAN_LATENTS + fork)
             z_d, z_g = torch.from_numpy(z).to(device).chunk(2)
 
             # ---- discriminator ----------------------------------------------------------------------------
