@@ -12,7 +12,8 @@ ENV PIP_NO_CACHE_DIR=1
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 synthmix
+    && useradd --create-home --uid 1000 synthmix \
+    && install --directory --owner=1000 --group=1000 /home/synthmix/synthmix
 
 USER 1000
 WORKDIR /home/synthmix/synthmix
