@@ -25,11 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.mixing import Plan, batch_rows
-from pipeline.classifier.network import Shape, build_network
-from pipeline.classifier.training import measure_accuracy, predict, train_classifier
+from pipeline.classifier.inference import measure_accuracy, predict
+from pipeline.classifier.mixture import Mixture, batch_rows
+from pipeline.classifier.network import build_network, choose_architecture
+from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
-from pipeline.images import LabelledImages, empty_like, to_unit_range
+from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import ClassifierParams
@@ -87,14 +88,14 @@ def time_training(
     values: ClassifierParams, train: LabelledImages, val: LabelledImages, device: torch.device
 ) -> tuple[float, float]:
     """Seconds of one training without its looks at val (one image stands in for them), and its accuracy on val."""
-    fit = partial(train_classifier, values, train, empty_like(train), val.select(np.arange(1)), synthetic_percent=0,
-                  mixing="batch", seed=0, device=device, log=lambda *_: None)  # fmt: skip
-    fit(num_steps=WARM_UP)
+    one = val.select(np.arange(1))
+    warm_up = values.model_copy(update={"steps": WARM_UP})
+    train_unmixed(warm_up, train, one, synthetic=False, seed=0, device=device)
     started = time.perf_counter()
-    trained = fit(num_steps=values.steps)
+    network = train_unmixed(values, train, one, synthetic=False, seed=0, device=device)
     wait(device)
     seconds = time.perf_counter() - started
-    return seconds, measure_accuracy(predict(trained.network, val, flip=values.flip), val)
+    return seconds, measure_accuracy(predict(network, val, flip=values.flip), val)
 
 
 # ---- 1: the limit of arithmetic ------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def time_training(
 def compare_with_limit(values: ClassifierParams, train: LabelledImages, rate: float, device: torch.device) -> None:
     """Prints our rate over that of a loop of nothing but large products."""
     size, channels = train.images.shape[1], train.images.shape[3]
-    network = build_network(Shape(values.network, values.width, channels, len(train.class_names)), seed=0)
+    network = build_network(choose_architecture(values, train), seed=0)
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(2, channels, size, size)).sum().backward()
     operations = counter.get_total_flops() / 2
@@ -153,11 +154,11 @@ def compare_batches(values: ClassifierParams, train: LabelledImages, device: tor
 
 def own_batches(values: ClassifierParams, train: LabelledImages, device: torch.device) -> Batches:
     """One pass, as the training loop has it."""
-    plan = Plan("batch", 0, values.batch_size, len(train) // values.batch_size)
+    mixture = Mixture("batch", 0, values.batch_size, len(train) // values.batch_size)
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).to(device)
     augment = Augmentation(values, train.images.shape[1], device)
-    for step in range(plan.num_steps):
-        index = torch.from_numpy(batch_rows(plan, step, (len(train), 0), seed=0)[0]).to(device)
+    for step in range(mixture.num_steps):
+        index = torch.from_numpy(batch_rows(mixture, step, (len(train), 0), seed=0)[0]).to(device)
         yield to_unit_range(augment(images.index_select(0, index), seed=0, step=step)), labels[index]
 
 
@@ -185,13 +186,12 @@ def compare_accuracy(
 ) -> None:
     """Prints how much longer the plain loop needs for our accuracy, or how far it is when it is given up."""
     train, val = splits["train"], splits["val"]
-    channels = train.images.shape[3]
     loader = plain_loader(train, values, PEER_BATCH)
-    shape = Shape("resnet18", values.width, channels, len(train.class_names))
-    warm = partial(train_plainly, build_network(shape, seed=0).to(device), loader, device=device)
+    resnet18 = choose_architecture(values.model_copy(update={"network": "resnet18"}), train)
+    warm = partial(train_plainly, build_network(resnet18, seed=0).to(device), loader, device=device)
     warm(WARM_UP)
     num_steps = max(1, round(PATIENCE * seconds / (warm(TIMED) / TIMED)))
-    network = build_network(shape, seed=0).to(device)
+    network = build_network(resnet18, seed=0).to(device)
     taken = train_plainly(network, loader, num_steps, device=device)
     reached = measure_accuracy(predict(network, val, flip=values.flip), val)
     ratio = f"{'above' if reached < accuracy else 'below'} {taken / seconds:.1f}"

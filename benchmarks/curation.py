@@ -22,8 +22,8 @@ import torch
 from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
 from pipeline.assessment.assess import Judge, assess
 from pipeline.classifier.curation import Scores, curate
+from pipeline.classifier.inference import extract_features, measure_accuracy, predict
 from pipeline.classifier.network import Network
-from pipeline.classifier.training import extract_features, measure_accuracy, predict
 from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import SIGNIFICANCE, holm, p_text, paired_difference, points
 from pipeline.files import hash_file

@@ -25,8 +25,9 @@ import torch
 
 from pipeline.assessment.assess import Judge, assess
 from pipeline.assessment.probe import Examiner
+from pipeline.classifier.inference import extract_features, measure_accuracy, predict
 from pipeline.classifier.network import Network
-from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
+from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import mean_interval
 from pipeline.gan.labels import Labels
@@ -112,11 +113,10 @@ def train(
     device: torch.device,
 ) -> Network:
     """A classifier of the profile's kind, on real images or, where there are synthetic ones, on those alone."""
-    trained = train_classifier(params.classifier, real, synthetic, splits["val"],
-                               synthetic_percent=100 if len(synthetic) else 0, mixing="batch",
-                               num_steps=params.classifier.steps, seed=seed, device=device,
-                               log=lambda *_: None)  # fmt: skip
-    return trained.network
+    images = synthetic if len(synthetic) else real
+    return train_unmixed(
+        params.classifier, images, splits["val"], synthetic=len(synthetic) > 0, seed=seed, device=device
+    )
 
 
 def accuracy_of_real(params: Params, splits: dict[str, LabelledImages], device: torch.device, seed: int) -> float:
@@ -180,9 +180,7 @@ def timed_gan(
     clock = time.process_time if device.type == "cpu" else time.perf_counter
 
     def measure_cas(drawn: LabelledImages) -> float:
-        network = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100,
-                                   mixing="batch", num_steps=gan.judge.steps, seed=gan.seed, device=device,
-                                   log=lambda *_: None).network  # fmt: skip
+        network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=gan.seed, device=device)
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 
     eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))

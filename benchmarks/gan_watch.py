@@ -21,11 +21,12 @@ from benchmarks.gan_step import HEALTHY, own_rate
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features
 from pipeline.assessment.probe import Examiner
-from pipeline.classifier.network import Shape, build_network
-from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
+from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.classifier.network import build_network, choose_architecture
+from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
 from pipeline.gan.training import SECONDS_BETWEEN_SAVES, Watch, train_gan
-from pipeline.images import LabelledImages, empty_like
+from pipeline.images import LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import GanParams
@@ -48,13 +49,12 @@ def main() -> None:
     )
     real = LabelledImages(pixels.astype(np.uint8), np.arange(len(pixels)) % 10, tuple("0123456789"))
     val = real.select(np.arange(params.dataset.val_size, dtype=np.int64))
-    network = build_network(Shape(gan.judge.network, gan.judge.width, channels, 10), seed=0).to(device)
+    network = build_network(choose_architecture(gan.judge, real), seed=0).to(device)
     judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
 
     def measure_cas(drawn: LabelledImages) -> float:
-        trained = train_classifier(gan.judge, empty_like(drawn), drawn, val, synthetic_percent=100, mixing="batch",
-                                   num_steps=gan.judge.steps, seed=0, device=device, log=lambda *_: None)  # fmt: skip
-        return measure_accuracy(predict(trained.network, val, flip=False), val)
+        network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=0, device=device)
+        return measure_accuracy(predict(network, val, flip=False), val)
 
     examiner = Examiner(gan.health, real, val, judge, measure_cas)
     step = gan.batch_size / own_rate(gan.model_copy(update={"probe_every": 10**9}), real, device)

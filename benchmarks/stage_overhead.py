@@ -19,14 +19,14 @@ MARKED = (
     "import runpy, sys, time\n"
     "import stages\n"
     "from pipeline.classifier import cell, training\n"
-    "steps, run_cell = training.steps, cell.run_cell\n"
-    "def marked_steps(*arguments, **keywords):\n"
+    "progress, run_cell = training.Progress, cell.run_cell\n"
+    "def marked_progress(*arguments, **keywords):\n"
     "    print('MARK', time.time(), flush=True)\n"
-    "    yield from steps(*arguments, **keywords)\n"
+    "    return progress(*arguments, **keywords)\n"
     "def marked_cell(*arguments, **keywords):\n"
     "    run_cell(*arguments, **keywords)\n"
     "    print('MARK', time.time(), flush=True)\n"
-    "training.steps, cell.run_cell = marked_steps, marked_cell\n"
+    "training.Progress, cell.run_cell = marked_progress, marked_cell\n"
     "runpy.run_module('stages.train_baseline', run_name='__main__')\n"
 )
 

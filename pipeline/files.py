@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # importing torch takes seconds that stages without a network
     from torch import Tensor
     from torch.nn import Module
 
+AGAIN = "make it again with `dvc repro`"
+
 
 class Record(BaseModel):
     """What a JSON file holds: frozen, strict (no text for numbers, neither NaN nor infinity), unknown keys refused."""
@@ -67,23 +69,34 @@ def save_model(folder: Path, name: str, weights: Mapping[str, "Tensor"], descrip
     write_json(folder / f"{name}.json", description)
 
 
+def load_weights(folder: Path, name: str) -> dict[str, "Tensor"]:
+    """The weights that `save_model` wrote, on the CPU.
+
+    Raises:
+        UserError: the file is missing or no safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / f"{name}.safetensors")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{folder}: no {name} can be read here ({error}); {AGAIN}") from None
+
+
 def load_model(folder: Path, name: str) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Weights and description that `save_model` wrote.
 
     Raises:
         UserError: a file is missing or not what its name says.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    again = "make it again with `dvc repro`"
+    weights = load_weights(folder, name)
     try:
-        weights = load_file(folder / f"{name}.safetensors")
         description = parse_json((folder / f"{name}.json").read_bytes())
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{folder}: no {name} can be read here ({error}); {again}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no {name} can be read here ({error}); {AGAIN}") from None
     if not isinstance(description, dict):
-        raise UserError(f"{folder / name}.json: not a description of a {name} (no JSON object); {again}")
+        raise UserError(f"{folder / name}.json: not a description of a {name} (no JSON object); {AGAIN}")
     return weights, description
 
 

@@ -1,6 +1,6 @@
 """Every draw as a function of (seed, stream, position): nothing depends on what was drawn before."""
 
-from enum import IntEnum
+from enum import IntEnum, unique
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -13,6 +13,7 @@ RESTART = 16  # added to the streams of GAN_* at every restart of its training: 
 WORDS_PER_BLOCK = 4  # Philox4x64 gives four 64-bit words per counter value: sixteen 16-bit indices
 
 
+@unique
 class Stream(IntEnum):
     """Purposes of one seed's draws, so that none repeats another's.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
-from pipeline.classifier.training import extract_features, load_classifier, predict
+from pipeline.classifier.inference import extract_features, predict
+from pipeline.classifier.saved import load_classifier
 from pipeline.device import pick_device
 from pipeline.files import hash_file, write_json, write_picture
 from pipeline.gan.scoring import Scorer

@@ -8,12 +8,13 @@ import typer
 
 from pipeline.assessment.assess import Judge
 from pipeline.assessment.probe import Examiner
-from pipeline.classifier.training import extract_features, measure_accuracy, predict, train_classifier
+from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
 from pipeline.files import write_array, write_csv, write_picture
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Watch, train_gan
-from pipeline.images import LabelledImages, Pixels, empty_like, tile
+from pipeline.images import LabelledImages, Pixels, tile
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
 from pipeline.runtime.entry import PathFlag, run_stage
@@ -34,11 +35,10 @@ def main(
     parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest(),
              "environment": describe_environment(device)}  # fmt: skip
     key = fingerprint("train_gan", parts)
-    fit = partial(train_classifier, gan.judge, val=unseen, mixing="batch", num_steps=gan.judge.steps, seed=gan.seed,
-                  device=device, log=lambda *_: None)  # fmt: skip
+    train_judge = partial(train_unmixed, gan.judge, val=unseen, seed=gan.seed, device=device)
 
     def measure_cas(drawn: LabelledImages) -> float:
-        network = fit(real=empty_like(drawn), synthetic=drawn, synthetic_percent=100).network
+        network = train_judge(drawn, synthetic=True)
         return measure_accuracy(predict(network, unseen, flip=gan.judge.flip), unseen)
 
     with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder:
@@ -50,7 +50,7 @@ def main(
             run.log(row, int(row["step"]))
             run.artifact(samples)
 
-        network = fit(real=real, synthetic=empty_like(real), synthetic_percent=0).network
+        network = train_judge(real, synthetic=False)
         judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
         examiner = Examiner(gan.health, real, unseen, judge, measure_cas)
         with hold_signals() as stop_wanted:

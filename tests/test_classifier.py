@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -8,41 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.cell import Cell, run_cell
-from pipeline.classifier.mixing import Plan, batch_rows, num_real, num_steps, real_subset
-from pipeline.classifier.network import ConvNet, ResNet18, Shape, build_network
+from pipeline.classifier.cell import run_cell, select_real
+from pipeline.classifier.corruptions import CORRUPTIONS
+from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.classifier.mixture import Mixture, batch_rows
+from pipeline.classifier.network import Architecture, ConvNet, ResNet18, build_network
+from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.record import read_cell_record
-from pipeline.classifier.training import (
-    extract_features,
-    load_classifier,
-    measure_accuracy,
-    predict,
-    save_classifier,
-    train_classifier,
-)
+from pipeline.classifier.saved import load_classifier, read_classifier_record
+from pipeline.classifier.scores import calibration_error, negative_log_likelihood
+from pipeline.classifier.training import TrainedClassifier, TrainingData, train_classifier
 from pipeline.files import to_json
 from pipeline.images import LabelledImages, empty_like
-from pipeline.params.schema import Params
+from pipeline.params.schema import AblationParams, Params
 from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 
 
-def quiet(metrics: dict[str, float], step: int) -> None:
+def ablation(**values: Any) -> AblationParams:
+    """What a real-only cell may read, and `values`."""
+    return AblationParams.model_construct(None, **{"budget": "steps", "num_corrupted": 20} | values)
+
+
+def no_log(metrics: dict[str, float], step: int) -> None:
     """A log that nobody reads."""
 
 
-# ---- mixing --------------------------------------------------------------------------------------------------
+# ---- which images --------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 300), st.integers(1, 64), st.integers(0, 100), st.integers(0, 5))
 def test_every_batch_holds_the_exact_share(step: int, batch: int, percent: int, seed: int) -> None:
     """A batch is full, its synthetic count is the share to within one image, and the running total is exact."""
-    plan = Plan("batch", percent, batch, step + 1)
-    real, synthetic = batch_rows(plan, step, (40, 90), seed=seed)
+    mixture = Mixture("batch", percent, batch, step + 1)
+    real, synthetic = batch_rows(mixture, step, (40, 90), seed=seed)
     assert len(real) + len(synthetic) == batch
     assert abs(len(synthetic) - batch * percent / 100) < 1
-    total = sum(len(batch_rows(plan, s, (40, 90), seed=seed)[1]) for s in range(min(step, 12)))
+    total = sum(len(batch_rows(mixture, s, (40, 90), seed=seed)[1]) for s in range(min(step, 12)))
     assert total == min(step, 12) * batch * percent // 100
 
 
@@ -50,8 +54,11 @@ def test_every_batch_holds_the_exact_share(step: int, batch: int, percent: int, 
 def test_pretraining_comes_first_and_the_totals_stay(num_steps: int, batch: int, percent: int) -> None:
     """Synthetic images come before all real ones, in all exactly as many of each kind as with `batch`."""
     counts, totals = [], []
-    for mixing in ("pretrain_finetune", "batch"):
-        rows = [batch_rows(Plan(mixing, percent, batch, num_steps), s, (40, 90), seed=0) for s in range(num_steps)]
+    for mixture in (
+        Mixture("pretrain_finetune", percent, batch, num_steps),
+        Mixture("batch", percent, batch, num_steps),
+    ):
+        rows = [batch_rows(mixture, step, (40, 90), seed=0) for step in range(num_steps)]
         counts.append([len(synthetic) for _, synthetic in rows])
         totals.append([np.concatenate(source).tolist() for source in zip(*rows, strict=True)])
         assert all(len(real) + len(synthetic) == batch for real, synthetic in rows)
@@ -64,7 +71,7 @@ def test_pretraining_comes_first_and_the_totals_stay(num_steps: int, batch: int,
 
 def test_each_source_is_passed_through_without_replacement() -> None:
     """No real or synthetic image comes twice before all of its kind came once."""
-    batches = [batch_rows(Plan("batch", 30, 10, 10), step, (14, 9), seed=1) for step in range(10)]
+    batches = [batch_rows(Mixture("batch", 30, 10, 10), step, (14, 9), seed=1) for step in range(10)]
     for kind, size in ((0, 14), (1, 9)):
         rows = np.concatenate([batch[kind] for batch in batches])
         for start in range(0, len(rows) - size + 1, size):
@@ -73,42 +80,70 @@ def test_each_source_is_passed_through_without_replacement() -> None:
 
 def test_seeds_pair_the_cells() -> None:
     """At equal seeds, the real images come in the same order whatever the share of synthetic ones."""
-    alone = np.concatenate([batch_rows(Plan("batch", 0, 10, 7), step, (14, 9), seed=3)[0] for step in range(7)])
-    mixed = np.concatenate([batch_rows(Plan("batch", 50, 10, 14), step, (14, 9), seed=3)[0] for step in range(14)])
-    assert np.array_equal(alone, mixed)
+
+    def order(percent: int, num_steps: int) -> list[int]:
+        mixture = Mixture("batch", percent, 10, num_steps)
+        return [int(row) for step in range(num_steps) for row in batch_rows(mixture, step, (14, 9), seed=3)[0]]
+
+    assert order(0, 7) == order(50, 14)
 
 
 @pytest.mark.parametrize(
-    ("mode", "percent", "expected"),
-    [("add", 25, 1000), ("add", 100, 0), ("replace", 25, 750), ("replace", 99, 10), ("replace", 100, 0)],
-)
-def test_real_images_of_a_cell(mode: str, percent: int, expected: int) -> None:
-    """`add` keeps all, `replace` cuts by the percent, and at 100 % none is left."""
-    assert num_real(mode, 1000, percent) == expected
-
-
-@pytest.mark.parametrize(
-    ("budget", "share", "percent", "expected"),
+    ("mode", "percent", "real_percent", "num_real", "num_synthetic"),
     [
-        ("steps", 0.5, 50, 300),
-        ("real_epochs", 1.0, 50, 600),
-        ("real_epochs", 0.5, 0, 150),
-        ("real_epochs", 0.5, 50, 300),
+        ("add", 25, 100, 1000, 1000),
+        ("add", 100, 0, 0, 1000),
+        ("replace", 25, 75, 750, 250),
+        ("replace", 99, 1, 10, 990),
+        ("replace", 100, 0, 0, 1000),
     ],
 )
-def test_budgets(budget: str, share: float, percent: int, expected: int) -> None:
+def test_images_of_a_mixed_cell(mode: str, percent: int, real_percent: int, num_real: int, num_synthetic: int) -> None:
+    """`add` keeps all real images, `replace` cuts them by the percent, and at 100 % none is left."""
+    plan = plan_cell(ablation(mode=mode, mixing="batch"), 300, train_size=1000, seed=2, synthetic_percent=percent)
+    assert (plan.real_percent, plan.num_real, plan.num_synthetic) == (real_percent, num_real, num_synthetic)
+    assert plan.name == f"train_classifier-{percent}-2"
+
+
+def test_images_of_a_real_only_cell() -> None:
+    """The percent of train_size, also above 100; neither mode nor mixing is read."""
+    plan = plan_cell(ablation(), 300, train_size=1000, seed=2, real_percent=150)
+    assert (plan.num_real, plan.num_synthetic, plan.mode, plan.mixing) == (1500, 0, None, None)
+    assert plan.name == "train_baseline-150-2"
+
+
+@pytest.mark.parametrize(
+    ("budget", "mode", "real_percent", "synthetic_percent", "expected"),
+    [
+        ("steps", "replace", 100, 50, 300),
+        ("real_epochs", "add", 100, 50, 600),
+        ("real_epochs", "replace", 100, 50, 300),
+        ("real_epochs", "add", 50, 0, 150),
+    ],
+)
+def test_budgets(budget: str, mode: str, real_percent: int, synthetic_percent: int, expected: int) -> None:
     """`steps` is equal for all; `real_epochs` gives each real image as many visits as in the baseline."""
-    assert num_steps(300, budget, share, percent) == expected
+    grid = ablation(budget=budget, mode=mode, mixing="batch")
+    shares = {"real_percent": real_percent, "synthetic_percent": synthetic_percent}
+    assert plan_cell(grid, 300, train_size=1000, seed=0, **shares).num_steps == expected
+
+
+@pytest.mark.parametrize(("real_percent", "synthetic_percent"), [(1, 0), (100, 99)])
+def test_a_share_without_a_real_image_is_one_line(real_percent: int, synthetic_percent: int) -> None:
+    """Real images were asked for, and the set is too small to have one."""
+    grid, shares = ablation(mode="replace", mixing="batch"), {"real_percent": real_percent}
+    with pytest.raises(UserError, match=r"1 % of 40 real images is none"):
+        plan_cell(grid, 300, train_size=40, seed=0, synthetic_percent=synthetic_percent, **shares)
 
 
 def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:
-    """More percent adds images and takes none away; above 100 % they come from the reserve; too many is told."""
+    """More percent adds images and takes none away; above 100 % they come from the reserve; too many is one line."""
     train, reserve = patches.select(np.arange(40)), patches.select(np.arange(40, 60))
-    half, more = real_subset(train, reserve, 50), real_subset(train, reserve, 125)
-    assert np.array_equal(half.images, train.images[:20])
-    assert np.array_equal(more.images, patches.images[:50])
+    half, more, most = (plan_cell(ablation(), 1, train_size=40, seed=0, real_percent=p) for p in (50, 125, 200))
+    assert np.array_equal(select_real(half, train).images, train.images[:20])
+    assert np.array_equal(select_real(more, train, reserve).images, patches.images[:50])
     with pytest.raises(UserError, match=r"real_percent 200 needs 80 real images.*name at most 150"):
-        real_subset(train, reserve, 200)
+        select_real(most, train, reserve)
 
 
 # ---- augmentation --------------------------------------------------------------------------------------------
@@ -151,51 +186,62 @@ def test_augmentation_is_a_function_of_seed_and_step(tiny: Params, patches: Labe
 # ---- training ------------------------------------------------------------------------------------------------
 
 
+def train(
+    params: Params,
+    real: LabelledImages,
+    synthetic: LabelledImages | None = None,
+    *,
+    percent: int = 0,
+    mixing: Literal["batch", "pretrain_finetune"] = "batch",
+    seed: int = 0,
+    **values: object,
+) -> TrainedClassifier:
+    """A classifier of the tiny params but for `values`, measured on its own images."""
+    classifier = params.classifier.model_copy(update={"steps": 40} | values)
+    synthetic = synthetic or empty_like(real)
+    data = TrainingData(real, synthetic, val=real or synthetic)
+    mixture = Mixture(mixing, percent, classifier.batch_size, classifier.steps)
+    return train_classifier(classifier, data, mixture, seed=seed, device=CPU, log=no_log)
+
+
 @pytest.mark.parametrize(
     ("percent", "mixing"), [(0, "batch"), (50, "batch"), (50, "pretrain_finetune"), (100, "batch")]
 )
 def test_a_classifier_learns_from_either_source(
-    tiny: Params, patches: LabelledImages, percent: int, mixing: str
+    tiny: Params, patches: LabelledImages, percent: int, mixing: Literal["batch", "pretrain_finetune"]
 ) -> None:
     """Real only, mixed in either order and synthetic only all learn three easy classes."""
-    none = empty_like(patches)
-    real, synthetic = (none if percent == 100 else patches), (none if percent == 0 else patches)
-    values = tiny.classifier.model_copy(update={"steps": 40})
-    trained = train_classifier(values, real, synthetic, patches, synthetic_percent=percent, mixing=mixing,
-                               num_steps=40, seed=0, device=CPU, log=quiet)  # fmt: skip
+    real, synthetic = (empty_like(patches) if percent == share else patches for share in (100, 0))
+    trained = train(tiny, real, synthetic, percent=percent, mixing=mixing)
     assert measure_accuracy(predict(trained.network, patches, flip=False), patches) > 0.95
-    assert trained.history[-1]["step"] == 40
+    assert [row["step"] for row in trained.history] == [10, 20, 30, 40]
+    assert trained.history[-1]["val_accuracy"] > 0.95
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
 
 
 def test_bfloat16_learns_as_well(tiny: Params, patches: LabelledImages) -> None:
     """Products in bfloat16 round, so the weights differ; they stay float32 and solve the task too."""
-    weights = []
-    for precision in ("float32", "bfloat16"):
-        values = tiny.classifier.model_copy(update={"precision": precision})
-        trained = train_classifier(values, patches, empty_like(patches), patches, synthetic_percent=0, mixing="batch",
-                                   num_steps=40, seed=0, device=CPU, log=quiet)  # fmt: skip
-        assert measure_accuracy(predict(trained.network, patches, flip=False), patches) > 0.95
-        weights.append(trained.network.linear.weight)
-    assert weights[1].dtype == torch.float32
-    assert not torch.equal(*weights)
+    full, half = (train(tiny, patches, precision=precision).network for precision in ("float32", "bfloat16"))
+    assert measure_accuracy(predict(half, patches, flip=False), patches) > 0.95
+    assert half.linear.weight.dtype == torch.float32
+    assert not torch.equal(full.linear.weight, half.linear.weight)
 
 
-def test_resnet18_is_a_choice_and_is_told_from_its_files(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
-    """The plain network trains in the same loop, and a loaded one gives the same logits."""
-    values = tiny.classifier.model_copy(update={"network": "resnet18", "batch_size": 4})
-    trained = train_classifier(values, patches, empty_like(patches), patches, synthetic_percent=0, mixing="batch",
-                               num_steps=1, seed=0, device=CPU, log=quiet)  # fmt: skip
-    save_classifier(tmp_path, trained, patches, flip=False)
-    loaded = load_classifier(tmp_path, CPU, patches)
-    assert isinstance(loaded, ResNet18)
-    few = patches.select(np.arange(4))
-    assert extract_features(loaded, few).shape == (4, 512)
-    assert np.array_equal(predict(loaded, few, flip=True), predict(trained.network, few, flip=True))
+def test_training_is_a_function_of_its_seed(tiny: Params, patches: LabelledImages) -> None:
+    """Equal seeds give equal logits to the bit; another seed gives another network."""
+    first, same, other = (
+        predict(train(tiny, patches, steps=6, seed=seed).network, patches, flip=True) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+# ---- networks ------------------------------------------------------------------------------------------------
 
 
 def test_resnet18_sees_small_images_at_their_size() -> None:
     """Its stem keeps all pixels: 11.2 million weights, and the first block works on 32x32."""
-    network = build_network(Shape("resnet18", 8, 3, 10), seed=0)
+    network = build_network(Architecture(network="resnet18", width=8, channels=3, num_classes=10), seed=0)
     assert isinstance(network, ResNet18)
     assert sum(p.numel() for p in network.parameters()) == 11_173_962
     sizes = []
@@ -204,39 +250,9 @@ def test_resnet18_sees_small_images_at_their_size() -> None:
     assert sizes == [(2, 64, 32, 32)]
 
 
-def test_training_is_a_function_of_its_seed(tiny: Params, patches: LabelledImages) -> None:
-    """Equal seeds give equal logits to the bit; another seed gives another network."""
-
-    def logits(seed: int) -> np.ndarray:
-        trained = train_classifier(tiny.classifier, patches, empty_like(patches), patches, synthetic_percent=0,
-                                   mixing="batch", num_steps=6, seed=seed, device=CPU, log=quiet)  # fmt: skip
-        return predict(trained.network, patches, flip=True)
-
-    assert np.array_equal(logits(1), logits(1))
-    assert not np.array_equal(logits(1), logits(2))
-
-
-def test_a_cell_writes_everything_and_its_numbers_agree(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
-    """Accuracy in the metrics is that of the kept logits, and a loaded network gives the same logits."""
-    cell = Cell("train_baseline", 100, 0, "batch", 7, 6, patches, empty_like(patches))
-    run_cell(cell, tiny.classifier, patches, patches, num_corrupted=20, settings={"budget": "steps"}, device=CPU,
-             log=quiet, out=tmp_path / "model", results=tmp_path)  # fmt: skip
-    logits = np.load(tmp_path / "model" / "test_logits.npy")
-
-    facts = json.loads((tmp_path / "cells" / "train_baseline-100-7.json").read_text())
-    assert facts["test_accuracy"] == pytest.approx((logits.argmax(1) == patches.labels).mean(), abs=1e-6)
-    assert np.mean(list(facts["test_accuracy_per_class"].values())) == pytest.approx(facts["test_accuracy"], abs=1e-6)
-    assert (facts["num_real"], facts["num_synthetic"], facts["seed"]) == (60, 0, 7)
-    about = json.loads((tmp_path / "model" / "classifier.json").read_text())
-    assert (about["image_size"], about["flip"]) == (16, tiny.classifier.flip)
-    loaded = load_classifier(tmp_path / "model", CPU, patches)
-    assert np.array_equal(predict(loaded, patches, flip=about["flip"]), logits)
-    assert (tmp_path / "history" / "train_baseline-100-7.csv").read_text().startswith("step,train_loss,val_accuracy\n")
-
-
-def test_features_feed_the_linear_layer(patches: LabelledImages, tmp_path: Path) -> None:
+def test_features_feed_the_linear_layer(patches: LabelledImages) -> None:
     """Logits are the scaled linear map of the features that the assessment uses."""
-    network = build_network(Shape("convnet", 8, 1, 3), seed=0).eval()
+    network = build_network(Architecture(network="convnet", width=8, channels=1, num_classes=3), seed=0)
     features = torch.from_numpy(extract_features(network, patches))
     assert features.shape == (60, 32)
     assert isinstance(network, ConvNet)
@@ -244,15 +260,47 @@ def test_features_feed_the_linear_layer(patches: LabelledImages, tmp_path: Path)
     assert np.allclose(logits.detach().numpy(), predict(network, patches, flip=False), atol=1e-5)
 
 
+# ---- a cell and its files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+def test_the_files_of_a_cell_agree(tiny: Params, patches: LabelledImages, tmp_path: Path, network: str) -> None:
+    """The record holds what the kept logits say, and the loaded network gives the same logits."""
+    classifier = tiny.classifier.model_copy(update={"network": network, "batch_size": 4, "flip": True})
+    plan = plan_cell(ablation(), 2, train_size=30, seed=7)
+    real, test = patches.select(np.arange(30)), patches.select(np.arange(20, 60))
+    data = TrainingData(real, empty_like(real), real)
+    run_cell(plan, classifier, data, test, device=CPU, log=no_log, out=tmp_path / "model", results=tmp_path)
+
+    logits, record = (
+        np.load(tmp_path / "model/test_logits.npy"),
+        read_cell_record(tmp_path / "cells/train_baseline-100-7.json"),
+    )
+    assert record.test_accuracy == pytest.approx((logits.argmax(1) == test.labels).mean(), abs=1e-6)
+    assert record.test_loss == pytest.approx(negative_log_likelihood(logits, test), abs=1e-6)
+    assert record.test_calibration_error == pytest.approx(calibration_error(logits, test), abs=1e-6)
+    right = {name: (logits.argmax(1) == k)[test.labels == k].mean() for k, name in enumerate(test.class_names)}
+    assert record.test_accuracy_per_class == pytest.approx(right, abs=1e-6)
+    assert (record.num_real, record.num_synthetic, record.steps, record.num_corrupted) == (30, 0, 2, 20)
+    assert set(record.accuracy_per_corruption) == set(CORRUPTIONS)
+    for accuracy in record.accuracy_per_corruption.values():
+        assert 20 * accuracy == pytest.approx(round(20 * accuracy), abs=1e-4)  # of 20 images
+    assert record.corrupted_accuracy == pytest.approx(np.mean([*record.accuracy_per_corruption.values()]), abs=1e-6)
+
+    header, *rows = (tmp_path / "history/train_baseline-100-7.csv").read_text().splitlines()
+    assert header == "step,train_loss,val_accuracy"
+    assert float(rows[-1].split(",")[2]) == pytest.approx(record.val_accuracy, abs=1e-6)
+    saved = read_classifier_record(tmp_path / "model")
+    assert (saved.image_size, saved.class_names, saved.flip) == (16, patches.class_names, True)
+    loaded = load_classifier(tmp_path / "model", CPU, test)
+    assert np.array_equal(predict(loaded, test, flip=saved.flip), logits)
+
+
 def test_a_pickle_in_disguise_is_refused(patches: LabelledImages, tmp_path: Path) -> None:
-    """A weights file that is no safetensors is told in one line and never executed."""
+    """A weights file that is no safetensors is one line and never executed."""
     torch.save({"weight": torch.ones(1)}, tmp_path / "classifier.safetensors")
-    (tmp_path / "classifier.json").write_text("{}")
     with pytest.raises(UserError, match="no classifier can be read here"):
         load_classifier(tmp_path, CPU, patches)
-
-
-# ---- the record of a cell ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from pipeline.classifier.network import ConvNet, Shape, build_network
+from pipeline.classifier.mixture import Mixture
+from pipeline.classifier.network import Architecture, ConvNet, Network, build_network
 from pipeline.classifier.optimizer import Optimizer, orthogonalise, rate_factor, sgd_rate
-from pipeline.classifier.training import train_classifier
+from pipeline.classifier.training import TrainingData, train_classifier
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.schema import Params
@@ -15,14 +18,17 @@ from pipeline.params.schema import Params
 CPU = torch.device("cpu")
 
 
-def whitening_of(
-    tiny: Params, real: LabelledImages, synthetic: LabelledImages, val: LabelledImages, percent: int
-) -> torch.Tensor:
-    """The first layer of a trained cell."""
-    trained = train_classifier(tiny.classifier, real, synthetic, val, synthetic_percent=percent, mixing="batch",
-                               num_steps=3, seed=0, device=CPU, log=lambda *_: None)  # fmt: skip
-    assert isinstance(trained.network, ConvNet)
-    return trained.network.whiten.weight.detach()
+def small(network: Literal["convnet", "resnet18"] = "convnet") -> Network:
+    """An untrained network for grey images of three classes."""
+    return build_network(Architecture(network=network, width=8, channels=1, num_classes=3), seed=0)
+
+
+def step_once(network: Network, tiny: Params, position: float) -> None:
+    """One step along the gradient of a random batch."""
+    optimizer = Optimizer(network, tiny.classifier)
+    x = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    F.cross_entropy(network(x), torch.tensor([0, 1, 2, 0])).backward()
+    optimizer.step(position)
 
 
 # ---- whitening -----------------------------------------------------------------------------------------------
@@ -55,19 +61,25 @@ def test_whitening_does_not_depend_on_the_order_of_images() -> None:
 
 def test_whitening_knows_the_training_images_of_its_cell_alone(tiny: Params, patches: LabelledImages) -> None:
     """Another val changes nothing, other training images do; a synthetic-only cell sees synthetic images only."""
+
+    def first_layer(percent: int, real: LabelledImages, synthetic: LabelledImages, val: LabelledImages) -> bytes:
+        data, mixture = TrainingData(real, synthetic, val), Mixture("batch", percent, 32, 3)
+        network = train_classifier(tiny.classifier, data, mixture, seed=0, device=CPU, log=lambda *_: None).network
+        assert isinstance(network, ConvNet)
+        return network.whiten.weight.detach().numpy().tobytes()
+
     none, other = empty_like(patches), LabelledImages(255 - patches.images // 2, patches.labels, patches.class_names)
-    own = whitening_of(tiny, patches, none, patches, 0)
-    assert torch.equal(own, whitening_of(tiny, patches, none, other, 0))
-    assert torch.equal(own, whitening_of(tiny, patches, other, patches, 0))
-    assert not torch.equal(own, whitening_of(tiny, other, none, patches, 0))
-    assert not torch.equal(own, whitening_of(tiny, patches, other, patches, 50))
-    synthetic = whitening_of(tiny, patches, other, patches, 100)
-    assert torch.equal(synthetic, whitening_of(tiny, none, other, patches, 100))
+    own = first_layer(0, patches, none, patches)
+    assert own == first_layer(0, patches, none, other)
+    assert own == first_layer(0, patches, other, patches)
+    assert own != first_layer(0, other, none, patches)
+    assert own != first_layer(50, patches, other, patches)
+    assert first_layer(100, patches, other, patches) == first_layer(100, none, other, patches)
 
 
 def test_wide_networks_use_all_directions_of_grey_patches() -> None:
     """There are 16 directions in a grey patch, each with two signs."""
-    network = build_network(Shape("convnet", 64, 1, 10), seed=0)
+    network = build_network(Architecture(network="convnet", width=64, channels=1, num_classes=10), seed=0)
     assert isinstance(network, ConvNet)
     assert network.whiten.out_channels == 32
     network.whiten_by(coloured(20)[..., :1])
@@ -111,27 +123,23 @@ def test_rates_rise_and_fall() -> None:
     assert without == pytest.approx(1 - positions)
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet18"])
-def test_every_trained_weight_moves_and_no_other(tiny: Params, network: str) -> None:
+@pytest.mark.parametrize("name", ["convnet", "resnet18"])
+def test_every_trained_weight_moves_and_no_other(tiny: Params, name: Literal["convnet", "resnet18"]) -> None:
     """One step moves all that has a gradient; the whitening and the scales of `convnet` stay."""
-    net = build_network(Shape(network, 8, 1, 3), seed=0)
-    before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
-    optimizer = Optimizer(net, tiny.classifier)
-    F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
-    optimizer.step(0.1)
-    moved = {name for name, weight in net.named_parameters() if not torch.equal(weight, before[name])}
-    assert moved == {name for name, weight in net.named_parameters() if weight.requires_grad}
-    assert all(weight.grad is None for weight in net.parameters())
-    assert ("whiten.weight" in moved) is False
+    network = small(name)
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    step_once(network, tiny, 0.1)
+    moved = {name for name, weight in network.named_parameters() if not torch.equal(weight, before[name])}
+    frozen = {"whiten.weight"} | {f"groups.{i}.norm{j}.weight" for i in (0, 1) for j in (1, 2)}
+    assert moved == set(before) - (frozen if name == "convnet" else set())
+    assert all(weight.grad is None for weight in network.parameters())
 
 
 def test_the_last_step_changes_no_direction(tiny: Params) -> None:
     """At the end of the schedule only the norm of the kernels is set."""
-    net = build_network(Shape("convnet", 8, 1, 3), seed=0)
-    before = [kernel.detach().clone() for kernel in net.kernels()]
-    optimizer = Optimizer(net, tiny.classifier)
-    F.cross_entropy(net(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
-    optimizer.step(1.0)
-    for kernel, old in zip(net.kernels(), before, strict=True):
+    network = small()
+    before = [kernel.detach().clone() for kernel in network.kernels()]
+    step_once(network, tiny, 1.0)
+    for kernel, old in zip(network.kernels(), before, strict=True):
         assert torch.allclose(kernel / kernel.norm(), old / old.norm(), atol=1e-6)
         assert kernel.norm().item() == pytest.approx(len(kernel) ** 0.5, rel=1e-5)

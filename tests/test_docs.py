@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from docs.generate import ROOT, anchor, pages
 from pipeline.__main__ import app
-from pipeline.classifier.network import Shape, build_network
+from pipeline.classifier.network import Architecture, build_network
 from pipeline.params.schema import Params
 from pipeline.shards.png import encode_png
 
@@ -119,7 +119,7 @@ def test_the_page_on_the_classifier_tells_its_size() -> None:
     page = _flat(ROOT / "docs/classifier.md")
     operations = {}
     for name in ("convnet", "resnet18"):
-        network = build_network(Shape(name, width=32, channels=3, num_classes=10), seed=0)
+        network = build_network(Architecture(network=name, width=32, channels=3, num_classes=10), seed=0)
         weights = sum(weight.numel() for weight in network.parameters()) / 1e6
         assert f"| {weights:.{2 if weights < 1 else 1}f} million |" in page
         with FlopCounterMode(display=False) as counter:

@@ -16,7 +16,8 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from pipeline.classifier.training import load_classifier, predict
+from pipeline.classifier.inference import predict
+from pipeline.classifier.saved import load_classifier
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
 from pipeline.images import LabelledImages, Pixels

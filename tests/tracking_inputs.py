@@ -6,17 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from torch import nn
 
-from pipeline.classifier.network import Shape, build_network
-from pipeline.classifier.training import Trained, save_classifier
+from pipeline.classifier.network import Architecture, build_network
+from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.files import write_csv, write_json
 from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
 from pipeline.gan.sampling import Sampler
-from pipeline.images import LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.tracking import execution, store, writer
@@ -72,9 +70,9 @@ def answers(address: str) -> bool:
 
 def save_networks(folder: Path, seed: int = 0) -> None:
     """Untrained networks of the digits in `classifier` and `generator`, as the stages save them."""
-    digits = LabelledImages(np.zeros((1, 16, 16, 1), np.uint8), np.zeros(1, np.int64), DIGITS)
-    shape = Shape("convnet", 8, 1, len(DIGITS))
-    save_classifier(folder / "classifier", Trained(shape, build_network(shape, seed=seed), []), digits, flip=False)
+    shape = Architecture(network="convnet", width=8, channels=1, num_classes=len(DIGITS))
+    record = ClassifierRecord(shape=shape, image_size=16, class_names=DIGITS, flip=False)
+    save_classifier(folder / "classifier", build_network(shape, seed=seed), record)
     torch.manual_seed(seed)
     size = ImageShape(16, 1, len(DIGITS))
     sampler = Sampler(PixelShuffleGenerator(8, 8, size).eval(), 8, size, DIGITS, torch.device("cpu"))

@@ -1,116 +1,118 @@
-"""One cell of the ablation: what it trains on, its training, and the files that tell its result."""
+"""One cell of the ablation: its images, its training, and the files that hold its result."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
 
 from pipeline.classifier.corruptions import measure_robustness
+from pipeline.classifier.inference import Logits, measure_accuracy, predict
+from pipeline.classifier.mixture import Mixture
+from pipeline.classifier.network import choose_architecture
+from pipeline.classifier.plan import CellPlan
+from pipeline.classifier.record import CellRecord
+from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.classifier.scores import accuracy_per_class, calibration_error, negative_log_likelihood
-from pipeline.classifier.training import (
-    Log,
-    Trained,
-    measure_accuracy,
-    predict,
-    save_classifier,
-    train_classifier,
-)
+from pipeline.classifier.training import Log, TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, concatenate
 from pipeline.params.schema import ClassifierParams
 from pipeline.runtime.errors import UserError
 
+LOGGED = {"test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy"}
 
-@dataclass(frozen=True)
-class Cell:
-    """What identifies a cell, and its data."""
 
-    stage: str
-    real_percent: int
-    synthetic_percent: int
-    mixing: str
-    seed: int
-    steps: int
-    real: LabelledImages
-    synthetic: LabelledImages
+def select_real(plan: CellPlan, train: LabelledImages, reserve: LabelledImages | None = None) -> LabelledImages:
+    """The first `plan.num_real` images of train followed by those of the reserve.
 
-    @property
-    def identity(self) -> dict[str, int]:
-        """What tells the cell from the others of the grid."""
-        percents = {"synthetic_percent": self.synthetic_percent, "real_percent": self.real_percent}
-        return percents | {"seed": self.seed}
-
-    @property
-    def name(self) -> str:
-        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
-        percent = self.synthetic_percent or self.real_percent
-        return f"{self.stage}-{percent}-{self.seed}"
+    Raises:
+        UserError: there are not so many.
+    """
+    if plan.num_real <= len(train):
+        return train.select(np.arange(plan.num_real))
+    num_all = len(train) + (len(reserve) if reserve else 0)
+    if reserve is None or plan.num_real > num_all:
+        raise UserError(
+            f"params.yaml: ablation.real_percent {plan.real_percent} needs {plan.num_real} real images; train and "
+            f"reserve have {num_all}: name at most {100 * num_all // len(train)}"
+        )
+    return concatenate(train, reserve.select(np.arange(plan.num_real - len(train))))
 
 
 def run_cell(
-    cell: Cell,
+    plan: CellPlan,
     classifier: ClassifierParams,
-    val: LabelledImages,
+    data: TrainingData,
     test: LabelledImages,
     *,
-    num_corrupted: int,
-    settings: Mapping[str, str],
     device: torch.device,
     log: Log,
     out: Path,
     results: Path,
 ) -> None:
-    """Trains the cell's classifier, then reads the test images once, and the first `num_corrupted` of them damaged.
+    """Trains the classifier of a cell, then reads the test images once, and the first of them corrupted.
 
-    Writes weights and test logits to `out`, history and metrics (with `settings`) below `results`; the metrics
-    come last: where they lie, the cell is whole.
+    Writes weights and test logits to `out`, history and record below `results`; the record comes last: where it
+    lies, the cell is whole.
     """
-    if cell.synthetic_percent < 100 and len(cell.real) == 0:
-        raise UserError(f"params.yaml: {cell.name} would mix in real images, but ablation.mode replace leaves none")
-    trained = train_classifier(
-        classifier,
-        cell.real,
-        cell.synthetic,
-        val,
-        synthetic_percent=cell.synthetic_percent,
-        mixing=cell.mixing,
-        num_steps=cell.steps,
-        seed=cell.seed,
-        device=device,
-        log=log,
-    )
+    mixture = Mixture(plan.mixing or "batch", plan.synthetic_percent, classifier.batch_size, plan.num_steps)
+    trained = train_classifier(classifier, data, mixture, seed=plan.seed, device=device, log=log)
     logits = predict(trained.network, test, flip=classifier.flip)
-    corrupted = measure_robustness(trained.network, test, num_corrupted, flip=classifier.flip)
-    metrics = {
-        "test_accuracy": measure_accuracy(logits, test),
-        "test_loss": negative_log_likelihood(logits, test),
-        "test_calibration_error": calibration_error(logits, test),
-        "corrupted_accuracy": fmean(corrupted.values()),
-    }
-    log(metrics, cell.steps)
-    save_classifier(out, trained, test, flip=classifier.flip)
+    corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
+    record = describe_cell(plan, data, trained.history[-1], logits, corrupted, test)
+    log(record.model_dump(include=LOGGED), plan.num_steps)
+    save_classifier(
+        out,
+        trained.network,
+        ClassifierRecord(
+            shape=choose_architecture(classifier, test),
+            image_size=test.images.shape[1],
+            class_names=test.class_names,
+            flip=classifier.flip,
+        ),
+    )
     write_array(out / "test_logits.npy", logits)
-    write_csv(results / "history" / f"{cell.name}.csv", trained.history)
-    details = {
-        "test_accuracy_per_class": accuracy_per_class(logits, test),
-        "accuracy_per_corruption": {name: round(value, 6) for name, value in corrupted.items()},
-        "num_corrupted": min(num_corrupted, len(test)),
-    }
-    write_json(results / "cells" / f"{cell.name}.json", describe(cell, trained, metrics) | dict(settings) | details)
+    write_csv(results / "history" / f"{plan.name}.csv", trained.history)
+    write_json(results / "cells" / f"{plan.name}.json", record.model_dump(exclude_none=True))
 
 
-def describe(cell: Cell, trained: Trained, metrics: dict[str, float]) -> dict[str, object]:
-    """The cell's identity, sizes and metrics (six digits)."""
-    last = {key: trained.history[-1][key] for key in ("train_loss", "val_accuracy")}
-    return (
-        cell.identity
-        | {
-            "stage": cell.stage,
-            "steps": cell.steps,
-            "num_real": len(cell.real),
-            "num_synthetic": len(cell.synthetic),
-        }
-        | {key: round(value, 6) for key, value in (last | metrics).items()}
+def describe_cell(
+    plan: CellPlan,
+    data: TrainingData,
+    last: dict[str, float],
+    logits: Logits,
+    corrupted: dict[str, float],
+    test: LabelledImages,
+) -> CellRecord:
+    """The record of a cell, to six digits.
+
+    Args:
+        plan: the cell.
+        data: what it was trained on.
+        last: the last row of its history.
+        logits: of the test images, (N, num_classes).
+        corrupted: accuracy under each corruption.
+        test: the test images.
+    """
+    return CellRecord(
+        stage=plan.stage,
+        real_percent=plan.real_percent,
+        synthetic_percent=plan.synthetic_percent,
+        seed=plan.seed,
+        mode=plan.mode,
+        mixing=plan.mixing,
+        budget=plan.budget,
+        steps=plan.num_steps,
+        num_real=len(data.real),
+        num_synthetic=len(data.synthetic),
+        train_loss=round(last["train_loss"], 6),
+        val_accuracy=round(last["val_accuracy"], 6),
+        test_accuracy=round(measure_accuracy(logits, test), 6),
+        test_loss=round(negative_log_likelihood(logits, test), 6),
+        test_calibration_error=round(calibration_error(logits, test), 6),
+        test_accuracy_per_class=accuracy_per_class(logits, test),
+        num_corrupted=min(plan.num_corrupted, len(test)),
+        corrupted_accuracy=round(fmean(corrupted.values()), 6),
+        accuracy_per_corruption={name: round(accuracy, 6) for name, accuracy in corrupted.items()},
     )

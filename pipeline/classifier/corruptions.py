@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import Network
-from pipeline.classifier.training import measure_accuracy, predict
 from pipeline.images import LabelledImages, Pixels
 from pipeline.randomness import Stream, random_words
 

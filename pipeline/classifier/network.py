@@ -1,14 +1,16 @@
 """The classifiers: a small speed-run network and a plain ResNet-18, images NCHW in [-1, 1] → logits."""
 
-from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
-from pipeline.images import Pixels
+from pipeline.files import Record
+from pipeline.images import LabelledImages, Pixels
+from pipeline.params.schema import ClassifierParams
 
 
 class ConvNet(nn.Module):
@@ -98,27 +100,33 @@ class ResNet18(nn.Module):
 Network = ConvNet | ResNet18
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What rebuilds a network.
+class Architecture(Record):
+    """What rebuilds a network."""
 
-    Attributes:
-        network: `convnet` or `resnet18`.
-        width: channels of the first convolution of `convnet`; `resnet18` has its own.
-        channels: 1 (grey) or 3 (RGB).
-        num_classes: logits.
-    """
-
-    network: str
-    width: int
-    channels: int
-    num_classes: int
+    network: Literal["convnet", "resnet18"]
+    """Which of the two."""
+    width: Annotated[int, Field(gt=0, le=2**16, multiple_of=2)]
+    """Channels of the first convolution of `convnet`; `resnet18` has its own."""
+    channels: Literal[1, 3]
+    """Of the images: 1 (grey) or 3 (RGB)."""
+    num_classes: Annotated[int, Field(gt=0)]
+    """Logits."""
 
 
-def build_network(shape: Shape, *, seed: int) -> Network:
+def choose_architecture(classifier: ClassifierParams, data: LabelledImages) -> Architecture:
+    """That of a classifier for images like `data`."""
+    return Architecture(
+        network=classifier.network,
+        width=classifier.width,
+        channels=data.images.shape[3],
+        num_classes=len(data.class_names),
+    )
+
+
+def build_network(architecture: Architecture, *, seed: int) -> Network:
     """An untrained network whose weights are drawn by `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if shape.network == "resnet18":
-            return ResNet18(shape.channels, shape.num_classes)
-        return ConvNet(shape.width, shape.channels, shape.num_classes)
+        if architecture.network == "resnet18":
+            return ResNet18(architecture.channels, architecture.num_classes)
+        return ConvNet(architecture.width, architecture.channels, architecture.num_classes)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.classifier.training import Logits
+from pipeline.classifier.inference import Logits
 from pipeline.images import LabelledImages
 
 BINS = 15  # of equal width, as Guo et al. 2017 have them

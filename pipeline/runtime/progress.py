@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 
 from tqdm import tqdm
 
@@ -51,10 +50,3 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-
-
-def steps(name: str, *, start: int, stop: int, units: int, unit: str) -> Iterator[tuple[int, Progress]]:
-    """Yields the steps start ... stop with the progress to report on; each step is worth `units`."""
-    with Progress(name, total=stop * units, unit=unit, done=start * units) as progress:
-        for step in range(start, stop):
-            yield step, progress

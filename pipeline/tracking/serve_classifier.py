@@ -10,10 +10,10 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
+from pipeline.classifier.inference import predict
 from pipeline.classifier.network import Network
-from pipeline.classifier.training import load_classifier, predict
+from pipeline.classifier.saved import load_classifier, read_classifier_record
 from pipeline.device import pick_device
-from pipeline.files import load_model, wrong_model
 from pipeline.images import LabelledImages, Pixels
 from pipeline.sources.image_folder import decode
 from pipeline.tracking.package import probability_column
@@ -58,9 +58,8 @@ class ServedClassifier:
 def _load_pyfunc(folder: str) -> ServedClassifier:
     """What MLflow calls; the device is PIPELINE_DEVICE's."""
     place = Path(folder)
-    _, about = load_model(place, "classifier")
-    with wrong_model(place, "classifier"):
-        size, channels, names = about["image_size"], about["shape"]["channels"], tuple(about["class_names"])
-        none = LabelledImages(np.empty((0, size, size, channels), np.uint8), np.empty(0, np.int64), names)
-        network = load_classifier(place, pick_device(), none)
-        return ServedClassifier(network, size, channels, names, bool(about["flip"]))
+    record = read_classifier_record(place)
+    size, channels, names = record.image_size, record.shape.channels, record.class_names
+    none = LabelledImages(np.empty((0, size, size, channels), np.uint8), np.empty(0, np.int64), names)
+    network = load_classifier(place, pick_device(), none)
+    return ServedClassifier(network, size, channels, names, record.flip)

@@ -1,0 +1,113 @@
+"""What one cell of the ablation trains on and for how long, decided from percents and sizes alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.params.schema import AblationParams
+from pipeline.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One cell.
+
+    Attributes:
+        stage: that trains it.
+        real_percent: real images, in percent of train_size.
+        synthetic_percent: percent of the images of all steps that are synthetic.
+        seed: of the classifier's weights, batches and augmentations.
+        mode: `ablation.mode`; None in a real-only cell, which is the same in either.
+        mixing: `ablation.mixing`; None in a real-only cell.
+        budget: `ablation.budget`.
+        num_real: real images, the first ones of train, and of the reserve above 100 %.
+        num_synthetic: synthetic images beside them, where these are not recycled.
+        num_corrupted: test images, the first ones, on which each corruption is measured.
+        num_steps: optimizer steps.
+    """
+
+    stage: Literal["train_baseline", "train_classifier"]
+    real_percent: int
+    synthetic_percent: int
+    seed: int
+    mode: Literal["add", "replace"] | None
+    mixing: Literal["batch", "pretrain_finetune"] | None
+    budget: Literal["steps", "real_epochs"]
+    num_real: int
+    num_synthetic: int
+    num_corrupted: int
+    num_steps: int
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What distinguishes the cell from the others of the grid."""
+        percents = {"synthetic_percent": self.synthetic_percent, "real_percent": self.real_percent}
+        return percents | {"seed": self.seed}
+
+    @property
+    def name(self) -> str:
+        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
+        percent = self.synthetic_percent or self.real_percent
+        return f"{self.stage}-{percent}-{self.seed}"
+
+
+def plan_cell(
+    ablation: AblationParams,
+    steps: int,
+    *,
+    train_size: int,
+    seed: int,
+    real_percent: int = 100,
+    synthetic_percent: int = 0,
+) -> CellPlan:
+    """The real-only cell at `real_percent`, or where `synthetic_percent` is above 0 the mixed cell at that.
+
+    Mode `add` keeps all real images and takes as many synthetic ones; `replace` cuts the real ones to
+    (100 - percent) % and fills up to train_size. At 100 % there is no real image in either.
+
+    Args:
+        ablation: of a real-only cell, `budget` and `num_corrupted` alone are read.
+        steps: of the baseline, which all other budgets are measured by.
+        train_size: images in train.
+        seed: of the classifier.
+        real_percent: size of a real-only set, in percent of train_size.
+        synthetic_percent: percent of the images of all steps that are synthetic.
+
+    Raises:
+        UserError: so small a percent leaves no real image.
+    """
+    mode, mixing = (ablation.mode, ablation.mixing) if synthetic_percent else (None, None)
+    if synthetic_percent == 100:
+        real_percent = 0
+    elif mode == "replace":
+        real_percent -= synthetic_percent
+    num_real = train_size * real_percent // 100
+    if num_real == 0 and synthetic_percent < 100:
+        raise UserError(f"params.yaml: ablation: {real_percent} % of {train_size} real images is none; raise the share")
+    return CellPlan(
+        stage="train_classifier" if synthetic_percent else "train_baseline",
+        real_percent=real_percent,
+        synthetic_percent=synthetic_percent,
+        seed=seed,
+        mode=mode,
+        mixing=mixing,
+        budget=ablation.budget,
+        num_real=num_real,
+        num_synthetic=_num_synthetic(mode, train_size, num_real),
+        num_corrupted=ablation.num_corrupted,
+        num_steps=_num_steps(steps, ablation.budget, num_real / train_size, synthetic_percent),
+    )
+
+
+def _num_synthetic(mode: Literal["add", "replace"] | None, train_size: int, num_real: int) -> int:
+    return {"add": train_size, "replace": train_size - num_real, None: 0}[mode]
+
+
+def _num_steps(steps: int, budget: str, real_share: float, synthetic_percent: int) -> int:
+    """As many for all with budget `steps`.
+
+    With `real_epochs` as many passes over the cell's real images as the baseline makes over its own, so that
+    synthetic images come on top.
+    """
+    if budget == "steps":
+        return steps
+    return max(1, round(steps * real_share * 100 / (100 - synthetic_percent)))
