@@ -43,12 +43,13 @@ NOTES = {
 }
 # The unit of a key, by the first pattern that its name or its text has.
 UNITS = {
-    r"percent": "%",
+    r"^\w*percent": "%",
     r"_points\b|\bin points\b": "points",
     r"\bin pixels\b": "pixels",
-    r"^steps\b|_every\b|\bsteps\b.*_steps\b": "steps",
-    r"^(num_(images|corrupted|real|synthetic)\w*|\w+_images|(train|val|test|batch)_size)\b": "images",
     r"\bin nats\b": "nats",
+    r"^steps\b|_every\b": "steps",
+    r"^(num_(images|corrupted|real|synthetic)\w*|\w+_images|(train|val|test|batch)_size)\b": "images",
+    r"\b[Ff]raction\b": "fraction",
 }
 
 Schema = dict[str, Any]
