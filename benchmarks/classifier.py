@@ -1,4 +1,4 @@
-"""What the classifier's training takes, against three measures: `python -m benchmarks.classifier`.
+"""How fast the classifier trains, against three measures: `python -m benchmarks.classifier`.
 
 1. Images per second of the whole loop, against the limit that arithmetic sets: the rate of large products (of
    matrices, or a convolution) on this machine, over the floating-point operations of an image.
@@ -6,7 +6,7 @@
 3. Time to equal accuracy on val, against the plain loop: a ResNet-18 fed by that DataLoader, with a one-cycle schedule
    over PATIENCE times our seconds. Where it is still below us then, the ratio is above PATIENCE.
 
-Further arguments are values as for `pipeline.params.compose`; dataset=cifar10 profile=cpu is where none is given.
+Further arguments are values as for `synthmix configure`; dataset=cifar10 profile=cpu is where none is given.
 """
 
 import itertools
@@ -40,7 +40,7 @@ from stages.prepare import SOURCES
 ROUNDS = 5
 SIDE, WIDE = 2048, 512  # of the matrices, and channels of the convolution, whose products set the limit
 PATIENCE = 5
-WARM_UP, TIMED = 2, 6  # steps of the plain loop that tell its rate
+WARM_UP, TIMED = 2, 6  # steps of the plain loop from which its rate is estimated
 PEER_BATCH, PEER_RATE = 128, 0.1  # of the plain loop; the learning rate is its peak
 GOALS = {"batches": 10.0, "accuracy": 3.0}
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -75,9 +75,11 @@ def main() -> None:
     params, device = parse_params(compose_params(sys.argv[1:] or ["dataset=cifar10", "profile=cpu"])), pick_device()
     values = params.classifier
     splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
-    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {values.network} of "
-          f"width {values.width}, {values.steps} steps of {values.batch_size}, {values.precision}; "
-          f"{describe_environment(device)}")  # fmt: skip
+    print(
+        f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {values.network} of "
+        f"width {values.width}, {values.steps} steps of {values.batch_size}, {values.precision}; "
+        f"{describe_environment(device)}"
+    )
     compare_batches(values, splits["train"], device)
     seconds, accuracy = time_training(values, splits["train"], splits["val"], device)
     compare_with_limit(values, splits["train"], values.steps * values.batch_size / seconds, device)
@@ -87,7 +89,7 @@ def main() -> None:
 def time_training(
     values: ClassifierParams, train: LabelledImages, val: LabelledImages, device: torch.device
 ) -> tuple[float, float]:
-    """Seconds of one training without its looks at val (one image stands in for them), and its accuracy on val."""
+    """Seconds of one training without its validations (they have one image), and its accuracy on val."""
     one = val.select(np.arange(1))
     warm_up = values.model_copy(update={"steps": WARM_UP})
     train_unmixed(warm_up, train, one, synthetic=False, seed=0, device=device)
@@ -110,8 +112,10 @@ def compare_with_limit(values: ClassifierParams, train: LabelledImages, rate: fl
     operations = counter.get_total_flops() / 2
     peak = arithmetic_rate(torch.bfloat16 if values.precision == "bfloat16" else torch.float32, device)
     limit = peak / operations
-    print(f"arithmetic    ours {rate:9,.0f} img/s   limit {limit:9,.0f} img/s   ratio {rate / limit:.2f} "
-          f"({operations / 1e6:,.1f} MFLOP an image, {peak / 1e9:,.0f} GFLOP/s in large products)")  # fmt: skip
+    print(
+        f"arithmetic    ours {rate:9,.0f} img/s   limit {limit:9,.0f} img/s   ratio {rate / limit:.2f} "
+        f"({operations / 1e6:,.1f} MFLOP an image, {peak / 1e9:,.0f} GFLOP/s in large products)"
+    )
 
 
 def arithmetic_rate(dtype: torch.dtype, device: torch.device) -> float:
@@ -120,8 +124,10 @@ def arithmetic_rate(dtype: torch.dtype, device: torch.device) -> float:
     Different libraries compute the two, and on some processors one of them is several times slower.
     """
     a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
-    x, kernel = (torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last)
-                 for shape in ((8, WIDE, 32, 32), (WIDE, WIDE, 3, 3)))  # fmt: skip
+    x, kernel = (
+        torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last)
+        for shape in ((8, WIDE, 32, 32), (WIDE, WIDE, 3, 3))
+    )
     product = 2 * SIDE**3 / quickest(lambda: torch.mm(a, b), device)
     convolution = 2 * 9 * WIDE**2 * 8 * 32 * 32 / quickest(lambda: F.conv2d(x, kernel, padding=1), device)
     return max(product, convolution)
@@ -148,8 +154,10 @@ def compare_batches(values: ClassifierParams, train: LabelledImages, device: tor
     rates = [(pass_rate(own_batches(values, train, device), device), pass_rate(peer, device)) for _ in range(ROUNDS)]
     own, other = (statistics.median(column) for column in zip(*rates, strict=True))
     ratios = sorted(a / b for a, b in rates)
-    print(f"batches only  ours {own:9,.0f} img/s   DataLoader {other:7,.0f} img/s   ratio {ratios[ROUNDS // 2]:.1f} "
-          f"({ratios[0]:.1f}-{ratios[-1]:.1f}, {ROUNDS} rounds in turn; goal >= {GOALS['batches']:.0f})")  # fmt: skip
+    print(
+        f"batches only  ours {own:9,.0f} img/s   DataLoader {other:7,.0f} img/s   ratio {ratios[ROUNDS // 2]:.1f} "
+        f"({ratios[0]:.1f}-{ratios[-1]:.1f}, {ROUNDS} rounds in turn; goal >= {GOALS['batches']:.0f})"
+    )
 
 
 def own_batches(values: ClassifierParams, train: LabelledImages, device: torch.device) -> Batches:
@@ -164,8 +172,8 @@ def own_batches(values: ClassifierParams, train: LabelledImages, device: torch.d
 
 def plain_loader(train: LabelledImages, values: ClassifierParams, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
     """The peer's batches: shuffled, two workers that stay."""
-    return DataLoader(ArrayDataset(train, values), batch_size, shuffle=True, num_workers=2, drop_last=True,
-                      persistent_workers=True)  # fmt: skip
+    data = ArrayDataset(train, values)
+    return DataLoader(data, batch_size, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True)
 
 
 def pass_rate(batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
@@ -195,8 +203,10 @@ def compare_accuracy(
     taken = train_plainly(network, loader, num_steps, device=device)
     reached = measure_accuracy(predict(network, val, flip=values.flip), val)
     ratio = f"{'above' if reached < accuracy else 'below'} {taken / seconds:.1f}"
-    print(f"accuracy      ours {100 * accuracy:.1f} % in {seconds:.1f} s   plain ResNet-18 {100 * reached:.1f} % in "
-          f"{taken:.1f} s ({num_steps} steps)   ratio {ratio} (goal >= {GOALS['accuracy']:.0f})")  # fmt: skip
+    print(
+        f"accuracy      ours {100 * accuracy:.1f} % in {seconds:.1f} s   plain ResNet-18 {100 * reached:.1f} % in "
+        f"{taken:.1f} s ({num_steps} steps)   ratio {ratio} (goal >= {GOALS['accuracy']:.0f})"
+    )
 
 
 def train_plainly(

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
 from pipeline.assessment.assess import Judge, assess
-from pipeline.classifier.curation import Scores, curate
+from pipeline.classifier.curation import ScoreColumns, curate
 from pipeline.classifier.inference import extract_features, measure_accuracy, predict
 from pipeline.classifier.network import Network
 from pipeline.device import describe_environment, pick_device
@@ -73,7 +73,7 @@ class Bench(NamedTuple):
     memory: Memory
 
 
-Pools = Callable[[float, int], tuple[LabelledImages, Scores]]
+Pools = Callable[[float, int], tuple[LabelledImages, ScoreColumns]]
 Rows = dict[Setting, list[Measured]]  # one a seed
 
 
@@ -152,7 +152,7 @@ def load_gan(folder: Path, params: Params, data: LabelledImages, device: torch.d
     return Sampler.load(folder, device, networks=networks), Scorer.load(folder, device, data, networks=networks)
 
 
-def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, Scores]:
+def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, ScoreColumns]:
     """The seed's first `pool` times train_size images at this spread, and their scores."""
     sampler, scorer = find_gan(bench, seed)
     seen, unseen = bench.splits["train"], bench.splits["val"]

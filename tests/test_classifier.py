@@ -12,12 +12,12 @@ from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.corruptions import CORRUPTIONS
 from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.classifier.metrics import calibration_error, negative_log_likelihood
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.network import Architecture, ConvNet, ResNet18, build_network
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.record import read_cell_record
 from pipeline.classifier.saved import load_classifier, read_classifier_record
-from pipeline.classifier.scores import calibration_error, negative_log_likelihood
 from pipeline.classifier.training import TrainedClassifier, TrainingData, train_classifier
 from pipeline.files import to_json
 from pipeline.images import LabelledImages, empty_like
@@ -174,13 +174,13 @@ def test_cutout_is_one_whole_square(tiny: Params) -> None:
 
 
 def test_augmentation_is_a_function_of_seed_and_step(tiny: Params, patches: LabelledImages) -> None:
-    """The same step looks the same on resume; another step or seed does not."""
+    """The same step draws the same on resume; another step or seed does not."""
     values = tiny.classifier.model_copy(update={"translate": 2})
     images = torch.from_numpy(patches.images)
-    looks = [Augmentation(values, 16, CPU)(images, seed=s, step=t) for s, t in ((0, 0), (0, 0), (0, 1), (1, 0))]
-    assert torch.equal(looks[0], looks[1])
-    assert not torch.equal(looks[0], looks[2])
-    assert not torch.equal(looks[0], looks[3])
+    drawn = [Augmentation(values, 16, CPU)(images, seed=s, step=t) for s, t in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[3])
 
 
 # ---- training ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifier.curation import Scores, curate, keep_best
+from pipeline.classifier.curation import ScoreColumns, curate, keep_best
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.images import Indices
 from pipeline.params.schema import CurationParams
@@ -15,7 +15,7 @@ RAW = CurationParams(drop_near_copies=False, rank_by="confidence", keep_percent=
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
 
 
-def scores_of(labels: Indices, seed: int) -> Scores:
+def scores_of(labels: Indices, seed: int) -> ScoreColumns:
     """Random scores of the images; of each class, the first image is no near-copy."""
     random = np.random.Generator(np.random.Philox(seed))
     near = random.random(len(labels)) < 0.4

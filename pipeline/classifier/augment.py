@@ -1,4 +1,4 @@
-"""Batched augmentation on the device: every image its own flip, shift and square, no loop and no worker."""
+"""Batched augmentation on the device: every image has its own flip, shift and square."""
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ class Augmentation:
         return self._cutout(images, draws[3:]) if self._values.cutout else images
 
     def _crop_and_flip(self, images: Tensor, draws: np.ndarray) -> Tensor:
-        """One gather does both: an index beyond the border is reflected, and columns run backwards in a mirror."""
+        """One gather for both, by words (3, N): indices beyond the border are reflected, a mirror reads backwards."""
         reach, last = self._values.translate, self._size - 1
         rows = self._offset(draws[0], 2 * reach + 1) + self._range
         columns = self._offset(draws[1], 2 * reach + 1) + self._range
@@ -36,7 +36,7 @@ class Augmentation:
         return images.reshape(-1, images.shape[3]).index_select(0, pixels.flatten()).view_as(images)
 
     def _cutout(self, images: Tensor, draws: np.ndarray) -> Tensor:
-        """A square of mid grey, wholly inside the image (DeVries & Taylor 2017)."""
+        """A square of mid grey, wholly inside the image, by words (2, N) (DeVries & Taylor 2017)."""
         side = self._values.cutout
         inside = []
         for axis in range(2):

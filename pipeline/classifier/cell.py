@@ -8,12 +8,12 @@ import torch
 
 from pipeline.classifier.corruptions import measure_robustness
 from pipeline.classifier.inference import Logits, measure_accuracy, predict
+from pipeline.classifier.metrics import accuracy_per_class, calibration_error, negative_log_likelihood
 from pipeline.classifier.mixture import Mixture
 from pipeline.classifier.network import choose_architecture
 from pipeline.classifier.plan import CellPlan
 from pipeline.classifier.record import CellRecord
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
-from pipeline.classifier.scores import accuracy_per_class, calibration_error, negative_log_likelihood
 from pipeline.classifier.training import Log, TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
 from pipeline.images import LabelledImages, concatenate

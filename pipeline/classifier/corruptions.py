@@ -1,7 +1,7 @@
-"""Accuracy on damaged images: five fixed corruptions at one severity each, the same bytes on every machine.
+"""Accuracy on corrupted images: five fixed corruptions at one severity each, the same bytes on every machine.
 
 In the spirit of CIFAR-10-C (Hendrycks & Dietterich 2019), but of our own making: figures compare between cells
-of one run, never with published ones.
+of one run, never with published ones. Every corruption takes and returns uint8 NHWC.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,16 @@ BLOCK = 2  # pixels that share one level when pixelated
 
 
 def measure_robustness(network: Network, data: LabelledImages, num_images: int, *, flip: bool) -> dict[str, float]:
-    """Accuracy of `network` under each corruption, on the first `num_images` images (all, if there are fewer)."""
+    """Accuracy of `network`, 0 to 1, under each corruption, on the first `num_images` images or all there are.
+
+    With `flip`, the network's answer is the mean over both mirror images.
+    """
     clean = data.select(np.arange(min(num_images, len(data)), dtype=np.int64))
-    damaged = {name: LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)
-               for name, corrupt in CORRUPTIONS.items()}  # fmt: skip
-    return {name: measure_accuracy(predict(network, data, flip=flip), data) for name, data in damaged.items()}
+    accuracies = {}
+    for name, corrupt in CORRUPTIONS.items():
+        corrupted = LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)
+        accuracies[name] = measure_accuracy(predict(network, corrupted, flip=flip), corrupted)
+    return accuracies
 
 
 def add_noise(images: Pixels) -> Pixels:
@@ -80,7 +85,7 @@ CORRUPTIONS: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def _nearly_normal(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Mean 0, variance 1: the sum of the four 16-bit numbers in a word, exact on every machine (Irwin-Hall)."""
+    """Mean 0, variance 1, in the words' shape: sums of a word's four 16-bit numbers, exact everywhere (Irwin-Hall)."""
     sums = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4).sum(-1, dtype=np.int64)
     scaled: NDArray[np.float64] = (sums - 2 * 65535) / np.sqrt((2**32 - 1) / 3)
     return scaled

@@ -9,10 +9,10 @@ from pipeline.images import Indices
 from pipeline.params.schema import CurationParams
 from pipeline.runtime.errors import UserError
 
-Scores = Mapping[str, NDArray[np.generic]]
+ScoreColumns = Mapping[str, NDArray[np.generic]]  # one value an image
 
 
-def curate(curation: CurationParams, labels: Indices, scores: Scores, *, size: int) -> Indices:
+def curate(curation: CurationParams, labels: Indices, scores: ScoreColumns, *, size: int) -> Indices:
     """Rows to train on, in ascending order.
 
     First near-copies go, then each class's worst ranked. With `recycle` every row that is left takes its turn:
@@ -21,8 +21,8 @@ def curate(curation: CurationParams, labels: Indices, scores: Scores, *, size: i
 
     Args:
         curation: what is wanted.
-        labels: int64, shape N.
-        scores: arrays of N by name: `curation.rank_by` and `near_copy` (bool).
+        labels: int64, shape N, of all synthetic images.
+        scores: arrays of shape N: `curation.rank_by` (float, higher is better) and `near_copy` (bool).
         size: synthetic images of a set that is not recycled.
 
     Raises:

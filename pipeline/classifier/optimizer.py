@@ -1,4 +1,4 @@
-"""What moves the weights: Muon for the kernels of `convnet`, Nesterov SGD for everything else."""
+"""The optimizer: Muon for the kernels of `convnet`, Nesterov SGD for everything else."""
 
 from typing import cast
 
@@ -26,7 +26,10 @@ class Optimizer:
         self._sgd = torch.optim.SGD(self._groups(network), self._rate, classifier.momentum, nesterov=True)
 
     def step(self, position: float) -> None:
-        """One update by the gradients at hand, at the rates of `position` in the training; drops the gradients."""
+        """One update by the gradients at hand; drops them.
+
+        `position` in the training, 0 to 1, decides the rates.
+        """
         factor = rate_factor(position, self._warm_up)
         for group in self._sgd.param_groups:
             group["lr"] = self._rate * factor
@@ -38,7 +41,10 @@ class Optimizer:
 
     @torch.no_grad()
     def _step_kernel(self, kernel: nn.Parameter, buffer: Tensor, factor: float) -> None:
-        """Muon (Jordan et al. 2024): Nesterov momentum, orthogonalised; the kernel keeps the norm of such a step."""
+        """Muon (Jordan et al. 2024): Nesterov momentum, orthogonalised; kernel and buffer are (out, in, 3, 3).
+
+        Before its step a kernel is brought to the norm sqrt(out), that of an orthogonal update of as many rows.
+        """
         assert kernel.grad is not None
         buffer.mul_(self._values.muon_momentum).add_(kernel.grad)
         wanted = kernel.grad.add(buffer, alpha=self._values.muon_momentum)
@@ -48,11 +54,13 @@ class Optimizer:
 
     def _groups(self, network: Network) -> list[dict[str, object]]:
         """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
-        muons = {id(kernel) for kernel in self._kernels}
-        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in muons]
+        muon = {id(kernel) for kernel in self._kernels}
+        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in muon]
         decay = self._values.weight_decay / self._values.learning_rate  # of weights, not of rate times weights
-        return [{"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
-                {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0}]  # fmt: skip
+        return [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ]
 
 
 def rate_factor(position: float, warm_up: float) -> float:
@@ -69,7 +77,7 @@ def sgd_rate(classifier: ClassifierParams) -> float:
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """The nearest matrix with equal singular values, roughly: they come to lie between about 0.5 and 1.5.
+    """The nearest matrix (m, n) with equal singular values, roughly: they come to lie between about 0.5 and 1.5.
 
     A Newton-Schulz iteration: for X = U S V^T, every round replaces S by aS + bS^3 + cS^5.
     """

@@ -13,10 +13,10 @@ BLOCK = 256  # images at a time
 
 
 def whitening_kernels(images: Pixels, num_kernels: int) -> Tensor:
-    """Kernels (num_kernels, C, PATCH, PATCH): the patches' strongest principal directions at unit variance, both signs.
+    """The patches' strongest principal directions at unit variance, in both signs: (num_kernels, C, PATCH, PATCH).
 
-    Responses of one half of the kernels to `images` (values in [-1, 1]) are uncorrelated; the other half has the
-    opposite signs, since an activation follows that keeps one of them. As in cifar10-airbench (Jordan 2024).
+    Responses of one half of the kernels to `images` (uint8 NHWC, scaled to [-1, 1]) are uncorrelated; the other half
+    has the opposite signs, since the activation that follows keeps one of them. As in cifar10-airbench (Jordan 2024).
     """
     variances, directions = np.linalg.eigh(_second_moment(images))
     variances, directions = variances[::-1], directions[:, ::-1].T  # strongest first, one a row
@@ -29,7 +29,10 @@ def whitening_kernels(images: Pixels, num_kernels: int) -> Tensor:
 
 
 def _second_moment(images: Pixels) -> NDArray[np.float64]:
-    """Mean product of every two values of a patch; the sums are of whole numbers, so no order of adding matters."""
+    """Mean product of every two values of a patch, (D, D) with D = C * PATCH * PATCH.
+
+    The sums are of whole numbers, so no order of adding matters.
+    """
     size = images.shape[3] * PATCH**2
     total, count = np.zeros((size, size)), 0
     for start in range(0, len(images), BLOCK):

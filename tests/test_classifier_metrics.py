@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifier.corruptions import CORRUPTIONS, NOISE_STD, add_noise, blur, brighten, lower_contrast, pixelate
-from pipeline.classifier.scores import accuracy_per_class, calibration_error, negative_log_likelihood
+from pipeline.classifier.metrics import accuracy_per_class, calibration_error, negative_log_likelihood
 from pipeline.images import LabelledImages, Pixels
 
 
@@ -16,7 +16,7 @@ def logits_of(confidence: list[float], right: list[bool]) -> tuple[np.ndarray, L
     return logits, LabelledImages(np.zeros((len(right), 2, 2, 1), np.uint8), labels, ("a", "b"))
 
 
-def test_scores_have_their_hand_values(patches: LabelledImages) -> None:
+def test_metrics_have_their_hand_values(patches: LabelledImages) -> None:
     """NLL of uniform logits is ln(3); per-class accuracy counts within the class."""
     logits = np.zeros((60, 3), np.float32)
     assert negative_log_likelihood(logits, patches) == pytest.approx(np.log(3))
@@ -77,7 +77,7 @@ def test_a_corrupted_image_depends_on_its_row_alone(photographs: Pixels, name: s
     assert np.array_equal(corrupt(photographs[:7]), corrupted[:7])
 
 
-def test_noise_has_its_spread() -> None:
+def test_noise_has_its_standard_deviation() -> None:
     """Mean 0 and NOISE_STD levels, different in every image, and the tails of a normal distribution."""
     grey = np.full((40, 32, 32, 3), 128, np.uint8)
     noise = add_noise(grey).astype(float) - 128
@@ -91,9 +91,9 @@ def test_corruptions_have_their_hand_values() -> None:
     """A single bright pixel spreads binomially; levels move and are cut off as declared; blocks share their mean."""
     dot = np.zeros((1, 8, 8, 1), np.uint8)
     dot[0, 4, 4] = 255
-    spread = blur(dot)[0, :, :, 0].astype(int)
-    assert spread[4, 2:7].tolist() == [6, 24, 36, 24, 6]  # 255 * 6 * (1, 4, 6, 4, 1) / 256, rounded
-    assert spread.sum() == pytest.approx(255, abs=12)
+    blurred = blur(dot)[0, :, :, 0].astype(int)
+    assert blurred[4, 2:7].tolist() == [6, 24, 36, 24, 6]  # 255 * 6 * (1, 4, 6, 4, 1) / 256, rounded
+    assert blurred.sum() == pytest.approx(255, abs=12)
     halves = np.repeat(np.array([50, 250], np.uint8), 2).reshape(1, 2, 2, 1)
     assert brighten(halves).ravel().tolist() == [100, 100, 255, 255]
     assert lower_contrast(halves).ravel().tolist() == [110, 110, 190, 190]
