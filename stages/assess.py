@@ -37,9 +37,9 @@ def main(
     scorer = Scorer.load(generator, device, drawn, networks=params.gan.networks)
     name = f"pooled activations of the real-only classifier {judge.name}"
     features, logits = partial(extract_features, network), partial(predict, network, flip=False)
-    with tracked_run("assess", cell={}) as run:
+    paths = {"train": train, "val": val, "synthetic": synthetic, "out": out, "metrics": metrics}
+    with tracked_run("assess", paths):
         measured, scores, nearest = assess(params.assess, drawn, seen, unseen, Judge(name, features, logits))
-        run.log({key: value for key, value in measured.items() if isinstance(value, float)}, 0)
         write_scores(out, scores | {"discriminator": scorer.score(drawn)})
         write_picture(out / "neighbours.png", neighbours_picture(drawn, seen, nearest))
         write_json(metrics, measured | {"generator": weights, "synthetic_digest": drawn.digest()})

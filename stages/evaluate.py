@@ -25,16 +25,9 @@ def main(
     result = evaluate(params, cells, read_assess(assess))
     evidence = read_evidence(params, dataset, gan_samples, gan_history, scores)
     check_classes(dataset, evidence.dataset, result["per_class"])
-    with tracked_run("evaluate", cell={}) as run:
-        files = write_report(out, result, evidence)
-        for setting in result["settings"]:
-            curve = {f"test_accuracy_{end}": setting[f"test_accuracy_{end}"] for end in ("mean", "low", "high")}
-            run.log(curve, step=setting["synthetic_percent"])
-        run.log(result["answer"], step=0)
-        for file in files:
-            run.artifact(file)
-        best = result["champion"]
-        run.register("classifier", models / best["stage"] / f"{best['percent']}-{best['seed']}", alias="champion")
+    paths = {"models": models, "scores": scores, "dataset": dataset, "out": out}
+    with tracked_run("evaluate", paths):
+        write_report(out, result, evidence)
     typer.echo(to_text(result))
 
 

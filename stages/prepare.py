@@ -19,11 +19,10 @@ def main(out: PathFlag) -> None:
     params = load_params("dataset", "ablation.real_percent")
     dataset = params.dataset
     source = f"real:{dataset.name}"
-    with tracked_run("prepare", cell={}) as run:
+    with tracked_run("prepare", {"out": out}):
         splits = split(*SOURCES[dataset.name](dataset), dataset)
         check_sizes(splits, params.ablation.real_percent)
         counts = {name: len(images) for name, images in splits.images.items()}
-        run.log({f"num_{name}": float(count) for name, count in counts.items()}, step=0)
         (out / "dataset.json").unlink(missing_ok=True)  # written last: where it stands, the splits are whole
         for name, images in splits.images.items():
             index = np.arange(len(images), dtype=np.int64)

@@ -46,7 +46,8 @@ def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
             raise StoppedError(number, f"synthesize, image {start} of {values.num_images}")
         return sampler.draw(start, stop, seed=values.seed, std=values.latent_std, labels=labels, done=progress.advance)
 
-    with tracked_run("synthesize", cell={}) as run, resumable("synthesize", key) as folder:
+    paths = {"generator": generator, "dataset": dataset, "out": out}
+    with tracked_run("synthesize", paths), resumable("synthesize", key) as folder:
         root, content = folder / "dataset", Content()
         shape = (sampler.shape.size, sampler.shape.size, sampler.shape.channels)
         if values.encoding == "stored_png":  # of the other, nobody knows how small it gets
@@ -69,7 +70,6 @@ def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
         write_card(root, name=f"synthetic {params.dataset.name}", licence=values.licence, about=about)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(root, out)
-        run.log({"num_images": float(values.num_images)}, 0)
 
 
 if __name__ == "__main__":

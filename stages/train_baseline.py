@@ -25,8 +25,8 @@ def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag
     real = select_real(plan, train, *reserve)
     data = TrainingData(real, empty_like(real), val)
 
-    with tracked_run("train_baseline", cell=plan.identity) as run:
-        run_cell(plan, params.classifier, data, test, device=pick_device(), log=run.log, out=out, results=results)
+    with tracked_run("train_baseline", {"prepared": prepared, "results": results}, cell=plan.identity):
+        run_cell(plan, params.classifier, data, test, device=pick_device(), out=out, results=results)
 
 
 if __name__ == "__main__":

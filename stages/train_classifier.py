@@ -42,8 +42,9 @@ def main(
     kept = pool.select(curate(params.curation, pool.labels, columns, size=plan.num_synthetic))
     data = TrainingData(select_real(plan, train), kept, val)
 
-    with tracked_run("train_classifier", cell=plan.identity) as run:
-        run_cell(plan, params.classifier, data, test, device=pick_device(), log=run.log, out=out, results=results)
+    paths = {"prepared": prepared, "synthetic": synthetic, "scores": scores, "results": results}
+    with tracked_run("train_classifier", paths, cell=plan.identity):
+        run_cell(plan, params.classifier, data, test, device=pick_device(), out=out, results=results)
 
 
 if __name__ == "__main__":

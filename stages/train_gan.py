@@ -41,14 +41,16 @@ def main(
         network = train_judge(drawn, synthetic=True)
         return measure_accuracy(predict(network, unseen, flip=gan.judge.flip), unseen)
 
-    with tracked_run("train_gan", cell={}) as run, resumable("train_gan", key) as folder:
+    paths = {"train": train, "val": val, "out": out, "history": history, "samples": samples, "evolution": evolution}
+    with tracked_run("train_gan", paths) as run, resumable("train_gan", key) as folder:
 
-        def on_probe(row: dict[str, float], sampler: Sampler) -> None:
+        def on_probe(rows: list[dict[str, float]], sampler: Sampler) -> None:
+            row = rows[-1]
             grid = sampler.grid(GRID_COLUMNS, seed=gan.seed)
             write_picture(samples, tile(grid, GRID_COLUMNS))
             write_array(folder / f"strip-{int(row['restarts'])}-{int(row['step']):09d}.npy", grid[::GRID_COLUMNS])
-            run.log(row, int(row["step"]))
-            run.artifact(samples)
+            write_csv(history, rows)
+            run.publish()
 
         network = train_judge(real, synthetic=False)
         judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
@@ -58,20 +60,16 @@ def main(
             trained = train_gan(gan, real, device=device, folder=folder, watch=watch)
         write_picture(samples, tile(trained.sampler.grid(GRID_COLUMNS, seed=gan.seed), GRID_COLUMNS))
         write_picture(evolution, evolution_picture(folder))
-        for picture in (samples, evolution):
-            run.artifact(picture)
         write_csv(history, trained.history)
         about = trained.sampler.describe(
             gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
         )
         trained.sampler.save(out, about)
         trained.scorer.save(out, about)
-        run.log({"restarts": float(trained.restarts), "degraded": float(trained.degraded)}, gan.steps)
         typer.echo(
             f"train_gan: kept step {trained.step} of {gan.steps}; {trained.restarts} restarts"
             + ("; DEGRADED: alarms outlasted them" if trained.degraded else "")
         )
-        run.register("generator", out, alias="current")
 
 
 def evolution_picture(folder: Path) -> Pixels:

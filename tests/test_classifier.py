@@ -32,10 +32,6 @@ def ablation(**values: Any) -> AblationParams:
     return AblationParams.model_construct(None, **{"budget": "steps", "num_corrupted": 20} | values)
 
 
-def no_log(metrics: dict[str, float], step: int) -> None:
-    """A log that nobody reads."""
-
-
 # ---- which images --------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +197,7 @@ def train(
     synthetic = synthetic or empty_like(real)
     data = TrainingData(real, synthetic, val=real or synthetic)
     mixture = Mixture(mixing, percent, classifier.batch_size, classifier.steps)
-    return train_classifier(classifier, data, mixture, seed=seed, device=CPU, log=no_log)
+    return train_classifier(classifier, data, mixture, seed=seed, device=CPU)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +266,7 @@ def test_the_files_of_a_cell_agree(tiny: Params, patches: LabelledImages, tmp_pa
     plan = plan_cell(ablation(), 2, train_size=30, seed=7)
     real, test = patches.select(np.arange(30)), patches.select(np.arange(20, 60))
     data = TrainingData(real, empty_like(real), real)
-    run_cell(plan, classifier, data, test, device=CPU, log=no_log, out=tmp_path / "model", results=tmp_path)
+    run_cell(plan, classifier, data, test, device=CPU, out=tmp_path / "model", results=tmp_path)
 
     logits, record = (
         np.load(tmp_path / "model/test_logits.npy"),

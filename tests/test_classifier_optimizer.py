@@ -64,7 +64,7 @@ def test_whitening_knows_the_training_images_of_its_cell_alone(tiny: Params, pat
 
     def first_layer(percent: int, real: LabelledImages, synthetic: LabelledImages, val: LabelledImages) -> bytes:
         data, mixture = TrainingData(real, synthetic, val), Mixture("batch", percent, 32, 3)
-        network = train_classifier(tiny.classifier, data, mixture, seed=0, device=CPU, log=lambda *_: None).network
+        network = train_classifier(tiny.classifier, data, mixture, seed=0, device=CPU).network
         assert isinstance(network, ConvNet)
         return network.whiten.weight.detach().numpy().tobytes()
 

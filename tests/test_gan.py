@@ -373,7 +373,7 @@ def test_a_signal_saves_and_the_work_goes_on(tiny: Params, patches: LabelledImag
     gan = make_gan(tiny, "r3")
     whole = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
 
-    def terminate(row: dict[str, float], sampler: Sampler) -> None:
+    def terminate(rows: list[dict[str, float]], sampler: Sampler) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with hold_signals() as stop_wanted, pytest.raises(StoppedError, match=r"step 3 of 8.*saved"):

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.runtime.errors import UserError
-from pipeline.tracking import backfill, execution, store, tracked_run
+from pipeline.tracking import TrackedRun, backfill, execution, store, tracked_run
 from pipeline.tracking.view import view_url
 from tests.tracking_inputs import (
     CELL,
     ROOT,
     child,
+    grow_history,
     open_parent,
     read_params,
     save_networks,
+    track_cell,
+    track_gan,
     wait_for,
+    write_cell,
     write_results,
     write_run,
 )
@@ -33,10 +39,10 @@ BASELINE = {"synthetic_percent": 0, "real_percent": 100, "seed": 0}
 BEHIND = "is behind"
 STAGE = """
 import sys
-from pipeline.tracking import tracked_run
-with tracked_run("train_classifier", cell=dict(synthetic_percent=50, real_percent=100, seed=int(sys.argv[1]))) as run:
-    run.log({"val_accuracy": 0.5}, 1)
-    run.log({"val_accuracy": 0.6}, 2)
+from tests.tracking_inputs import grow_history, track_gan, track_cell
+with track_cell(seed=int(sys.argv[2])) if sys.argv[1] == "cell" else track_gan() as run:
+    grow_history({1: 0.5, 2: 0.6})
+    run.publish()
     print("logged", "mlflow" in sys.modules, flush=True)
     sys.stdin.readline()
 """
@@ -44,7 +50,7 @@ with tracked_run("train_classifier", cell=dict(synthetic_percent=50, real_percen
 
 def points(run: Any, metric: str) -> list[tuple[int, float]]:
     """(step, value) of a metric, in the order of steps."""
-    history = open_parent().client.get_metric_history(run.info.run_id, metric)
+    history = store.open_experiment("digits").client.get_metric_history(run.info.run_id, metric)
     return sorted((item.step, item.value) for item in history)
 
 
@@ -66,10 +72,10 @@ def write_lock(test_md5: str = "c" * 32) -> None:
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
 
 
-def start_stage(seed: int = 0) -> "subprocess.Popen[str]":
-    """A stage in its own process, which has logged two steps and waits for a line."""
+def start_stage(kind: str, seed: int = 0) -> "subprocess.Popen[str]":
+    """A stage in its own process, which has published two steps and waits for a line; `kind` is `gan` or `cell`."""
     return subprocess.Popen(
-        [sys.executable, "-c", STAGE, str(seed)],
+        [sys.executable, "-c", STAGE, kind, str(seed)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,31 +84,20 @@ def start_stage(seed: int = 0) -> "subprocess.Popen[str]":
     )
 
 
-def test_run_is_whole(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """A cell's run has its identity alone as params, its curve, files, lineage and model; the parent all params."""
-    monkeypatch.setenv("DVC_STAGE", "train_classifier@50-0")
+def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A cell's run has its identity alone as params, its curve, its final metrics, lineage; the parent all params."""
     write_lock()
-    figure = repo / "figure.svg"
-    figure.write_text("<svg/>", encoding="utf-8")
-    save_networks(repo)
-    with tracked_run("train_classifier", cell=CELL) as run:
-        run.log({"train_loss": 0.2, "val_accuracy": 0.5}, 10)
-        run.log({"train_loss": 0.1, "val_accuracy": 0.6}, 20)
-        run.artifact(figure)
-        run.register("classifier", repo / "classifier", "champion")
+    with track_cell():
+        write_cell("train_classifier", 50, 0, 0.7)
     assert capfd.readouterr().err == ""
     cell, parent = child("train_classifier@50-0"), open_parent()
     assert cell.info.run_name == "train_classifier 50-0"
     assert cell.info.status == "FINISHED"
     assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "0"}
-    assert points(cell, "val_accuracy") == [(10, 0.5), (20, 0.6)]
+    assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
+    assert points(cell, "test_accuracy") == [(2, 0.7)]
     inputs = {item.dataset.name: item.dataset.digest for item in cell.inputs.dataset_inputs}
     assert inputs == {"data/prepared": f"{'a' * 32}.dir", "data/synthetic": f"{'b' * 32}.dir"}
-    version = parent.client.get_model_version_by_alias("digits-classifier", "champion")
-    weights = Path(str(version.source).removeprefix("file://"), "data", "classifier", "classifier.safetensors")
-    assert weights.read_bytes() == (repo / "classifier" / "classifier.safetensors").read_bytes()
-    folder = weights.parents[2].name
-    assert [item.path for item in parent.client.list_artifacts(cell.info.run_id)] == [folder, "figure.svg"]
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "RUNNING"
     assert top.info.run_name == cell.data.tags["pipeline.execution"] == parent.execution.name
@@ -110,11 +105,56 @@ def test_run_is_whole(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert top.data.params["ablation.synthetic_percent"] == "[50, 100]"
 
 
+def test_what_a_stage_took_is_logged(repo: Path) -> None:
+    """Wall and processor time, peak memory, throughput: in MLflow alone."""
+    with track_cell():
+        write_cell("train_classifier", 50, 0, 0.7)
+    values = child("train_classifier@50-0").data.metrics
+    assert values["images_per_second"] == pytest.approx(2 * 32 / values["wall_seconds"])  # steps of batches
+    assert 0 < values["processor_seconds"] < 60
+    assert 20 < values["peak_memory_mib"] < 10_000
+
+
+def cas_so_far() -> list[tuple[int, float]]:
+    """What the run of train_gan shows, none where it is not begun."""
+    experiment = store.open_experiment("digits")
+    runs = store.search(experiment, {"dvc.stage": "train_gan"})
+    return points(runs[0], "cas") if runs else []
+
+
+def check_gan_run(repo: Path, stage: AbstractContextManager[TrackedRun]) -> None:
+    """A history that grows shows at each publish; pictures and network come with it."""
+    save_networks(repo / "models")
+    shutil.move(repo / "models" / "generator", repo / "kept")
+    with stage as run:
+        grow_history({1: 0.5})
+        run.publish()
+        wait_for(lambda: cas_so_far() == [(1, 0.5)])
+        grow_history({1: 0.5, 2: 0.6})
+        shutil.move(repo / "kept", repo / "models" / "gan")
+        Path("results/gan_samples.png").write_bytes(b"picture")
+    gan, client = child("train_gan"), open_parent().client
+    assert points(gan, "cas") == [(1, 0.5), (2, 0.6)]
+    assert points(gan, "degraded") == [(2, 0.0)]
+    version = client.get_model_version_by_alias("digits-generator", "current")
+    assert version.run_id == gan.info.run_id
+    folder = str(version.source).rsplit("/", 1)[1]
+    assert [item.path for item in client.list_artifacts(gan.info.run_id)] == ["gan_samples.png", folder]
+
+
+def test_gan_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In SQLite."""
+    check_gan_run(repo, track_gan())
+    assert capfd.readouterr().err == ""
+
+
 def test_rerun_replaces(repo: Path) -> None:
-    """The same cell again leaves one run: the newer one, with its own curve alone."""
-    write_run("train_classifier", CELL, metrics(1, val_accuracy=0.1), metrics(2, val_accuracy=0.2))
-    write_run("train_classifier", CELL, metrics(2, val_accuracy=0.7))
-    assert points(child("train_classifier@50-0"), "val_accuracy") == [(2, 0.7)]
+    """The same stage again leaves one run: the newer one, with its own curve alone; the older files are passed over."""
+    for rows in ({1: 0.1, 2: 0.2}, {2: 0.7}):
+        with track_gan() as run:
+            run.publish()
+            grow_history(rows)
+    assert points(child("train_gan"), "cas") == [(2, 0.7)]
 
 
 def test_changed_params_start_a_new_execution(repo: Path) -> None:
@@ -135,7 +175,7 @@ def test_changed_params_start_a_new_execution(repo: Path) -> None:
 
 def test_failed_stage(repo: Path) -> None:
     """A stage's own error passes through, and its run says FAILED."""
-    with pytest.raises(ZeroDivisionError), tracked_run("prepare", cell={}):
+    with pytest.raises(ZeroDivisionError), tracked_run("prepare", {"out": repo}):
         _ = 1 / 0
     assert child("prepare").info.status == "FAILED"
 
@@ -145,17 +185,20 @@ def test_killed_stage_keeps_its_curve(repo: Path) -> None:
 
     The stage's process never imports mlflow.
     """
-    process = start_stage()
+    process = start_stage("gan")
     assert process.stdout
     assert process.stdout.readline() == "logged False\n"
     process.kill()
     process.communicate()
     wait_for(lambda: (repo / "mlflow.db.lock").exists() and store.children(open_parent()))
-    wait_for(lambda: child("train_classifier@50-0").info.status == "KILLED")
-    write_run("train_classifier", CELL, metrics(3, val_accuracy=0.7))
-    cell = child("train_classifier@50-0")
-    assert points(cell, "val_accuracy") == [(1, 0.5), (2, 0.6), (3, 0.7)]
-    assert cell.info.status == "FINISHED"
+    wait_for(lambda: child("train_gan").info.status == "KILLED")
+    assert points(child("train_gan"), "cas") == [(1, 0.5), (2, 0.6)]
+    with track_gan():
+        grow_history({1: 0.5, 2: 0.6, 3: 0.7})
+    gan = child("train_gan")
+    assert points(gan, "cas") == [(1, 0.5), (2, 0.6), (3, 0.7)]
+    assert gan.info.status == "FINISHED"
+    assert "images_per_second" not in gan.data.metrics
 
 
 def test_off(repo: Path) -> None:
@@ -163,7 +206,7 @@ def test_off(repo: Path) -> None:
     Path("mlflow.db").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_TRACKING", "off")
-        process = start_stage()
+        process = start_stage("gan")
         output, errors = process.communicate("\n")
     assert (process.returncode, output, errors) == (0, "logged False\n", "")
     assert not list(repo.glob("ml*"))
@@ -172,7 +215,7 @@ def test_off(repo: Path) -> None:
 def test_switch_is_on_or_off(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt switch is the user's error, not a silent choice."""
     monkeypatch.setenv("PIPELINE_TRACKING", "no")
-    with pytest.raises(UserError, match="on or off"), tracked_run("prepare", cell={}):
+    with pytest.raises(UserError, match="on or off"), tracked_run("prepare", {"out": repo}):
         pass
 
 
@@ -183,8 +226,8 @@ def test_store_out_of_reach(
     """A store that is not there costs seconds and one line without the password; the stage's body runs."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     done, begin = False, time.monotonic()
-    with tracked_run("train_classifier", cell=CELL) as run:
-        run.log({"val_accuracy": 0.5}, 1)
+    with track_gan() as run:
+        run.publish()
         done = True
     errors = capfd.readouterr().err
     assert done
@@ -198,20 +241,21 @@ def test_store_out_of_reach(
 def test_writer_that_dies(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A companion that cannot even start is one line at the end of the stage."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with tracked_run("prepare", cell={}) as run:
-        for step in range(100):
-            run.log({"x": 1.0}, step)
+    with track_gan() as run:
+        for _ in range(100):
+            run.publish()
     assert capfd.readouterr().err.count(BEHIND) == 1
 
 
 def test_store_fails_in_the_middle(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An upload that fails ends the run's tracking with one line, not the stage."""
-    with tracked_run("prepare", cell={}) as run:
-        run.log({"x": 1.0}, 1)
-        run.artifact(repo / "none.png")
-        run.log({"x": 2.0}, 2)
+    """A file that cannot be read ends the run's tracking with one line, not the stage."""
+    with track_gan() as run:
+        grow_history({1: 0.5})
+        run.publish()
+        Path("results/history/train_gan.csv").write_text("step,cas\n1,x\n", encoding="utf-8")
+        run.publish()
     assert capfd.readouterr().err.count(BEHIND) == 1
 
 
@@ -228,7 +272,7 @@ def test_credentials_are_never_printed(user: str, password: str, host: str) -> N
 def test_one_store_for_four(repo: Path) -> None:
     """Four stages that begin at once where no store is yet all get their run, under one parent."""
     Path("mlflow.db").unlink()
-    stages = [start_stage(seed) for seed in range(4)]
+    stages = [start_stage("cell", seed) for seed in range(4)]
     outcomes = [stage.communicate("\n") for stage in stages]
     assert [errors for _, errors in outcomes] == [""] * 4
     assert len(store.children(open_parent())) == 4
@@ -387,29 +431,16 @@ def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
 @pytest.mark.slow
 def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.CaptureFixture[str]) -> None:
     """Over HTTP all is the same; a server that dies in the middle of a stage costs one line."""
-    report = repo / "report.md"
-    report.write_text("# It helps\n", encoding="utf-8")
-    save_networks(repo)
-    with tracked_run("train_classifier", cell=CELL) as run:
-        run.log({"val_accuracy": 0.5}, 1)
-        run.artifact(report)
-        run.register("generator", repo / "generator", "current")
-    cell, client = child("train_classifier@50-0"), open_parent().client
-    assert points(cell, "val_accuracy") == [(1, 0.5)]
-    version = client.get_model_version_by_alias("digits-generator", "current")
-    assert version.run_id == cell.info.run_id
-    folder = str(version.source).rsplit("/", 1)[1]
-    assert [file.path for file in client.list_artifacts(cell.info.run_id)] == [folder, "report.md"]
+    check_gan_run(repo, track_gan())
     assert capfd.readouterr().err == ""
     begin = time.monotonic()
-    with tracked_run("train_classifier", cell=CELL | {"seed": 1}) as run:
-        run.log({"val_accuracy": 0.5}, 1)
+    with track_cell() as run:
         wait_for(lambda: len(store.children(open_parent())) == 2)
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        for step in range(2, 500):
-            run.log({"val_accuracy": 0.5}, step)
-        run.artifact(report)
+        for _ in range(500):
+            run.publish()
+        write_cell("train_classifier", 50, 0, 0.7)
     assert time.monotonic() - begin < 60
     errors = capfd.readouterr().err
     assert errors.count(BEHIND) == errors.count("\n") == 1, errors

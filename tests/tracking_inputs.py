@@ -3,6 +3,7 @@
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuf
 from pipeline.gan.sampling import Sampler
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
-from pipeline.tracking import execution, store, writer
+from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = {"synthetic_percent": 50, "real_percent": 100, "seed": 0}
@@ -85,21 +86,39 @@ def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module
     return PixelShuffleGenerator(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
 
 
+def track_gan() -> AbstractContextManager[TrackedRun]:
+    """The run of train_gan, on the paths of dvc.yaml."""
+    files = {"history": "history/train_gan.csv", "samples": "gan_samples.png", "evolution": "gan_evolution.png"}
+    paths = {"train": Path("data/prepared/train"), "val": Path("data/prepared/val"), "out": Path("models/gan")}
+    return tracked_run("train_gan", paths | {flag: Path("results", name) for flag, name in files.items()})
+
+
+def track_cell(seed: int = 0) -> AbstractContextManager[TrackedRun]:
+    """The run of the cell 50-`seed`."""
+    paths = {"prepared": "data/prepared", "synthetic": "data/synthetic/data", "scores": "data/scores"}
+    files = {flag: Path(path) for flag, path in (paths | {"results": "results"}).items()}
+    return tracked_run("train_classifier", files, cell=CELL | {"seed": seed})
+
+
+def grow_history(cas: dict[int, float]) -> None:
+    """The GAN's history file with these steps."""
+    write_csv(Path("results/history/train_gan.csv"), [{"step": step, "cas": value} for step, value in cas.items()])
+
+
 def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
     """The files of one cell, as the stages write them."""
-    is_baseline = stage == "train_baseline"
-    name = f"{stage}-{percent}-{seed}"
-    identity = {
-        "synthetic_percent": 0 if is_baseline else percent,
-        "real_percent": percent if is_baseline else 100,
-        "seed": seed,
-    }
-    final = {"steps": 2, "train_loss": 0.1, "val_accuracy": 0.6, "test_loss": 0.3}
-    write_json(Path(f"results/cells/{name}.json"), identity | final | {"stage": stage, "test_accuracy": accuracy})
-    rows: list[dict[str, float]] = [
+    mixed, name = stage == "train_classifier", f"{stage}-{percent}-{seed}"
+    record = {
+        "stage": stage, "real_percent": 100 if mixed else percent, "synthetic_percent": percent if mixed else 0,
+        "seed": seed, "budget": "steps", "steps": 2, "num_real": 100, "num_synthetic": 100 if mixed else 0,
+        "train_loss": 0.1, "val_accuracy": 0.6, "test_accuracy": accuracy, "test_loss": 0.3,
+        "test_calibration_error": 0.1, "test_accuracy_per_class": dict.fromkeys(DIGITS, accuracy),
+        "num_corrupted": 50, "corrupted_accuracy": 0.4, "accuracy_per_corruption": {"blur": 0.4},
+    } | ({"mode": "add", "mixing": "batch"} if mixed else {})  # fmt: skip
+    write_csv(Path(f"results/history/{name}.csv"), [
         {"step": step, "train_loss": 0.2 / step, "val_accuracy": 0.3 * step} for step in (1, 2)
-    ]
-    write_csv(Path(f"results/history/{name}.csv"), rows)
+    ])  # fmt: skip
+    write_json(Path(f"results/cells/{name}.json"), record)
 
 
 def write_results() -> None:

@@ -14,13 +14,11 @@ from pipeline.classifier.network import choose_architecture
 from pipeline.classifier.plan import CellPlan
 from pipeline.classifier.record import CellRecord
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
-from pipeline.classifier.training import Log, TrainingData, train_classifier
+from pipeline.classifier.training import TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
 from pipeline.images import LabelledImages, concatenate
 from pipeline.params.schema import ClassifierParams
 from pipeline.runtime.errors import UserError
-
-LOGGED = {"test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy"}
 
 
 def select_real(plan: CellPlan, train: LabelledImages, reserve: LabelledImages | None = None) -> LabelledImages:
@@ -47,7 +45,6 @@ def run_cell(
     test: LabelledImages,
     *,
     device: torch.device,
-    log: Log,
     out: Path,
     results: Path,
 ) -> None:
@@ -57,11 +54,10 @@ def run_cell(
     lies, the cell is whole.
     """
     mixture = Mixture(plan.mixing or "batch", plan.synthetic_percent, classifier.batch_size, plan.num_steps)
-    trained = train_classifier(classifier, data, mixture, seed=plan.seed, device=device, log=log)
+    trained = train_classifier(classifier, data, mixture, seed=plan.seed, device=device)
     logits = predict(trained.network, test, flip=classifier.flip)
     corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
     record = describe_cell(plan, data, trained.history[-1], logits, corrupted, test)
-    log(record.model_dump(include=LOGGED), plan.num_steps)
     save_classifier(
         out,
         trained.network,

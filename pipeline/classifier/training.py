@@ -1,7 +1,6 @@
 """Training of one classifier: data resident on the device, one straight loop."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,6 @@ FLOAT_BYTES = 4
 VALIDATIONS = 4  # in a training
 WHITENING_BATCHES = 8  # that the first layer of `convnet` is computed from
 
-Log = Callable[[dict[str, float], int], None]
-
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -44,7 +41,7 @@ class TrainedClassifier:
 
 
 def train_classifier(
-    classifier: ClassifierParams, data: TrainingData, mixture: Mixture, *, seed: int, device: torch.device, log: Log
+    classifier: ClassifierParams, data: TrainingData, mixture: Mixture, *, seed: int, device: torch.device
 ) -> TrainedClassifier:
     """Trains one classifier on `data` in the shares and the order of `mixture`.
 
@@ -90,7 +87,6 @@ def train_classifier(
                     raise UserError(f"classifier: loss not finite at step {step + 1}; lower classifier.learning_rate")
                 accuracy = measure_accuracy(predict(network, data.val, flip=classifier.flip), data.val)
                 history.append({"step": step + 1, "train_loss": train_loss, "val_accuracy": accuracy})
-                log({key: history[-1][key] for key in ("train_loss", "val_accuracy")}, step + 1)
                 network.train()
                 total_loss.zero_()
     return TrainedClassifier(network.eval(), history)
@@ -109,7 +105,7 @@ def train_unmixed(
     none, percent = empty_like(images), 100 if synthetic else 0
     data = TrainingData(none, images, val) if synthetic else TrainingData(images, none, val)
     mixture = Mixture("batch", percent, classifier.batch_size, classifier.steps)
-    return train_classifier(classifier, data, mixture, seed=seed, device=device, log=lambda *_: None).network
+    return train_classifier(classifier, data, mixture, seed=seed, device=device).network
 
 
 def _need_memory(classifier: ClassifierParams, architecture: Architecture, data: TrainingData) -> None:

@@ -75,12 +75,12 @@ class Watch:
     Attributes:
         examine: measures the images that a draw function gives (N => N images), with a small CAS or without, and
             the discriminator by the realness logits (N,) that it gives to labelled images.
-        on_probe: sees each history row and the sampler.
+        on_probe: sees the history so far, alarms included, and the sampler.
         stop_wanted: the number of a signal to obey, 0 for none; asked after every step.
     """
 
     examine: Callable[..., dict[str, float]]
-    on_probe: Callable[[dict[str, float], Sampler], None]
+    on_probe: Callable[[list[dict[str, float]], Sampler], None]
     stop_wanted: Callable[[], int]
 
 
@@ -197,7 +197,7 @@ def train_gan(gan: GanParams, real: LabelledImages, *, device: torch.device, fol
                     _restore(parts, best["parts"])
                     progress.rewind(at.step * batch)
                     continue
-                watch.on_probe(at.history[-1], sampler)
+                watch.on_probe(at.history, sampler)
                 if row.get("cas", -1.0) > best["cas"]:
                     best = {"step": at.step, "cas": row["cas"], "parts": _snapshot(parts)}
 

@@ -7,6 +7,7 @@ computes, and ends with it. A process that runs many stages shares one companion
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -28,55 +29,72 @@ _shared: ContextVar[list[Companion] | None] = ContextVar(
 )  # by `shared_writer`; the last one writes
 
 
-class Run:
-    """A run that takes metrics, files and models; nothing it does can fail or delay the stage."""
+class TrackedRun:
+    """The run of a stage at work; nothing it does can fail or delay the stage."""
 
     def __init__(self, send: Callable[[Message], None]) -> None:
         self._send = send
 
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Logs `metrics` at `step`, in one batch."""
-        values = {name: float(value) for name, value in metrics.items()}
-        self._send({"do": "log", "metrics": values, "step": int(step), "time": _now()})
-
-    def artifact(self, path: Path) -> None:
-        """Uploads the file `path`, which must stay until the run ends."""
-        self._send({"do": "artifact", "path": str(path.resolve())})
-
-    def register(self, name: str, path: Path, alias: str) -> None:
-        """Makes the network in the folder `path` a version, with `alias`, of the model `<dataset>-<name>`.
-
-        `name` is `classifier` or `generator`.
-        """
-        self._send({"do": "register", "name": name, "path": str(path.resolve()), "alias": alias})
+    def publish(self) -> None:
+        """Brings the run up to what the stage's files hold by now: the rows of a history, pictures."""
+        self._send({"do": "publish", "time": _now()})
 
 
 @contextmanager
-def tracked_run(stage: str, *, cell: Mapping[str, int]) -> Iterator[Run]:
+def tracked_run(
+    stage: str, paths: Mapping[str, Path], *, cell: Mapping[str, int] | None = None
+) -> Iterator[TrackedRun]:
     """The MLflow run of `stage`; for `evaluate` the parent run that holds the whole execution.
 
-    `cell` is what identifies the run among those of its stage (`synthetic_percent`, `real_percent`, `seed`);
-    empty for a stage without cells. A store out of reach raises nothing: one line on stderr says so.
+    What the run holds is read from the stage's files, at each `publish` and once more when the stage has succeeded.
+    A store out of reach raises nothing: one line on stderr says so.
+
+    Args:
+        stage: its name.
+        paths: of its data and its files, under the names of the command's flags.
+        cell: what identifies the run among those of its stage (`synthetic_percent`, `real_percent`, `seed`).
 
     Raises:
         UserError: PIPELINE_TRACKING is neither `on` nor `off`.
     """
     if not _is_on():
-        yield Run(_ignore)
+        yield TrackedRun(_ignore)
         return
     writer = _get_writer()
-    status = "FAILED"
+    status, usage = "FAILED", Usage()
     try:
-        _send(writer, {"do": "start", "stage": stage, "cell": dict(cell), "time": _now()})
-        yield Run(partial(_send, writer))
+        files = {flag: str(path) for flag, path in paths.items()}
+        _send(writer, {"do": "start", "stage": stage, "cell": dict(cell or {}), "paths": files, "time": _now()})
+        yield TrackedRun(partial(_send, writer))
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         raise
     finally:
-        _send(writer, {"do": "end", "status": status, "tags": _torch_tags(), "time": _now()})
+        end = {"do": "end", "status": status, "tags": _torch_tags(), "usage": usage.measure(), "time": _now()}
+        _send(writer, end)
         if _shared.get() is None:
             _finish(writer)
+
+
+class Usage:
+    """What a stage took of its machine since this was made; never part of an output."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.monotonic(), time.process_time()
+
+    def measure(self) -> dict[str, float]:
+        """Wall and processor time in s, peak memory in MiB: that of the process, of earlier stages in it too."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
+        used = {
+            "wall_seconds": time.monotonic() - self._wall,
+            "processor_seconds": time.process_time() - self._processor,
+            "peak_memory_mib": peak / 2**20,
+        }
+        torch = sys.modules.get("torch")
+        if torch and torch.cuda.is_initialized():
+            used["peak_device_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        return used
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import execution as names
 from pipeline.tracking import registry, store
-from pipeline.tracking.store import Experiment, Parent, Point
+from pipeline.tracking.contents import Point
+from pipeline.tracking.store import Experiment, Parent
 from pipeline.tracking.view import pin_views
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pipeline.tracking import execution as names
+from pipeline.tracking.contents import Contents, Point
 from pipeline.tracking.execution import Execution
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ ENVIRONMENT = {
 CURVE = ("test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")  # on the parent, step = percent
 NOTE = "mlflow.note.content"
 NOTE_CHARACTERS = 7500  # a run tag holds 8,000
-
-
-class Point(NamedTuple):
-    """One value of a metric."""
-
-    metric: str
-    value: float
-    step: int
 
 
 @dataclass(frozen=True)
@@ -218,11 +211,29 @@ def log_inputs(parent: Parent, run_id: str, stage: str) -> None:
         parent.client.log_inputs(run_id, inputs)
 
 
+@dataclass(frozen=True)
+class Published:
+    """What a run holds already: its points, and its files with their time of change."""
+
+    points: frozenset[Point] = frozenset()
+    files: frozenset[tuple[Path, int]] = frozenset()
+
+
+def publish(client: "MlflowClient", run_id: str, contents: Contents, before: Published, time: int) -> Published:
+    """Adds to the run what `contents` has more than `before`; returns what it holds then."""
+    points = [point for point in dict.fromkeys(contents.points) if point not in before.points]
+    log_points(client, run_id, points, time)
+    files = {(path, path.stat().st_mtime_ns) for path in contents.artifacts}
+    for path, _ in sorted(files - before.files):
+        log_file(client, run_id, path)
+    return Published(before.points.union(points), before.files | files)
+
+
 def log_points(client: "MlflowClient", run_id: str, points: list[Point], time: int) -> None:
-    """Logs the points in as few batches as MLflow takes."""
+    """Logs the points in as few batches as MLflow takes; of two at one step, the later one counts."""
     from mlflow.entities import Metric
 
-    batch = [Metric(point.metric, point.value, time, point.step) for point in points]
+    batch = [Metric(point.metric, point.value, time + turn, point.step) for turn, point in enumerate(points)]
     for start in range(0, len(batch), 1000):  # MLflow's limit
         client.log_batch(run_id, metrics=batch[start : start + 1000])
 

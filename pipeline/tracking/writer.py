@@ -16,10 +16,12 @@ from typing import Any
 
 from pipeline.params.load import load_all_params
 from pipeline.tracking import backfill, registry, store
+from pipeline.tracking.contents import Contents, IsThere, Point, read_contents
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name
-from pipeline.tracking.store import Parent, Point
+from pipeline.tracking.store import Parent, Published
 
 Message = dict[str, Any]
+CLOCK_GRAIN = 0.1  # s by which the time stamp of a file may lag behind the clock
 NICENESS = 5  # the stage's own threads come first
 
 
@@ -28,7 +30,12 @@ class Writer:
 
     def __init__(self, start: Message) -> None:
         self.stage: str = start["stage"]
-        params = load_all_params().model_dump()
+        self.params = load_all_params()
+        params = self.params.model_dump()
+        self.key = cell_key(self.stage, start["cell"])
+        self.paths = {flag: Path(path) for flag, path in start.get("paths", {}).items()}
+        self.started = start["time"] / 1000 - CLOCK_GRAIN
+        self.published = Published()
         execution = current_execution(params)
         experiment = store.open_experiment(execution.dataset)
         self.parent: Parent = store.open_parent(experiment, execution, time=start["time"])
@@ -37,6 +44,8 @@ class Writer:
             self.run_id = self.parent.run_id
             backfill.complete(self.parent, params)
             store.log_inputs(self.parent, self.run_id, self.stage)
+            metrics = self.parent.client.get_run(self.run_id).data.metrics
+            self.published = Published(frozenset(store.points_of(self.parent.client, self.run_id, metrics)))
         else:
             self.run_id = self._replace_child(start)
 
@@ -74,8 +83,35 @@ class Writer:
         """Registers a network."""
         registry.register(self.parent, self.run_id, message["name"], Path(message["path"]), message["alias"])
 
+    def publish(self, message: Message) -> None:
+        """Adds what the stage's files hold by now; files of an earlier run of the stage are passed over."""
+        self._publish(message["time"], self._is_new)
+
+    def _is_new(self, path: Path) -> bool:
+        return path.exists() and path.stat().st_mtime > self.started
+
+    def _publish(self, time: int, is_there: IsThere) -> Contents | None:
+        contents = read_contents(self.stage, self.key, self.paths, is_there) if self.paths else None
+        if contents:
+            self.published = store.publish(self.parent.client, self.run_id, contents, self.published, time)
+        return contents
+
+    def _publish_all(self, message: Message) -> None:
+        contents = self._publish(message["time"], Path.exists)
+        usage = dict(message["usage"])
+        if contents and contents.network:
+            kind, alias, folder = contents.network
+            registry.register(self.parent, self.run_id, kind, folder, alias)
+        if contents and not self.interrupted:  # a stage that resumed did a part of its images earlier
+            images = contents.num_images or contents.num_steps * self.params.classifier.batch_size
+            usage |= {"images_per_second": images / usage["wall_seconds"]} if images else {}
+        points = [Point(metric, value, 0) for metric, value in usage.items()]
+        store.log_points(self.parent.client, self.run_id, points, message["time"])
+
     def end(self, message: Message) -> None:
         """Closes the run with the stage's status."""
+        if message["status"] == "FINISHED" and self.paths:
+            self._publish_all(message)
         for key, value in message.get("tags", {}).items():
             self.parent.client.set_tag(self.run_id, key, value)
         self.parent.client.set_terminated(self.run_id, message["status"], message.get("time"))
