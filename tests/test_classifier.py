@@ -121,7 +121,7 @@ def test_budgets(budget: str, mode: str, real_percent: int, synthetic_percent: i
     """`steps` is equal for all; `real_epochs` gives each real image as many visits as in the baseline."""
     grid = ablation(budget=budget, mode=mode, mixing="batch")
     shares = {"real_percent": real_percent, "synthetic_percent": synthetic_percent}
-    assert plan_cell(grid, 300, train_size=1000, seed=0, **shares).num_steps == expected
+    assert plan_cell(grid, 300, train_size=1000, seed=0, **shares).steps == expected
 
 
 @pytest.mark.parametrize(("real_percent", "synthetic_percent"), [(1, 0), (100, 99)])

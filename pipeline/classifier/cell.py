@@ -12,7 +12,7 @@ from pipeline.classifier.metrics import accuracy_per_class, calibration_error, n
 from pipeline.classifier.mixture import Mixture
 from pipeline.classifier.network import choose_architecture
 from pipeline.classifier.plan import CellPlan
-from pipeline.classifier.record import CellRecord
+from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.classifier.training import TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
@@ -53,7 +53,7 @@ def run_cell(
     Writes weights and test logits to `out`, history and record below `results`; the record comes last: where it
     lies, the cell is whole.
     """
-    mixture = Mixture(plan.mixing or "batch", plan.synthetic_percent, classifier.batch_size, plan.num_steps)
+    mixture = Mixture(plan.mixing or "batch", plan.synthetic_percent, classifier.batch_size, plan.steps)
     trained = train_classifier(classifier, data, mixture, seed=plan.seed, device=device)
     logits = predict(trained.network, test, flip=classifier.flip)
     corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
@@ -92,15 +92,7 @@ def describe_cell(
         test: the test images.
     """
     return CellRecord(
-        stage=plan.stage,
-        real_percent=plan.real_percent,
-        synthetic_percent=plan.synthetic_percent,
-        seed=plan.seed,
-        mode=plan.mode,
-        mixing=plan.mixing,
-        budget=plan.budget,
-        steps=plan.num_steps,
-        num_real=len(data.real),
+        **plan.model_dump(include=set(CellSettings.model_fields)),
         num_synthetic=len(data.synthetic),
         train_loss=round(last["train_loss"], 6),
         val_accuracy=round(last["val_accuracy"], 6),

@@ -1,53 +1,19 @@
 """What one cell of the ablation trains on and for how long, decided from percents and sizes alone."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.classifier.record import CellSettings, Count, Positive
 from pipeline.params.schema import AblationParams
 from pipeline.runtime.errors import UserError
 
 
-@dataclass(frozen=True)
-class CellPlan:
-    """One cell.
+class CellPlan(CellSettings):
+    """The settings of a cell, and the sizes of what it must select."""
 
-    Attributes:
-        stage: that trains it.
-        real_percent: real images, in percent of train_size.
-        synthetic_percent: percent of the images of all steps that are synthetic.
-        seed: of the classifier's weights, batches and augmentations.
-        mode: `ablation.mode`; None in a real-only cell, which is the same in either.
-        mixing: `ablation.mixing`; None in a real-only cell.
-        budget: `ablation.budget`.
-        num_real: real images, the first ones of train, and of the reserve above 100 %.
-        num_synthetic: synthetic images beside them, where these are not recycled.
-        num_corrupted: test images, the first ones, on which each corruption is measured.
-        num_steps: optimizer steps.
-    """
-
-    stage: Literal["train_baseline", "train_classifier"]
-    real_percent: int
-    synthetic_percent: int
-    seed: int
-    mode: Literal["add", "replace"] | None
-    mixing: Literal["batch", "pretrain_finetune"] | None
-    budget: Literal["steps", "real_epochs"]
-    num_real: int
-    num_synthetic: int
-    num_corrupted: int
-    num_steps: int
-
-    @property
-    def identity(self) -> dict[str, int]:
-        """What distinguishes the cell from the others of the grid."""
-        percents = {"synthetic_percent": self.synthetic_percent, "real_percent": self.real_percent}
-        return percents | {"seed": self.seed}
-
-    @property
-    def name(self) -> str:
-        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
-        percent = self.synthetic_percent or self.real_percent
-        return f"{self.stage}-{percent}-{self.seed}"
+    num_synthetic: Count
+    """Synthetic images beside the real ones, where these are not recycled."""
+    num_corrupted: Positive
+    """Test images, the first ones, on which each corruption is measured; all where there are fewer."""
 
 
 def plan_cell(
@@ -81,7 +47,7 @@ def plan_cell(
     elif mode == "replace":
         real_percent -= synthetic_percent
     num_real = train_size * real_percent // 100
-    if num_real == 0 and synthetic_percent < 100:
+    if num_real < 1 and synthetic_percent < 100:
         raise UserError(f"params.yaml: ablation: {real_percent} % of {train_size} real images is none; raise the share")
     return CellPlan(
         stage="train_classifier" if synthetic_percent else "train_baseline",
@@ -94,7 +60,7 @@ def plan_cell(
         num_real=num_real,
         num_synthetic=_num_synthetic(mode, train_size, num_real),
         num_corrupted=ablation.num_corrupted,
-        num_steps=_num_steps(steps, ablation.budget, num_real / train_size, synthetic_percent),
+        steps=_num_steps(steps, ablation.budget, num_real / train_size, synthetic_percent),
     )
 
 

@@ -1,4 +1,4 @@
-"""The files that a trained classifier leaves, as typed records: results/cells/<name>.json and classifier.json."""
+"""A cell of the ablation: its settings, and its record in results/cells/<name>.json."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,11 +14,11 @@ Nats = Annotated[float, Field(ge=0)]
 Fractions = Annotated[dict[str, Fraction], Field(min_length=1)]
 
 
-class CellRecord(Record):
-    """results/cells/<name>.json: what one cell of the ablation trained on and reached; fractions to six digits."""
+class CellSettings(Record):
+    """What a cell of the ablation is trained on and for how long."""
 
     stage: Literal["train_baseline", "train_classifier"]
-    """Stage that trained the cell."""
+    """Stage that trains the cell."""
     real_percent: Count
     """Size of the real-only set, or of the real part of a mixed one, in percent of train_size; 0 to 1000."""
     synthetic_percent: Annotated[int, Field(ge=0, le=100)]
@@ -35,6 +35,27 @@ class CellRecord(Record):
     """Optimizer steps."""
     num_real: Count
     """Different real images in the training set."""
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What distinguishes the cell from the others of its stage."""
+        return self.model_dump(include={"synthetic_percent", "real_percent", "seed"})
+
+    @property
+    def name(self) -> str:
+        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
+        return f"{self.stage}-{self.synthetic_percent or self.real_percent}-{self.seed}"
+
+    @model_validator(mode="after")
+    def _mixed_cells_name_their_mixture(self) -> Self:
+        if any((value is None) != (self.stage == "train_baseline") for value in (self.mode, self.mixing)):
+            raise ValueError("mode and mixing are those of a mixed cell, and of none else")
+        return self
+
+
+class CellRecord(CellSettings):
+    """results/cells/<name>.json: what one cell was trained on, and what it reached, to six digits."""
+
     num_synthetic: Count
     """Different synthetic images in the training set."""
     train_loss: Nats
@@ -55,12 +76,6 @@ class CellRecord(Record):
     """Mean of `accuracy_per_corruption`."""
     accuracy_per_corruption: Fractions
     """Fraction of those images that is classified correctly, by the name of the corruption."""
-
-    @model_validator(mode="after")
-    def _mixed_cells_name_their_mixture(self) -> Self:
-        if any((value is None) != (self.stage == "train_baseline") for value in (self.mode, self.mixing)):
-            raise ValueError("mode and mixing are those of a mixed cell, and of none else")
-        return self
 
 
 def read_cell_record(path: Path) -> CellRecord:
