@@ -9,8 +9,11 @@ if TYPE_CHECKING:  # stages without a network start without torch
     import torch
 
 
-def pick_device() -> "torch.device":
+def pick_device(threads: int | None = None) -> "torch.device":
     """The device named by PIPELINE_DEVICE (auto, cpu or cuda), made deterministic.
+
+    Args:
+        threads: of the processor, whose number changes how sums round; None leaves torch's choice.
 
     Raises:
         UserError: an unknown name, or cuda where there is none.
@@ -28,6 +31,8 @@ def pick_device() -> "torch.device":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("warn")  # as use_deterministic_algorithms, without its 2 s import of a compiler
     # Filling costs a tenth of a training step, and no operation of ours reads memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module

@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from pipeline.assessment.assess import Judge, assess, neighbours_picture
 from pipeline.classifier.inference import extract_features, predict
 from pipeline.classifier.saved import load_classifier
@@ -29,8 +27,8 @@ def main(
     metrics: PathFlag,
 ) -> None:
     """Writes scores and a picture of nearest neighbours to OUT, the metrics to METRICS."""
-    params, device = load_params("assess", "gan.networks", "ablation.threads"), pick_device()
-    torch.set_num_threads(params.ablation.threads)  # else a score's last digits depend on it, and the cells on them
+    params = load_params("assess", "gan.networks", "ablation.threads")
+    device = pick_device(params.ablation.threads)  # else a score's last digits depend on them, and the cells on those
     seen, unseen, drawn = read_alike(train, val, synthetic)
     weights = check_generator(synthetic, generator)
     network = load_classifier(judge, device, drawn)

@@ -1,7 +1,5 @@
 """Train one real-only classifier: the baseline at 100 %, a point of the learning curve elsewhere."""
 
-import torch
-
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.training import TrainingData
@@ -16,17 +14,16 @@ from pipeline.tracking import tracked_run
 def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag, results: PathFlag) -> None:
     """Writes the classifier to OUT, its record and history below RESULTS."""
     params = load_params("classifier", "ablation.budget", "ablation.num_corrupted", "ablation.threads")
-    torch.set_num_threads(params.ablation.threads)
+    device = pick_device(params.ablation.threads)
 
     splits = ("train", "val", "test", "reserve") if real_percent > 100 else ("train", "val", "test")
     train, val, test, *reserve = read_alike(*(prepared / split for split in splits))
-    steps = params.classifier.steps
-    plan = plan_cell(params.ablation, steps, train_size=len(train), seed=seed, real_percent=real_percent)
+    plan = plan_cell(params, train_size=len(train), seed=seed, real_percent=real_percent)
     real = select_real(plan, train, *reserve)
     data = TrainingData(real, empty_like(real), val)
 
     with tracked_run("train_baseline", {"prepared": prepared, "results": results}, cell=plan.identity):
-        run_cell(plan, params.classifier, data, test, device=pick_device(), out=out, results=results)
+        run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
 
 
 if __name__ == "__main__":

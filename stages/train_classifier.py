@@ -1,7 +1,5 @@
 """Train one classifier of the ablation: real images plus a share of synthetic ones."""
 
-import torch
-
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.curation import curate
 from pipeline.classifier.plan import plan_cell
@@ -33,18 +31,17 @@ def main(
         "ablation.num_corrupted",
         "ablation.threads",
     )
-    torch.set_num_threads(params.ablation.threads)
+    device = pick_device(params.ablation.threads)
 
     train, val, test, pool = read_alike(*(prepared / split for split in ("train", "val", "test")), synthetic)
     columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool.labels)
-    steps = params.classifier.steps
-    plan = plan_cell(params.ablation, steps, train_size=len(train), seed=seed, synthetic_percent=synthetic_percent)
+    plan = plan_cell(params, train_size=len(train), seed=seed, synthetic_percent=synthetic_percent)
     kept = pool.select(curate(params.curation, pool.labels, columns, size=plan.num_synthetic))
     data = TrainingData(select_real(plan, train), kept, val)
 
     paths = {"prepared": prepared, "synthetic": synthetic, "scores": scores, "results": results}
     with tracked_run("train_classifier", paths, cell=plan.identity):
-        run_cell(plan, params.classifier, data, test, device=pick_device(), out=out, results=results)
+        run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
 
 
 if __name__ == "__main__":

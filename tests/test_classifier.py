@@ -21,15 +21,16 @@ from pipeline.classifier.saved import load_classifier, read_classifier_record
 from pipeline.classifier.training import TrainedClassifier, TrainingData, train_classifier
 from pipeline.files import to_json
 from pipeline.images import LabelledImages, empty_like
-from pipeline.params.schema import AblationParams, Params
+from pipeline.params.schema import AblationParams, ClassifierParams, Params
 from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 
 
-def ablation(**values: Any) -> AblationParams:
-    """What a real-only cell may read, and `values`."""
-    return AblationParams.model_construct(None, **{"budget": "steps", "num_corrupted": 20} | values)
+def grid(**values: Any) -> Params:
+    """What a real-only cell may read of params.yaml, and `values` of its block `ablation`."""
+    ablation = AblationParams.model_construct(None, **{"budget": "steps", "num_corrupted": 20} | values)
+    return Params.model_construct(ablation=ablation, classifier=ClassifierParams.model_construct(steps=300))
 
 
 # ---- which images --------------------------------------------------------------------------------------------------
@@ -96,14 +97,14 @@ def test_seeds_pair_the_cells() -> None:
 )
 def test_images_of_a_mixed_cell(mode: str, percent: int, real_percent: int, num_real: int, num_synthetic: int) -> None:
     """`add` keeps all real images, `replace` cuts them by the percent, and at 100 % none is left."""
-    plan = plan_cell(ablation(mode=mode, mixing="batch"), 300, train_size=1000, seed=2, synthetic_percent=percent)
+    plan = plan_cell(grid(mode=mode, mixing="batch"), train_size=1000, seed=2, synthetic_percent=percent)
     assert (plan.real_percent, plan.num_real, plan.num_synthetic) == (real_percent, num_real, num_synthetic)
     assert plan.name == f"train_classifier-{percent}-2"
 
 
 def test_images_of_a_real_only_cell() -> None:
     """The percent of train_size, also above 100; neither mode nor mixing is read."""
-    plan = plan_cell(ablation(), 300, train_size=1000, seed=2, real_percent=150)
+    plan = plan_cell(grid(), train_size=1000, seed=2, real_percent=150)
     assert (plan.num_real, plan.num_synthetic, plan.mode, plan.mixing) == (1500, 0, None, None)
     assert plan.name == "train_baseline-150-2"
 
@@ -119,23 +120,23 @@ def test_images_of_a_real_only_cell() -> None:
 )
 def test_budgets(budget: str, mode: str, real_percent: int, synthetic_percent: int, expected: int) -> None:
     """`steps` is equal for all; `real_epochs` gives each real image as many visits as in the baseline."""
-    grid = ablation(budget=budget, mode=mode, mixing="batch")
+    params = grid(budget=budget, mode=mode, mixing="batch")
     shares = {"real_percent": real_percent, "synthetic_percent": synthetic_percent}
-    assert plan_cell(grid, 300, train_size=1000, seed=0, **shares).steps == expected
+    assert plan_cell(params, train_size=1000, seed=0, **shares).steps == expected
 
 
 @pytest.mark.parametrize(("real_percent", "synthetic_percent"), [(1, 0), (100, 99)])
 def test_a_share_without_a_real_image_is_one_line(real_percent: int, synthetic_percent: int) -> None:
     """Real images were asked for, and the set is too small to have one."""
-    grid, shares = ablation(mode="replace", mixing="batch"), {"real_percent": real_percent}
+    params, shares = grid(mode="replace", mixing="batch"), {"real_percent": real_percent}
     with pytest.raises(UserError, match=r"1 % of 40 real images is none"):
-        plan_cell(grid, 300, train_size=40, seed=0, synthetic_percent=synthetic_percent, **shares)
+        plan_cell(params, train_size=40, seed=0, synthetic_percent=synthetic_percent, **shares)
 
 
 def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:
     """More percent adds images and takes none away; above 100 % they come from the reserve; too many is one line."""
     train, reserve = patches.select(np.arange(40)), patches.select(np.arange(40, 60))
-    half, more, most = (plan_cell(ablation(), 1, train_size=40, seed=0, real_percent=p) for p in (50, 125, 200))
+    half, more, most = (plan_cell(grid(), train_size=40, seed=0, real_percent=p) for p in (50, 125, 200))
     assert np.array_equal(select_real(half, train).images, train.images[:20])
     assert np.array_equal(select_real(more, train, reserve).images, patches.images[:50])
     with pytest.raises(UserError, match=r"real_percent 200 needs 80 real images.*name at most 150"):
@@ -263,7 +264,7 @@ def test_features_feed_the_linear_layer(patches: LabelledImages) -> None:
 def test_the_files_of_a_cell_agree(tiny: Params, patches: LabelledImages, tmp_path: Path, network: str) -> None:
     """The record holds what the kept logits say, and the loaded network gives the same logits."""
     classifier = tiny.classifier.model_copy(update={"network": network, "batch_size": 4, "flip": True})
-    plan = plan_cell(ablation(), 2, train_size=30, seed=7)
+    plan = plan_cell(grid(), train_size=30, seed=7).model_copy(update={"steps": 2})
     real, test = patches.select(np.arange(30)), patches.select(np.arange(20, 60))
     data = TrainingData(real, empty_like(real), real)
     run_cell(plan, classifier, data, test, device=CPU, out=tmp_path / "model", results=tmp_path)

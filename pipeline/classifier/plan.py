@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pipeline.classifier.record import CellSettings, Count, Positive
-from pipeline.params.schema import AblationParams
+from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 
 
@@ -17,13 +17,7 @@ class CellPlan(CellSettings):
 
 
 def plan_cell(
-    ablation: AblationParams,
-    steps: int,
-    *,
-    train_size: int,
-    seed: int,
-    real_percent: int = 100,
-    synthetic_percent: int = 0,
+    params: Params, *, train_size: int, seed: int, real_percent: int = 100, synthetic_percent: int = 0
 ) -> CellPlan:
     """The real-only cell at `real_percent`, or where `synthetic_percent` is above 0 the mixed cell at that.
 
@@ -31,8 +25,7 @@ def plan_cell(
     (100 - percent) % and fills up to train_size. At 100 % there is no real image in either.
 
     Args:
-        ablation: of a real-only cell, `budget` and `num_corrupted` alone are read.
-        steps: of the baseline, which all other budgets are measured by.
+        params: `classifier.steps`, `ablation.budget` and `.num_corrupted`, and of a mixed cell `.mode` and `.mixing`.
         train_size: images in train.
         seed: of the classifier.
         real_percent: size of a real-only set, in percent of train_size.
@@ -41,6 +34,7 @@ def plan_cell(
     Raises:
         UserError: so small a percent leaves no real image.
     """
+    ablation = params.ablation
     mode, mixing = (ablation.mode, ablation.mixing) if synthetic_percent else (None, None)
     if synthetic_percent == 100:
         real_percent = 0
@@ -60,7 +54,7 @@ def plan_cell(
         num_real=num_real,
         num_synthetic=_num_synthetic(mode, train_size, num_real),
         num_corrupted=ablation.num_corrupted,
-        steps=_num_steps(steps, ablation.budget, num_real / train_size, synthetic_percent),
+        steps=_num_steps(params.classifier.steps, ablation.budget, num_real / train_size, synthetic_percent),
     )
 
 
