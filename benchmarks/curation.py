@@ -25,7 +25,8 @@ from pipeline.classifier.curation import ScoreColumns, curate
 from pipeline.classifier.inference import extract_features, measure_accuracy, predict
 from pipeline.classifier.network import Network
 from pipeline.device import describe_environment, pick_device
-from pipeline.evaluation.statistics import SIGNIFICANCE, holm, p_text, paired_difference, points
+from pipeline.evaluation.statistics import SIGNIFICANCE, holm, paired_difference
+from pipeline.evaluation.wording import p_text, points
 from pipeline.files import hash_file
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler

@@ -1,10 +1,12 @@
-"""Compare every declared cell with the baseline and tell the result: tables, figure, report."""
+"""Compare every declared cell with the baseline and report the result: tables, figure, page."""
 
 import typer
 
 from pipeline.evaluation.ablation import evaluate
-from pipeline.evaluation.inputs import check_classes, read_assess
-from pipeline.evaluation.report import read_evidence, to_text, write_report
+from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
+from pipeline.evaluation.report.write import to_text, write_report
+from pipeline.evaluation.result import Fidelity
+from pipeline.files import read_record
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag, run_stage
 from pipeline.tracking import tracked_run
@@ -22,11 +24,9 @@ def main(
 ) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
     params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
-    result = evaluate(params, cells, read_assess(assess))
-    evidence = read_evidence(params, dataset, gan_samples, gan_history, scores)
-    check_classes(dataset, evidence.dataset, result["per_class"])
-    paths = {"models": models, "scores": scores, "dataset": dataset, "out": out}
-    with tracked_run("evaluate", paths):
+    result = evaluate(params, cells, read_record(assess, Fidelity, again="dvc repro assess"))
+    evidence = read_evidence(params, EvidencePaths(dataset, gan_samples, gan_history, scores), result)
+    with tracked_run("evaluate", {"models": models, "scores": scores, "dataset": dataset, "out": out}):
         write_report(out, result, evidence)
     typer.echo(to_text(result))
 

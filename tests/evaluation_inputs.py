@@ -9,28 +9,30 @@ import numpy as np
 from PIL import Image
 
 from pipeline.evaluation.ablation import evaluate
-from pipeline.evaluation.report import read_evidence, write_report
+from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
+from pipeline.evaluation.report.write import write_report
+from pipeline.evaluation.result import Fidelity, Result
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import Params
 
 CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
-FIDELITY = {
-    "feature_space": "pooled activations of the real-only classifier 100-0",
-    "generator": 64 * "a",
-    "synthetic_digest": 64 * "b",
-    "num_images": 200,
-    "frechet_distance": 12.5,
-    "frechet_distance_floor": 1.75,
-    "precision": 0.81,
-    "recall": 0.62,
-    "density": 0.94,
-    "coverage": 0.77,
-    "gan_test_accuracy": 0.955,
-    "gan_test_accuracy_per_class": dict.fromkeys(CLASSES, 0.955),
-    "memorised_percent": 1.25,
-    "memorised_percent_expected": 1.0,
-}
+FIDELITY = Fidelity(
+    feature_space="pooled activations of the real-only classifier 100-0",
+    generator=64 * "a",
+    synthetic_digest=64 * "b",
+    num_images=200,
+    frechet_distance=12.5,
+    frechet_distance_floor=1.75,
+    precision=0.81,
+    recall=0.62,
+    density=0.94,
+    coverage=0.77,
+    gan_test_accuracy=0.955,
+    gan_test_accuracy_per_class=dict.fromkeys(CLASSES, 0.955),
+    memorised_percent=1.25,
+    memorised_percent_expected=1.0,
+)
 
 BASELINE_ERROR, EXPONENT = 0.04, 0.5  # the planted learning curve is a power law
 CORRUPTIONS = ("noise", "blur", "brightness", "contrast", "pixelate")
@@ -130,19 +132,20 @@ def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
     (folder / "train_gan.csv").write_text("\n".join([header, *rows, ""]))
 
 
-def evaluate_and_write(folder: Path, params: Params, out: Path) -> dict[str, Any]:
+def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
     """What the stage does."""
     result = evaluate(params, folder / "cells", FIDELITY)
-    evidence = read_evidence(
-        params,
-        folder / "dataset.json",
-        folder / "gan_samples.png",
-        folder / "train_gan.csv",
-        folder / "scores",
-    )
+    paths = EvidencePaths(*(folder / name for name in ("dataset.json", "gan_samples.png", "train_gan.csv", "scores")))
     out.mkdir(parents=True, exist_ok=True)
-    write_report(out, result, evidence)
+    write_report(out, result, read_evidence(params, paths, result))
     return result
+
+
+def write_helping(folder: Path) -> tuple[Params, Result]:
+    """Inputs in which 50 % helps, in `folder`, and their report in `folder/out`."""
+    params = make_params()
+    write_inputs(folder, params, {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__)
+    return params, evaluate_and_write(folder, params, folder / "out")
 
 
 def change_cell(folder: Path, name: str, **values: Any) -> None:

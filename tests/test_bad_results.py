@@ -1,6 +1,5 @@
 """Results, pictures and histories that `evaluate` finds and no stage wrote."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.grid import read_json
-from pipeline.evaluation.history import read_history
-from pipeline.evaluation.inputs import read_assess, read_dataset
+from pipeline.classifier.record import read_cell_record
+from pipeline.evaluation.report.evidence import DatasetDescription
+from pipeline.evaluation.report.history import read_history
+from pipeline.evaluation.result import Fidelity
+from pipeline.files import read_record
 from pipeline.params.compose import write_params
 from pipeline.runtime.errors import UserError
 from tests.bad_files import change_json, check_refusal, cut, make_folder, run
@@ -30,7 +31,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DVC_STAGE", raising=False)
     write_params(Path("params.yaml"), CHOICES)
     write_inputs(Path("in"), make_params(), lambda percent: 0.0)
-    Path(ASSESS).write_text(json.dumps(FIDELITY))
+    Path(ASSESS).write_text(FIDELITY.model_dump_json())
     return tmp_path
 
 
@@ -44,35 +45,35 @@ def column(name: str, value: str) -> None:
 
 CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "cell: missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro train_classifier@50-1")),
-    "cell: cut off": (lambda: cut(CELL, 0.5), (CELL, "damaged", "dvc repro train_classifier@50-1")),
-    "cell: a list": (lambda: Path(CELL).write_text("[]"), (CELL, "no JSON object")),
-    "cell: nested": (lambda: Path(CELL).write_text("[" * 10**5), (CELL, "damaged")),
+    "cell: cut off": (lambda: cut(CELL, 0.5), (CELL, "corrupted", "dvc repro train_classifier@50-1")),
+    "cell: a list": (lambda: Path(CELL).write_text("[]"), (CELL, "corrupted")),
+    "cell: nested": (lambda: Path(CELL).write_text("[" * 10**5), (CELL, "corrupted")),
     "cell: a folder": (lambda: make_folder(CELL), (CELL.rsplit("/", 1)[1], "dvc repro")),
-    "cell: NaN": (lambda: change_json(CELL, test_loss=float("nan")), (CELL, "NaN")),
-    "cell: beyond numbers": (lambda: change_json(CELL, test_loss=10**400), (CELL, "damaged")),
-    "cell: accuracy of 7": (lambda: change_json(CELL, test_accuracy=7.0), (CELL, "between 0 and 1")),
+    "cell: NaN": (lambda: change_json(CELL, test_loss=float("nan")), (CELL, "test_loss")),
+    "cell: beyond numbers": (lambda: change_json(CELL, test_loss=10**400), (CELL, "corrupted")),
+    "cell: accuracy of 7": (lambda: change_json(CELL, test_accuracy=7.0), (CELL, "test_accuracy")),
     "cell: of another seed": (lambda: change_json(CELL, seed=9), (CELL, "seed is 9, not 1")),
     "cell: of another budget": (lambda: change_json(CELL, budget="real_epochs"), (CELL, "budget")),
     "cell: of another data set": (
         lambda: change_json(CELL, test_accuracy_per_class={"a": 0.5}), ("in/cells", "different classes")),
-    "cell: no class": (lambda: change_json(CELL, test_accuracy_per_class={}), (CELL, "damaged")),
+    "cell: no class": (lambda: change_json(CELL, test_accuracy_per_class={}), (CELL, "corrupted")),
     "cell: other corruptions": (
         lambda: change_json(CELL, accuracy_per_corruption={"rain": 0.5}), ("in/cells", "different corruptions")),
-    "cell: no damaged image": (lambda: change_json(CELL, num_corrupted=0), (CELL, "damaged")),
+    "cell: no damaged image": (lambda: change_json(CELL, num_corrupted=0), (CELL, "corrupted")),
     "assess: missing": (Path(ASSESS).unlink, (ASSESS, "dvc repro assess")),
     "assess: a measure missing": (lambda: change_json(ASSESS, recall=...), (ASSESS, "recall", "dvc repro assess")),
     "assess: a measure is text": (lambda: change_json(ASSESS, recall="much"), (ASSESS, "recall")),
-    "assess: beyond numbers": (lambda: Path(ASSESS).write_text('{"num_images": 1e999}'), (ASSESS, "num_images")),
+    "assess: beyond numbers": (lambda: Path(ASSESS).write_text('{"num_images": 1e999}'), (ASSESS, "corrupted")),
     "assess: a number of 400 digits": (lambda: change_json(ASSESS, recall=10**400), (ASSESS, "recall")),
     "assess: no feature space": (lambda: change_json(ASSESS, feature_space=[]), (ASSESS, "feature_space")),
     "dataset: missing": (Path(DATASET).unlink, (DATASET, "dvc repro prepare")),
     "dataset: no classes": (lambda: change_json(DATASET, class_names=...), (DATASET, "class_names")),
     "dataset: other classes": (
         lambda: change_json(DATASET, class_names=list(CLASSES[:3])), (DATASET, "counts are not those")),
-    "dataset: a split missing": (lambda: change_json(DATASET, digests={}), (DATASET, "a split is not there")),
+    "dataset: a split missing": (lambda: change_json(DATASET, digests={}), (DATASET, "a split is missing")),
     "dataset: a count is text": (
         lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(("train", "reserve", "val", "test"), "0")),
-        (DATASET, "a count is no number")),
+        (DATASET, "duplicates_dropped.train")),
     "dataset: images of no size": (lambda: change_json(DATASET, image_size=0), (DATASET, "image_size")),
     "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro assess")),
     "picture: cut off": (lambda: cut(NEIGHBOURS, 0.5), (NEIGHBOURS, "dvc repro assess")),
@@ -83,10 +84,10 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "picture: a script": (
         lambda: Path("in/gan_samples.png").write_text("<svg onload='alert(1)'/>"), ("gan_samples", "train_gan")),
     "history: missing": (Path(HISTORY).unlink, (HISTORY, "dvc repro train_gan")),
-    "history: a column missing": (lambda: Path(HISTORY).write_text("step\n1\n"), (HISTORY, "damaged")),
-    "history: words": (lambda: column("coverage", "much"), (HISTORY, "damaged")),
+    "history: a column missing": (lambda: Path(HISTORY).write_text("step\n1\n"), (HISTORY, "corrupted")),
+    "history: words": (lambda: column("coverage", "much"), (HISTORY, "corrupted")),
     "history: no number of images": (lambda: column("images", "inf"), (HISTORY, "no number of images")),
-    "history: zero bytes": (lambda: Path(HISTORY).write_bytes(b"\0" * 100), (HISTORY, "damaged")),
+    "history: zero bytes": (lambda: Path(HISTORY).write_bytes(b"\0" * 100), (HISTORY, "corrupted")),
 }  # fmt: skip
 
 
@@ -105,9 +106,9 @@ def test_bad_results_are_one_line(
 def test_any_damage_to_a_small_file_is_told_or_harmless(data: st.DataObject, results: Path) -> None:
     """Bytes changed, cut out or put in anywhere in a JSON or CSV file: its values or one line that names it."""
     reads: dict[str, Callable[[Path], object]] = {
-        CELL: lambda path: read_json(path, "x"),
-        ASSESS: read_assess,
-        DATASET: read_dataset,
+        CELL: read_cell_record,
+        ASSESS: lambda path: read_record(path, Fidelity, again="x"),
+        DATASET: lambda path: read_record(path, DatasetDescription, again="x"),
         HISTORY: read_history,
     }
     name = data.draw(st.sampled_from(sorted(reads)))

@@ -11,12 +11,12 @@ from pipeline.evaluation.power import (
     MOST_SEEDS,
     detectable_effect,
     equivalence_p,
+    measure_power,
     paired_power,
-    power_entry,
-    power_sentence,
     seeds_to_detect,
 )
 from pipeline.evaluation.statistics import paired_difference
+from pipeline.evaluation.wording import power_text
 
 IMAGE = 1e-4
 
@@ -32,21 +32,19 @@ def test_power_is_that_of_the_noncentral_t(size: float, seeds: int, level: float
     """Both tails of scipy's noncentral t beyond the critical value of the central one."""
     critical = stats.t.ppf(1 - level / 2, seeds - 1)
     noncentral = stats.nct(seeds - 1, size * math.sqrt(seeds))
-    expected = noncentral.sf(critical) + np.nan_to_num(
-        noncentral.cdf(-critical)
-    )  # nan is scipy's word for a vanishing tail
+    expected = noncentral.sf(critical) + np.nan_to_num(noncentral.cdf(-critical))  # nan where the tail vanishes
     assert paired_power(size * 0.003, 0.003, seeds, level) == pytest.approx(expected, abs=1e-6)
 
 
 def test_power_is_the_share_of_simulated_experiments_that_detect() -> None:
-    """20,000 simulated paired experiments of 6 seeds detect an effect of one spread as often as promised."""
+    """20,000 simulated experiments of 6 pairs detect an effect of one standard deviation as often as promised."""
     differences = np.random.default_rng(0).normal(1.0, 1.0, (20_000, 6))
     p_values = stats.ttest_1samp(differences, 0, axis=1).pvalue
     assert (p_values < 0.05).mean() == pytest.approx(paired_power(1.0, 1.0, 6, 0.05), abs=0.01)
 
 
 def test_seeds_have_their_textbook_value() -> None:
-    """An effect of half a spread takes 34 pairs at 5 % and a power of 0.8 (Cohen 1988); no effect, more than any."""
+    """Half a standard deviation takes 34 pairs at 5 % and a power of 0.8 (Cohen 1988); no effect, more than any."""
     assert seeds_to_detect(0.5, 1.0, 0.05) == 34
     assert seeds_to_detect(0.0, 1.0, 0.05) == MOST_SEEDS
 
@@ -83,23 +81,23 @@ def test_equivalence_equals_the_two_one_sided_tests_of_scipy() -> None:
     assert equivalence_p(found, 5, 0.005) == pytest.approx(max(sides), rel=1e-6)
 
 
-def test_a_null_result_says_what_it_is_worth() -> None:
+def test_a_null_result_says_what_it_rules_out() -> None:
     """Wide intervals rule nothing out, narrow ones are as good as equal, and both name the seeds it takes."""
     wide = paired_difference([0.9, 0.92, 0.91], [0.91, 0.9, 0.92], 1 / 400)
     narrow = paired_difference([0.9, 0.91, 0.92], [0.9, 0.91, 0.92], 1e-4)
-    told = [power_sentence("no_difference", 3, power_entry(found, 3, 3, 0.5)) for found in (wide, narrow)]
-    needed = seeds_to_detect(0.005, wide.spread, 0.05 / 3)
-    assert told[0].startswith("The interval reaches beyond 0.5 points, so a difference that matters is not ruled out.")
-    assert told[0].endswith(f"to detect 0.5 points takes {needed} seeds at this spread.")
-    assert told[1].startswith("The interval lies within 0.5 points of 0: as good as equal.")
+    texts = [power_text("no_difference", 3, measure_power(found, 3, 3, 0.5)) for found in (wide, narrow)]
+    needed = seeds_to_detect(0.005, wide.std, 0.05 / 3)
+    assert texts[0].startswith("The interval reaches beyond 0.5 points, so a difference that matters is not ruled out.")
+    assert texts[0].endswith(f"to detect 0.5 points takes {needed} seeds at this standard deviation.")
+    assert texts[1].startswith("The interval lies within 0.5 points of 0: as good as equal.")
 
 
 def test_a_detected_trifle_is_called_one() -> None:
-    """A significant effect within the margin is told as too small to matter, a larger one is not."""
+    """A significant effect within the margin is said to be too small to matter, a larger one is not."""
     base = [0.9, 0.91, 0.92, 0.93]
     small, large = (paired_difference([value + gain for value in base], base, 1e-4) for gain in (0.001, 0.02))
-    assert "surely less than 0.5 points" in power_sentence("helps", 4, power_entry(small, 4, 3, 0.5))
-    assert power_sentence("helps", 4, power_entry(large, 4, 3, 0.5)) == ""
+    assert "surely less than 0.5 points" in power_text("helps", 4, measure_power(small, 4, 3, 0.5))
+    assert power_text("helps", 4, measure_power(large, 4, 3, 0.5)) == ""
 
 
 # ---- errors removed --------------------------------------------------------------------------------------------

@@ -6,31 +6,30 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation import tables
-from pipeline.evaluation.report import to_markdown, to_text
-from pipeline.params.schema import Params
+from pipeline.evaluation import wording
+from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.write import to_markdown, to_text
+from pipeline.evaluation.result import Result
 from pipeline.runtime.errors import UserError
-from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_inputs
+from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_helping, write_inputs
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Params, dict[str, Any]]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A folder of inputs in which 50 % helps, evaluated into `out`."""
-    folder, params = tmp_path_factory.mktemp("inputs"), make_params()
-    write_inputs(folder, params, lambda percent: {25: 0.004, 50: 0.01, 100: -0.03}[percent])
-    return folder, params, evaluate_and_write(folder, params, folder / "out")
+    folder = tmp_path_factory.mktemp("inputs")
+    return folder, write_helping(folder)[1]
 
 
 @pytest.fixture
 def cells(tmp_path: Path) -> Path:
-    """A folder of inputs that a test may damage."""
+    """A folder of inputs that a test may corrupt."""
     write_inputs(tmp_path, make_params(), lambda percent: 0.0)
     return tmp_path
 
@@ -54,7 +53,7 @@ def test_missing_evidence_names_its_stage(cells: Path, file: str, stage: str) ->
 def test_history_without_a_loss_is_refused(cells: Path) -> None:
     """A history that lacks a column is named, not drawn in part."""
     (cells / "train_gan.csv").write_text("step,images,loss_d\n1,64,0.5\n")
-    with pytest.raises(UserError, match=r"train_gan\.csv: damaged .*loss_g"):
+    with pytest.raises(UserError, match=r"train_gan\.csv: corrupted .*loss_g"):
         evaluate_and_write(cells, make_params(), cells / "out")
 
 
@@ -62,20 +61,19 @@ def test_history_without_a_loss_is_refused(cells: Path) -> None:
 
 
 def test_files_depend_on_their_inputs_alone(
-    written: tuple[Path, Params, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same inputs elsewhere, under a user's own matplotlibrc, give every file byte for byte."""
-    folder, params, _ = written
+    folder, _ = written
     monkeypatch.setitem(mpl.rcParams, "axes.linewidth", 5)
-    write_inputs(tmp_path / "moved", params, lambda percent: {25: 0.004, 50: 0.01, 100: -0.03}[percent])
-    evaluate_and_write(tmp_path / "moved", params, tmp_path / "moved" / "out")
+    write_helping(tmp_path / "moved")
     names = {"ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html"}
     assert {path.name for path in (folder / "out").iterdir()} == names
     for name in names:
         assert (folder / "out" / name).read_bytes() == (tmp_path / "moved" / "out" / name).read_bytes(), name
 
 
-def test_every_figure_is_named(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_every_figure_is_named(written: tuple[Path, Result]) -> None:
     """What a figure refers to for its name is there, once, with words in it."""
     page = (written[0] / "out" / "report.html").read_text()
     labels = re.findall(r'aria-labelledby="([^"]+)"', page)
@@ -85,25 +83,25 @@ def test_every_figure_is_named(written: tuple[Path, Params, dict[str, Any]]) -> 
         assert words.strip()
 
 
-def test_generator_and_images_are_named(written: tuple[Path, Params, dict[str, Any]]) -> None:
-    """The page tells which weights drew which images."""
+def test_generator_and_images_are_named(written: tuple[Path, Result]) -> None:
+    """The page says which weights drew which images."""
     page = (written[0] / "out" / "report.html").read_text()
-    for key in ("generator", "synthetic_digest"):
-        assert f"<code>{FIDELITY[key]:.12}…</code>" in page
+    for digest in (FIDELITY.generator, FIDELITY.synthetic_digest):
+        assert f"<code>{digest:.12}…</code>" in page
 
 
-def test_files_name_no_path_and_no_time(written: tuple[Path, Params, dict[str, Any]]) -> None:
-    """No file tells the folder it was made in, or the year."""
-    folder, _, _ = written
+def test_files_name_no_path_and_no_time(written: tuple[Path, Result]) -> None:
+    """No file names the folder it was made in, or the year."""
+    folder, _ = written
     for path in (folder / "out").iterdir():
         text = re.sub(r"base64,[^\"]*", "", path.read_text(encoding="utf-8"))
         assert str(folder) not in text
         assert not re.search(r"\b20[2-9]\d-\d\d", text), path.name
 
 
-def test_csv_is_the_settings(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_csv_is_the_settings(written: tuple[Path, Result]) -> None:
     """ablation.csv holds one row a percent with the numbers of ablation.json."""
-    folder, _, _ = written
+    folder, _ = written
     settings = json.loads((folder / "out" / "ablation.json").read_text())["settings"]
     with (folder / "out" / "ablation.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -114,14 +112,14 @@ def test_csv_is_the_settings(written: tuple[Path, Params, dict[str, Any]]) -> No
             assert float(row[key]) == setting[key]
 
 
-def test_terminal_table_tells_the_numbers(written: tuple[Path, Params, dict[str, Any]]) -> None:
-    """The text ends with verdict and worth; the chosen row bears the star and fits a terminal."""
-    result = written[2]
+def test_terminal_table_holds_the_numbers(written: tuple[Path, Result]) -> None:
+    """The text ends with verdict and real-image equivalent; the chosen row bears the star and fits a terminal."""
+    result = written[1]
     lines = to_text(result).splitlines()
     chosen = next(line for line in lines if " *" in line)
     assert chosen.split()[0] == "50"
-    assert f"{100 * result['settings'][2]['test_accuracy_mean']:.2f}" in chosen
-    assert lines[-2:] == [result["verdict_text"], result["worth"]["text"]]
+    assert f"{100 * result.chosen.test_accuracy_mean:.2f}" in chosen
+    assert lines[-2:] == [result.verdict_text, result.real_equivalent.text]
     assert max(map(len, lines[:5])) <= 100
 
 
@@ -135,8 +133,8 @@ def test_every_report_states_its_question_and_budget(tmp_path: Path, mode: str, 
     evaluate_and_write(tmp_path, params, tmp_path / "out")
     for name in ("report.md", "report.html"):
         text = (tmp_path / "out" / name).read_text().replace("\\", "")
-        for words in (tables.MODES, tables.BUDGETS):
-            assert [kind for kind in words if words[kind] in text] == [mode if words is tables.MODES else budget]
+        for words, stated in ((wording.MODES, mode), (wording.BUDGETS, budget)):
+            assert [kind for kind in words if words[kind] in text] == [stated]
 
 
 # ---- hostile names ----------------------------------------------------------------------------------------
@@ -169,25 +167,23 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_class_names_are_text_in_html(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_class_names_are_text_in_html(written: tuple[Path, Result]) -> None:
     """A class named <script> is shown, not run."""
     page = Page((written[0] / "out" / "report.html").read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert all(name in page.text for name in CLASSES)
 
 
-def test_class_names_are_text_in_markdown(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_class_names_are_text_in_markdown(written: tuple[Path, Result]) -> None:
     """A name with a pipe, a backtick or a tag stays in its cell."""
-    folder, _, result = written
-    dataset = json.loads((folder / "dataset.json").read_text())
-    rows = [line for line in to_markdown(result, dataset).splitlines() if line.startswith("| ")]
+    rows = [line for line in to_markdown(written[1], CLASSES).splitlines() if line.startswith("| ")]
     row = next(line for line in rows if line.startswith("| a"))
     assert row.startswith("| a\\|b \\`c\\` |")
     assert len(re.findall(r"(?<!\\)\|", row)) == 6
     assert any(line.startswith("| &lt;script&gt;alert(1)&lt;/script&gt; |") for line in rows)
 
 
-def test_page_loads_nothing(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_page_loads_nothing(written: tuple[Path, Result]) -> None:
     """The page is one file: no address in src, href, @import or url(), every reference inside it resolves."""
     text = (written[0] / "out" / "report.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -199,9 +195,9 @@ def test_page_loads_nothing(written: tuple[Path, Params, dict[str, Any]]) -> Non
     assert {address[1:] for address in page.loads if address[0] == "#"} | set(page.references) <= set(page.ids)
 
 
-def test_page_shows_its_pictures(written: tuple[Path, Params, dict[str, Any]]) -> None:
+def test_page_shows_its_pictures(written: tuple[Path, Result]) -> None:
     """Samples are in the page unchanged, and of the neighbours each class has its own two rows, named."""
-    folder, _, _ = written
+    folder, _ = written
     text = (folder / "out" / "report.html").read_text(encoding="utf-8")
     assert base64.b64encode((folder / "gan_samples.png").read_bytes()).decode() in text
     whole = np.asarray(Image.open(folder / "scores" / "neighbours.png"))
@@ -213,29 +209,25 @@ def test_page_shows_its_pictures(written: tuple[Path, Params, dict[str, Any]]) -
 
 
 @pytest.mark.parametrize("gains", [{25: 0.0, 50: 0.001, 100: -0.03}, {25: 0.004, 50: 0.01, 100: -0.03}])
-def test_texts_and_page_tell_the_numbers_of_the_json(tmp_path: Path, gains: dict[int, float]) -> None:
-    """Verdict, power, worth, optimism, calibration and errors removed stand in terminal, Markdown and page alike."""
+def test_texts_and_page_hold_the_numbers_of_the_json(tmp_path: Path, gains: dict[int, float]) -> None:
+    """Verdict, power, real-image equivalent, optimism, calibration and errors removed stand in every text alike."""
     write_inputs(tmp_path, make_params(), gains.__getitem__)
     result = evaluate_and_write(tmp_path, make_params(), tmp_path / "out")
     page = " ".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).text.split())
     markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     chosen = next(row for row in tables.trust_rows(result) if row[0].endswith(" *"))
-    removed = tables.removed_text(
-        next(s for s in result["settings"] if s["synthetic_percent"] == result["chosen_percent"])
-    )
-    for told in (page, markdown):
-        assert result["power_text"] in told
-        assert result["worth"]["text"] in told
-        assert result["optimism_text"] in told
-        assert all(part in told for part in removed.removesuffix(")").split(" ("))
-        assert all(cell.removesuffix(" *") in told for cell in chosen)
-    assert all(text in to_text(result) for text in tables.answer(result))
-    assert bool(result["power_text"]) == (result["verdict"] == "no_difference")
+    removed = tables.removed_text(result.chosen)
+    for text in (page, markdown):
+        assert result.power_text in text
+        assert result.real_equivalent.text in text
+        assert result.optimism_text in text
+        assert all(part in text for part in removed.removesuffix(")").split(" ("))
+        assert all(cell.removesuffix(" *") in text for cell in chosen)
+    assert all(sentence in to_text(result) for sentence in wording.answer(result))
+    assert bool(result.power_text) == (result.verdict == "no_difference")
 
 
-def test_a_faultless_baseline_is_told_without_a_number(written: tuple[Path, Params, dict[str, Any]]) -> None:
-    """Where the baseline errs nowhere, no share of its errors is invented."""
-    row = written[2]["settings"][1] | dict.fromkeys(
-        ("errors_removed_percent", "errors_removed_percent_low", "errors_removed_percent_high")
-    )
-    assert tables.removed_text(row) == "–"
+def test_a_faultless_baseline_gives_no_number(written: tuple[Path, Result]) -> None:
+    """Where the baseline makes no error, no share of its errors is invented."""
+    no_number = dict.fromkeys(f"errors_removed_percent{end}" for end in ("", "_low", "_high"))
+    assert tables.removed_text(written[1].chosen.model_copy(update=no_number)) == "–"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
+from tests.evaluation_inputs import write_helping
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HEIGHT = 900
@@ -34,9 +34,8 @@ document.getElementById("f").onload = function () {{
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a result in which 50 % helps."""
-    folder, params = tmp_path_factory.mktemp("report"), make_params()
-    write_inputs(folder, params, lambda percent: {25: 0.004, 50: 0.01, 100: -0.03}[percent])
-    evaluate_and_write(folder, params, folder / "out")
+    folder = tmp_path_factory.mktemp("report")
+    write_helping(folder)
     return (folder / "out" / "report.html").read_text(encoding="utf-8")
 
 
@@ -59,7 +58,7 @@ def measure(page: str, width: int, folder: Path) -> dict[str, Any]:
 def test_page_reads_on_a_phone_and_on_a_desk(report: str, width: int, tmp_path: Path) -> None:
     """Nothing sticks out to the right, every picture is drawn and described.
 
-    Verdict, curve and worth meet the eye first. On a desk no table hides a column.
+    Verdict, curve and real-image equivalent meet the eye first. On a desk no table hides a column.
     """
     seen = measure(report, width, tmp_path)
     assert seen["width"] <= width
@@ -67,9 +66,9 @@ def test_page_reads_on_a_phone_and_on_a_desk(report: str, width: int, tmp_path: 
     assert len(seen["pictures"]) == 5  # samples, and one for each class
     assert all(seen["pictures"])
     assert len(seen["titles"]) == len(seen["figures"]) == 5
-    heading, worth, curve = seen["ends"]
+    heading, equivalent, curve = seen["ends"]
     first_screen = 720 if width > 1000 else 664  # of a small phone, its browser's own bars taken off
     assert heading < curve < first_screen
-    assert worth < first_screen
+    assert equivalent < first_screen
     if width > 1000:
         assert seen["beyond"] == [0] * 6

@@ -1,6 +1,6 @@
 import math
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -9,20 +9,23 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.evaluation import ablation
-from pipeline.evaluation.grid import Cell, Cells
+from pipeline.classifier.record import CellRecord
+from pipeline.evaluation.ablation import compare_cells
+from pipeline.evaluation.result import Optimism
 from pipeline.evaluation.statistics import (
+    Decision,
+    PairedComparison,
+    Verdict,
     choose_percent,
     cross_fitted,
+    decide,
     holm,
-    judge,
     mean_interval,
-    optimism_sentence,
     paired_difference,
-    points,
-    spread,
-    verdict_sentence,
+    std,
+    verdict_of,
 )
+from pipeline.evaluation.wording import optimism_text, points, verdict_text
 from tests.evaluation_inputs import FIDELITY, make_params
 
 IMAGE = 1e-4  # one of 10,000 test images
@@ -40,8 +43,8 @@ def columns(rows: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
 
 @given(samples)
 def test_mean_interval_is_the_t_interval_of_scipy(values: list[float]) -> None:
-    """Mean and 95 % interval are Student's; the spread is at least one test image."""
-    interval, deviation = mean_interval(values, IMAGE), spread(values, IMAGE)
+    """Mean and 95 % interval are Student's; the standard deviation is at least one test image."""
+    interval, deviation = mean_interval(values, IMAGE), std(values, IMAGE)
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), deviation / math.sqrt(len(values)))
     assert interval.mean == pytest.approx(np.mean(values))
     assert (interval.low, interval.high) == pytest.approx((low, high))
@@ -50,7 +53,7 @@ def test_mean_interval_is_the_t_interval_of_scipy(values: list[float]) -> None:
 
 @given(pairs)
 def test_paired_difference_is_the_paired_t_test_of_scipy(rows: list[tuple[float, float]]) -> None:
-    """Where differences spread by an image or more, p and interval are those of scipy.stats.ttest_rel."""
+    """Where differences vary by an image or more, p and interval are those of scipy.stats.ttest_rel."""
     after, before = columns(rows)
     assume(np.std(np.subtract(after, before), ddof=1) >= IMAGE)
     found, expected = paired_difference(after, before, IMAGE), stats.ttest_rel(after, before)
@@ -92,7 +95,7 @@ def test_seeds_that_agree_on_many_images_prove_a_lot() -> None:
     assert paired_difference([0.9, 0.905, 0.91], [0.925, 0.93, 0.935], 1 / 400).p_value < 0.01
 
 
-def test_rounding_of_cells_is_no_spread() -> None:
+def test_rounding_of_cells_is_no_difference() -> None:
     """Differences that are one image each, told apart by the sixth decimal alone, count as equal."""
     before, after = [0.952778, 0.955556, 0.958333], [0.955556, 0.958333, 0.961111]  # n / 360
     assert paired_difference(after, before, 1 / 360).p_value > 0.05
@@ -129,78 +132,112 @@ def test_best_percent_on_val_is_chosen_and_the_smaller_of_equals() -> None:
 
 
 def test_verdict_needs_significance_and_sign() -> None:
-    """Helps and hurts need an adjusted p below 0.05; the sign tells which."""
-    assert judge(0.01, 0.049) == "helps"
-    assert judge(-0.01, 0.049) == "hurts"
-    assert judge(0.01, 0.05) == "no_difference"
-    assert judge(-0.01, 0.3) == "no_difference"
+    """Helps and hurts need an adjusted p below 0.05; the sign says which."""
+    assert verdict_of(0.01, 0.049) == "helps"
+    assert verdict_of(-0.01, 0.049) == "hurts"
+    assert verdict_of(0.01, 0.05) == "no_difference"
+    assert verdict_of(-0.01, 0.3) == "no_difference"
 
 
-@pytest.fixture
-def grids(monkeypatch: pytest.MonkeyPatch) -> dict[str, Cells]:
-    """What `evaluate` finds where cells should lie: the cells that a test puts here."""
-    here: dict[str, Cells] = {}
-    monkeypatch.setattr(ablation, "read_grid", lambda params, folder: (here["real"], here["synthetic"]))
-    return here
+Grid = tuple[dict[int, list[float]], dict[int, list[float]], list[float]]  # val and test by percent; the baseline
 
 
-def simulate(grids: dict[str, Cells], gain: float, draws: int, seeds: int = 3) -> list[str]:
-    """Verdicts of `evaluate` over `draws` grids of three percents, all with the true `gain`, 1,000 test images each.
+def draw_grids(gain: float, draws: int, seeds: int = 3) -> Iterator[Grid]:
+    """Accuracies of three percents with the true `gain`, and of the baseline, on 1,000 test images each.
 
     Val and test of one classifier share its luck, so that a choice on val has every chance to cheat; equal seeds
     share some, which pairing takes out.
     """
-    choices = [f"ablation.seeds={list(range(seeds))}", "ablation.real_percent=[100]", "dataset.test_size=1000"]
-    params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
-    random, verdicts = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
     for _ in range(draws):
         luck = random.normal(0.9, 0.007, (4, seeds)) + random.normal(0, 0.007, seeds)
         luck += np.array([[0.0], [gain], [gain], [gain]])
-        test, val = (random.binomial(1000, luck.clip(0, 1)) / 1000 for _ in range(2))
-        rows = [[cell(*pair) for pair in zip(*group, strict=True)] for group in zip(val, test, strict=True)]
-        grids.update(real={100: rows[0]}, synthetic=dict(zip((25, 50, 75), rows[1:], strict=True)))
-        verdicts.append(str(ablation.evaluate(params, Path("nowhere"), FIDELITY)["verdict"]))
-    return verdicts
+        test, val = ((random.binomial(1000, luck.clip(0, 1)) / 1000).tolist() for _ in range(2))
+        percents = (25, 50, 75)
+        yield dict(zip(percents, val[1:], strict=True)), dict(zip(percents, test[1:], strict=True)), test[0]
 
 
-def cell(val_accuracy: float, test_accuracy: float) -> Cell:
+def verdicts(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
+    """The verdict on each of the drawn grids."""
+    return [decide(*grid, resolution=1 / 1000).verdict for grid in draw_grids(gain, draws, seeds)]
+
+
+def cell(percent: int, seed: int, val_accuracy: float, test_accuracy: float) -> CellRecord:
     """A classifier of which nothing but its accuracies matters."""
-    return Cell(1000, 0, 1, 1, val_accuracy, test_accuracy, 0.1, 0.1, 0.5, {"all": test_accuracy}, {"noise": 0.5})
+    return CellRecord(
+        stage="train_classifier" if percent else "train_baseline",
+        real_percent=100,
+        synthetic_percent=percent,
+        seed=seed,
+        mode="add" if percent else None,
+        mixing="batch" if percent else None,
+        budget="steps",
+        steps=1,
+        num_real=1000,
+        num_synthetic=0,
+        train_loss=0.1,
+        val_accuracy=val_accuracy,
+        test_accuracy=test_accuracy,
+        test_loss=0.1,
+        test_calibration_error=0.1,
+        test_accuracy_per_class={"all": test_accuracy},
+        num_corrupted=1,
+        corrupted_accuracy=0.5,
+        accuracy_per_corruption={"noise": 0.5},
+    )
 
 
-def test_no_effect_is_seldom_called_help_or_harm(grids: dict[str, Cells]) -> None:
+def cells(percent: int, val: list[float], test: list[float]) -> list[CellRecord]:
+    """One cell a seed."""
+    return [cell(percent, seed, *pair) for seed, pair in enumerate(zip(val, test, strict=True))]
+
+
+def test_no_effect_is_seldom_called_help_or_harm() -> None:
     """Without an effect at most 5 % of 1,000 grids say helps, and as few say hurts."""
-    verdicts = simulate(grids, 0.0, 1000)
-    assert verdicts.count("helps") <= 50
-    assert verdicts.count("hurts") <= 50
+    found = verdicts(0.0, 1000)
+    assert found.count("helps") <= 50
+    assert found.count("hurts") <= 50
 
 
-def test_planted_effects_are_found(grids: dict[str, Cells]) -> None:
+def test_planted_effects_are_found() -> None:
     """A gain of 4 points is found in most grids with 5 seeds, and so is a loss."""
-    assert simulate(grids, 0.04, 100, seeds=5).count("helps") >= 80
-    assert simulate(grids, -0.04, 100, seeds=5).count("hurts") >= 80
+    assert verdicts(0.04, 100, seeds=5).count("helps") >= 80
+    assert verdicts(-0.04, 100, seeds=5).count("hurts") >= 80
 
 
-def test_the_verdict_counts_the_percents(grids: dict[str, Cells]) -> None:
+@pytest.mark.parametrize("gain", [0.0, 0.04])
+def test_evaluate_reports_the_verdict_that_was_simulated(gain: float) -> None:
+    """Of 10 grids, the whole of `evaluate` says what `decide` says, about the same percent."""
+    choices = ["ablation.seeds=[0,1,2]", "ablation.real_percent=[100]", "dataset.test_size=1000"]
+    params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
+    for val, test, baseline in draw_grids(gain, draws=10):
+        mixed = {percent: cells(percent, val[percent], test[percent]) for percent in val}
+        result = compare_cells(params, {100: cells(0, baseline, baseline)}, mixed, FIDELITY)
+        decision = decide(val, test, baseline, 1 / 1000)
+        assert (result.verdict, result.chosen_percent) == (decision.verdict, decision.chosen_percent)
+
+
+def test_the_verdict_counts_the_percents() -> None:
     """What is significant alone (p 0.027) is no longer so among three percents (0.08)."""
     base, gains = [0.9, 0.9, 0.9], ([0.006, 0.009, 0.011], [0.001, -0.001, 0.0], [0.0, 0.001, -0.002])
-    rows = [[cell(value, value) for value in np.add(base, gain).tolist()] for gain in gains]
-    mixed = dict(zip((25, 50, 75), rows, strict=True))
-    grids.update(real={100: [cell(value, value) for value in base]}, synthetic=mixed)
-    asked = ["ablation.seeds=[0,1,2]", "ablation.real_percent=[100]", "dataset.test_size=1000"]
-    many = ablation.evaluate(make_params(*asked, "ablation.synthetic_percent=[25,50,75]"), Path("nowhere"), FIDELITY)
-    assert many["chosen"]["p_value"] < 0.05 < many["chosen"]["p_value_holm"]
-    assert many["verdict"] == "no_difference"
-    grids["synthetic"] = {25: rows[0]}
-    alone = ablation.evaluate(make_params(*asked, "ablation.synthetic_percent=[25]"), Path("nowhere"), FIDELITY)
-    assert alone["verdict"] == "helps"
+    test = {percent: np.add(base, gain).tolist() for percent, gain in zip((25, 50, 75), gains, strict=True)}
+    many = decide(test, test, base, 1 / 1000)
+    assert many.comparisons[25].p_value < 0.05 < many.p_value_holm[25]
+    assert (many.chosen_percent, many.verdict) == (25, "no_difference")
+    assert decide({25: test[25]}, {25: test[25]}, base, 1 / 1000).verdict == "helps"
+
+
+def decision(differences: list[float], verdict: Verdict, percent: int, p_adjusted: float) -> Decision:
+    """What is known of a chosen percent among three."""
+    compared = PairedComparison(mean_interval(differences, IMAGE), std(differences, IMAGE), p_adjusted / 3)
+    percents = (25, 50, 100)
+    return Decision(dict.fromkeys(percents, compared), dict.fromkeys(percents, p_adjusted), percent, verdict)
 
 
 def test_sentence_carries_the_numbers() -> None:
-    """The verdict's sentence tells percent, difference, interval, adjusted p, comparisons and seeds."""
-    difference = mean_interval([0.01, 0.012, 0.014], IMAGE)
-    sentence = verdict_sentence("helps", "replace", 50, difference, 0.0123, removed=12.34, percents=3, seeds=3)
-    assert sentence == (
+    """The verdict's sentence names percent, difference, interval, adjusted p, comparisons and seeds."""
+    known = decision([0.01, 0.012, 0.014], "helps", 50, 0.0123)
+    assert verdict_text(known, "replace", removed=12.34, seeds=3) == (
         "Replacing real images by synthetic ones helps: at 50 % synthetic, the share chosen on val, test "
         "accuracy is 1.20 points above the real-only baseline, 12.3 % fewer errors (95 % interval "
         "+0.70 to +1.70 points, p = 0.012 after Holm's correction over 3 percents, n = 3 seeds)."
@@ -209,8 +246,7 @@ def test_sentence_carries_the_numbers() -> None:
 
 def test_sentence_of_no_difference_takes_no_side() -> None:
     """A mean difference that prints as 0 is neither above nor below, and no errors are fewer."""
-    difference = mean_interval([-0.01, 0.0, 0.01], IMAGE)
-    sentence = verdict_sentence("no_difference", "add", 25, difference, 1.0, removed=0.0, percents=3, seeds=3)
+    sentence = verdict_text(decision([-0.01, 0.0, 0.01], "no_difference", 25, 1.0), "add", removed=0.0, seeds=3)
     assert "test accuracy is that of the real-only baseline (95 % interval " in sentence
 
 
@@ -249,5 +285,6 @@ def test_cross_fitting_takes_the_optimism_out() -> None:
 
 def test_one_percent_has_no_optimism() -> None:
     """Where there was nothing to choose, nothing is said."""
-    assert optimism_sentence(0.01, 0.01, 0.01, 1) == ""
-    assert "+0.40 points of optimism" in optimism_sentence(0.012, 0.01, 0.006, 3)
+    optimism = Optimism(val_difference_mean=0.012, difference_cross_fitted=0.006, optimism_points=0.4)
+    assert optimism_text(optimism, 0.01, percents=1) == ""
+    assert "+0.40 points of optimism" in optimism_text(optimism, 0.01, percents=3)

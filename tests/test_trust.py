@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.report import to_markdown
+from pipeline.evaluation.report.write import to_markdown
 from pipeline.files import escape_markdown
 from pipeline.images import LabelledImages
 from pipeline.runtime.errors import UserError
@@ -136,7 +136,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = make_params("ablation.seeds=[0,1]")
     write_inputs(folder, params, lambda percent: 0.0, HOSTILE)
     result = evaluate_and_write(folder, params, folder / "out")
-    assert to_markdown(result, {"class_names": list(HOSTILE)}) == (folder / "out/report.md").read_text(encoding="utf-8")
+    assert to_markdown(result, HOSTILE) == (folder / "out/report.md").read_text(encoding="utf-8")
     return folder / "out"
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import covariance, fmean, variance
 
-from pipeline.evaluation.statistics import quantile
+from pipeline.evaluation.statistics import t_critical
 
 
 @dataclass(frozen=True)
 class ErrorsRemoved:
     """Percent of the baseline's errors that are gone, below 0 where there are more; None is no number.
 
-    Nothing is a number where the baseline errs nowhere, and no end is where its errors are too few to tell
+    None is a number where the baseline makes no error, and no end is one where its errors are too few to be told
     from none.
     """
 
@@ -30,14 +30,14 @@ def errors_removed(values: Sequence[float], baseline: Sequence[float], resolutio
     Args:
         values: accuracy of each seed, fractions.
         baseline: the baseline's, in the same order.
-        resolution: one test image, the least standard deviation of the gain, as in `statistics.spread`.
+        resolution: one test image, the least standard deviation of the gain, as in `statistics.std`.
     """
     gains = [value - other for value, other in zip(values, baseline, strict=True)]
     errors = [1 - other for other in baseline]
     gain, error, n = fmean(gains), fmean(errors), len(gains)
     if error == 0:
         return ErrorsRemoved(None, None, None)
-    share = quantile(n) ** 2 / n
+    share = t_critical(n) ** 2 / n
     a = error**2 - share * variance(errors)
     if a <= 0:
         return ErrorsRemoved(100 * gain / error, None, None)

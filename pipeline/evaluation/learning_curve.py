@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
 Bound = Literal["equals", "more_than", "fewer_than"]
@@ -38,14 +39,9 @@ def fit_curve(num_real: Sequence[int], accuracies: Sequence[float]) -> tuple[Flo
 def isotonic(rows: Floats) -> Floats:
     """The least-squares fit that never falls, each row of (D, K) for itself.
 
-    More real images of the same kind make a classifier worse only by noise. The fit at i is the greatest, over
-    all starts j <= i, of the least mean of j..k over all ends k >= i (Barlow et al. 1972, eq. 1.9).
+    More real images of the same kind make a classifier worse only by noise.
     """
-    sums = np.pad(rows.cumsum(1), ((0, 0), (1, 0)))
-    places = range(rows.shape[1])
-    means = [[(sums[:, k + 1] - sums[:, j]) / (k + 1 - j) for k in places[j:]] for j in places]
-    fitted = [np.max([np.min(means[j][i - j :], axis=0) for j in places[: i + 1]], axis=0) for i in places]
-    return np.maximum.accumulate(np.stack(fitted, axis=1), axis=1)  # the last bit may fall
+    return np.stack([isotonic_regression(row).x for row in rows])
 
 
 def read_rows(sizes: Floats, accuracies: Floats, targets: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Means, intervals, paired comparisons and the verdict. Accuracies are fractions, texts speak in points."""
+"""Means, intervals, paired comparisons and the verdict. Accuracies are fractions."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,6 @@ CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 SAME = 2.5e-6  # cells hold six decimals: differences this close to each other are equal
 
-SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
-PREDICATES: dict[Verdict, str] = {
-    "helps": "helps",
-    "no_difference": "makes no detectable difference",
-    "hurts": "hurts",
-}
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -32,47 +25,57 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Mean of the paired differences, its 95 % interval, their spread, and the two-sided p that the mean is 0."""
+class PairedComparison:
+    """Mean of the paired differences, its 95 % interval, their standard deviation, and the two-sided p of mean 0."""
 
     difference: Interval
-    spread: float
+    std: float
     p_value: float
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Every synthetic_percent against the baseline, and the verdict on the one that val chooses; see `decide`."""
+
+    comparisons: dict[int, PairedComparison]
+    p_value_holm: dict[int, float]
+    chosen_percent: int
+    verdict: Verdict
+
+
 def mean_interval(values: Sequence[float], resolution: float) -> Interval:
-    """Mean with the 95 % t-interval on len(values) - 1 degrees of freedom; `resolution` as in `spread`."""
+    """Mean with the 95 % t-interval on len(values) - 1 degrees of freedom; `resolution` as in `std`."""
     mean = statistics.fmean(values)
-    margin = quantile(len(values)) * spread(values, resolution) / sqrt(len(values))
+    margin = t_critical(len(values)) * std(values, resolution) / sqrt(len(values))
     return Interval(mean, mean - margin, mean + margin)
 
 
-def quantile(n: int) -> float:
-    """Student's quantile of a 95 % interval for the mean of `n` values."""
+def t_critical(n: int) -> float:
+    """Critical value of Student's t for the 95 % interval of the mean of `n` values."""
     return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 
-def paired_difference(values: Sequence[float], baseline: Sequence[float], resolution: float) -> Comparison:
+def paired_difference(values: Sequence[float], baseline: Sequence[float], resolution: float) -> PairedComparison:
     """Interval and p of the paired t-test of `values` against `baseline`, seed by seed (same order).
 
-    All differences 0 gives p = 1; `resolution` as in `spread`.
+    All differences 0 gives p = 1; `resolution` as in `std`.
     """
     differences = [value - other for value, other in zip(values, baseline, strict=True)]
     if max(map(abs, differences)) <= SAME:
         differences = [0.0] * len(differences)
-    interval, deviation = mean_interval(differences, resolution), spread(differences, resolution)
+    interval, deviation = mean_interval(differences, resolution), std(differences, resolution)
     t = interval.mean / (deviation / sqrt(len(differences)))
-    return Comparison(interval, deviation, 2 * float(stdtr(len(differences) - 1, -abs(t))))
+    return PairedComparison(interval, deviation, 2 * float(stdtr(len(differences) - 1, -abs(t))))
 
 
-def spread(values: Sequence[float], resolution: float) -> float:
+def std(values: Sequence[float], resolution: float) -> float:
     """Standard deviation (n - 1), but at least `resolution`, one test image.
 
     Accuracies are whole counts over the test images, so that on a small test set a few seeds agree to the
     image by chance. A standard deviation of 0 would make three seeds that gain one image each a certainty
-    (p = 0); the test set cannot tell spreads below one image, so one image it is.
+    (p = 0); the test set cannot resolve less than one image, so one image it is.
     """
-    assert len(values) >= 2, "one value has no spread"
+    assert len(values) >= 2, "one value has no standard deviation"
     return max(statistics.stdev(values), resolution)
 
 
@@ -110,73 +113,39 @@ def cross_fitted(val: Mapping[int, Sequence[float]], gains: Mapping[int, Sequenc
     return total / seeds
 
 
-def optimism_sentence(on_val: float, on_test: float, honest: float, percents: int) -> str:
-    """What the choice of the best percent flatters the result by; empty where there was none to choose."""
-    if percents == 1:
-        return ""
-    return (
-        f"The share was chosen on val, where it lies {points(on_val)} points from the baseline, and judged on test: "
-        f"{points(on_test)}. The best of {percents} shares flatters itself: chosen anew for each seed without that "
-        f"seed, it comes to {points(honest)} on test: {points(on_test - honest)} points of optimism."
-    )
-
-
-def judge(difference: float, p_adjusted: float) -> Verdict:
+def decide(
+    val: Mapping[int, Sequence[float]],
+    test: Mapping[int, Sequence[float]],
+    baseline: Sequence[float],
+    resolution: float,
+) -> Decision:
     """The verdict on the percent that a user would take.
 
     1. The percent is chosen on val: the best mean val accuracy among the declared synthetic percents (never
        0, which is the baseline). The test split has no say in it.
     2. Its test accuracy is compared with the baseline's, paired by seed; p is Holm-adjusted over all declared
        percents, so that it holds whichever of them val picks.
-    3. `helps` if p < 0.05 and the difference is above 0; `hurts` if p < 0.05 and it is below 0: even the best
-       choice costs accuracy; else `no_difference`, which means none was detected with these seeds.
+
+    Args:
+        val: val accuracy of each seed, by synthetic_percent.
+        test: test accuracy of each seed, by synthetic_percent.
+        baseline: test accuracy of each seed without synthetic images.
+        resolution: one test image, as in `std`.
+    """
+    comparisons = {percent: paired_difference(values, baseline, resolution) for percent, values in test.items()}
+    adjusted = holm([comparison.p_value for comparison in comparisons.values()])
+    p_value_holm = dict(zip(comparisons, adjusted, strict=True))
+    percent = choose_percent({percent: statistics.fmean(values) for percent, values in val.items()})
+    verdict = verdict_of(comparisons[percent].difference.mean, p_value_holm[percent])
+    return Decision(comparisons, p_value_holm, percent, verdict)
+
+
+def verdict_of(difference: float, p_adjusted: float) -> Verdict:
+    """`helps` or `hurts` where p < 0.05, by the sign of the difference.
+
+    Where even the best choice costs accuracy it `hurts`; `no_difference` means that none was detected with these
+    seeds.
     """
     if p_adjusted >= SIGNIFICANCE or difference == 0:
         return "no_difference"
     return "helps" if difference > 0 else "hurts"
-
-
-def headline(verdict: Verdict, mode: str) -> str:
-    """The verdict in a few words, such as 'Adding synthetic images helps'."""
-    return f"{SUBJECTS[mode]} {PREDICATES[verdict]}"
-
-
-def verdict_sentence(
-    verdict: Verdict,
-    mode: str,
-    percent: int,
-    difference: Interval,
-    p_adjusted: float,
-    *,
-    removed: float | None,
-    percents: int,
-    seeds: int,
-) -> str:
-    """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
-    return (
-        f"{headline(verdict, mode)}: at {percent} % synthetic, the share chosen on val, test accuracy is "
-        f"{_against_baseline(difference.mean, removed)} "
-        f"(95 % interval {points(difference.low)} to {points(difference.high)} points, "
-        f"{p_text(p_adjusted)} after Holm's correction over {percents} percent{'s' * (percents > 1)}, "
-        f"n = {seeds} seeds)."
-    )
-
-
-def _against_baseline(difference: float, removed: float | None) -> str:
-    """Such as '1.20 points above the real-only baseline, 12.3 % fewer errors'; what rounds to 0 has no side."""
-    if points(difference) == "0.00":
-        return "that of the real-only baseline"
-    side = "above" if difference > 0 else "below"
-    errors = "" if removed is None else f", {abs(removed):.1f} % {'fewer' if removed >= 0 else 'more'} errors"
-    return f"{abs(100 * difference):.2f} points {side} the real-only baseline{errors}"
-
-
-def points(fraction: float) -> str:
-    """A difference of accuracies in points, with its sign: 0.0123 is +1.23; what rounds to 0 has none."""
-    text = f"{100 * fraction:+.2f}"
-    return text[1:] if float(text) == 0 else text
-
-
-def p_text(p_value: float) -> str:
-    """A p-value as people write it: 'p = 0.012', 'p < 0.001'."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"

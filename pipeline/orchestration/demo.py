@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from pipeline.evaluation.grid import read_json
-from pipeline.evaluation.report import to_text
+from pipeline.evaluation.report.write import to_text
+from pipeline.evaluation.result import read_result
 from pipeline.orchestration.repair import repair_all
 from pipeline.params.compose import replace_params
 from pipeline.runtime.dvc import refuse_company, run_dvc
@@ -23,7 +23,7 @@ def run_demo() -> None:
     if code := run_dvc("repro"):
         refuse_company("the demo's results")  # DVC says that it is locked out, but not by whom
         sys.exit(code)
-    typer.echo(f"\n{to_text(read_json(RESULT, 'evaluate'))}\n")
+    typer.echo(f"\n{to_text(read_result(RESULT))}\n")
     typer.echo("The report:     open results/report.html in a browser")
     typer.echo("The runs:       make ui")
     typer.echo("CIFAR-10 again: git restore params.yaml dvc.lock results")

@@ -1,16 +1,16 @@
 """A sweep for people: table, CSV, Markdown and figure."""
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pipeline.evaluation import tables
-from pipeline.evaluation.report import align, md_table, rounded
-from pipeline.evaluation.statistics import p_text, points
+from pipeline.evaluation import wording
+from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.write import align, csv_text, md_table
+from pipeline.evaluation.result import rounded
+from pipeline.evaluation.wording import percent, points
 from pipeline.files import escape_markdown, write_json
 from pipeline.orchestration.sweep.figure import sweep_svg
+from pipeline.orchestration.sweep.result import Sweep, SweepSetting
 from pipeline.runtime.atomic import write_bytes
 
 COLUMNS = (
@@ -25,9 +25,9 @@ COLUMNS = (
 )
 
 
-def write_sweep(out: Path, sweep: dict[str, Any]) -> None:
+def write_sweep(out: Path, sweep: Sweep) -> None:
     """Writes sweep.json, sweep.csv, sweep.svg and sweep.md."""
-    write_json(out / "sweep.json", rounded(sweep))
+    write_json(out / "sweep.json", rounded(sweep.model_dump()))
     for name, text in (
         ("sweep.csv", to_csv(sweep)),
         ("sweep.svg", sweep_svg(sweep)),
@@ -36,100 +36,103 @@ def write_sweep(out: Path, sweep: dict[str, Any]) -> None:
         write_bytes(out / name, text.encode())
 
 
-def to_csv(sweep: dict[str, Any]) -> str:
+def to_csv(sweep: Sweep) -> str:
     """One row a value and percent; accuracies as fractions, p_value_holm empty for the baselines."""
-    buffer = io.StringIO()
-    columns = [key for key, value in sweep["values"][0]["settings"][1].items() if not isinstance(value, list)]
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([sweep["axis"], *columns])
-    for entry in rounded(sweep["values"]):
-        writer.writerows([entry["value"], *(row.get(key, "") for key in columns)] for row in entry["settings"])
-    return buffer.getvalue()
+    columns = [key for key in SweepSetting.model_fields if key != "test_accuracy"]
+    rows = [
+        [entry.value, *(rounded(getattr(setting, key)) for key in columns)]
+        for entry in sweep.values
+        for setting in entry.settings
+    ]
+    return csv_text([sweep.param, *columns], rows)
 
 
-def to_text(sweep: dict[str, Any]) -> str:
+def to_text(sweep: Sweep) -> str:
     """Table and verdicts for a terminal."""
-    rows = [(sweep["axis"], *COLUMNS), *_setting_rows(sweep)]
-    verdicts = [entry["verdict_text"] for entry in sweep["values"]]
+    rows = [(sweep.param, *COLUMNS), *_setting_rows(sweep)]
+    verdicts = [entry.verdict_text for entry in sweep.values]
     return "\n".join([*align(rows), "* best on val", "", *verdicts, "", choice(sweep)])
 
 
-def choice(sweep: dict[str, Any]) -> str:
-    """What to pick out of the sweep, told by the images that are there to choose by."""
-    best = sweep["best_on_val"]
+def choice(sweep: Sweep) -> str:
+    """What to pick out of the sweep, by the images that are there to choose by."""
+    best = sweep.best_on_val
     return (
-        f"If you pick one: val is best with {sweep['axis']} {best['value']} at {best['synthetic_percent']} % synthetic "
-        f"({100 * best['val_accuracy_mean']:.2f} % on val). To pick by test would flatter what is picked."
+        f"If you pick one: val is best with {sweep.param} {best.value} at {best.synthetic_percent} % synthetic "
+        f"({percent(best.val_accuracy_mean)} % on val). To pick by test would flatter what is picked."
     )
 
 
-def to_markdown(sweep: dict[str, Any]) -> str:
+def to_markdown(sweep: Sweep) -> str:
     """The report of a sweep for a repository page; text from data is escaped."""
     answers = [
-        f"- {escape_markdown(entry['verdict_text'])} {escape_markdown(entry['worth']['text'])}"
-        for entry in sweep["values"]
+        f"- {escape_markdown(entry.verdict_text)} {escape_markdown(entry.real_equivalent.text)}"
+        for entry in sweep.values
     ]
+    names = [str(entry.value) for entry in sweep.values]
     parts = [
-        f"## {escape_markdown(sweep['axis'])}: {escape_markdown(', '.join(_names(sweep)))}",
+        f"## {escape_markdown(sweep.param)}: {escape_markdown(', '.join(names))}",
         "\n".join(answers),
         escape_markdown(choice(sweep)),
         "![Test accuracy and gain against synthetic share, a curve a value](sweep.svg)",
-        md_table((sweep["axis"], *COLUMNS), _setting_rows(sweep)),
+        md_table((sweep.param, *COLUMNS), _setting_rows(sweep)),
         *map(escape_markdown, _setup_sentences(sweep)),
         "### The synthetic images",
-        md_table(("measure", *map(escape_markdown, _names(sweep)), "what it says"), _fidelity_rows(sweep)),
+        md_table(("measure", *map(escape_markdown, names), "what it says"), _fidelity_rows(sweep)),
         "### Reproduce",
-        f"```sh\nsynthmix sweep {sweep['axis']}={','.join(_names(sweep))}\n```",
+        f"```sh\nsynthmix sweep {sweep.param}={','.join(names)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _names(sweep: dict[str, Any]) -> list[str]:
-    return [str(entry["value"]) for entry in sweep["values"]]
-
-
-def _setting_rows(sweep: dict[str, Any]) -> tables.Rows:
+def _setting_rows(sweep: Sweep) -> tables.Rows:
     return [
-        (str(entry["value"]), *_setting_row(row, entry["chosen_percent"]))
-        for entry in sweep["values"]
-        for row in entry["settings"]
+        (str(entry.value), *_setting_row(setting, entry.chosen_percent))
+        for entry in sweep.values
+        for setting in entry.settings
     ]
 
 
-def _setting_row(row: dict[str, Any], chosen: int) -> tuple[str, ...]:
-    percent = row["synthetic_percent"]
-    share, val = f"{percent} *" if percent == chosen else str(percent), 100 * row["val_accuracy_mean"]
-    start = (share, f"{row['num_real']:,}", f"{val:.2f}", *tables.accuracy_text(row))
-    if not percent:
+def _setting_row(row: SweepSetting, chosen: int) -> tuple[str, ...]:
+    accuracy = f"{percent(row.test_accuracy_low)} to {percent(row.test_accuracy_high)}"
+    start = (
+        tables.label(row.synthetic_percent, chosen),
+        f"{row.num_real:,}",
+        percent(row.val_accuracy_mean),
+        percent(row.test_accuracy_mean),
+        accuracy,
+    )
+    if row.p_value_holm is None:
         return (*start, "baseline", "", "")
-    mean, low, high = (points(row[f"difference_{end}"]) for end in ("mean", "low", "high"))
-    return (*start, mean, f"{low} to {high}", p_text(row["p_value_holm"]).removeprefix("p = ").removeprefix("p "))
+    interval = f"{points(row.difference_low)} to {points(row.difference_high)}"
+    return (*start, points(row.difference_mean), interval, tables.p_number(row.p_value_holm))
 
 
-def _setup_sentences(sweep: dict[str, Any]) -> Iterator[str]:
+def _setup_sentences(sweep: Sweep) -> Iterator[str]:
     """What was compared."""
     yield (
-        f"Data set {sweep['dataset']}, profile {sweep['profile']}; every row is the mean of "
-        f"{sweep['values'][0]['settings'][0]['n']} classifiers, one a seed, with its 95 % t-interval. Each value of "
-        f"{sweep['axis']} is a run of the whole graph; differences are paired by seed against the same value's 0 %, "
+        f"Data set {sweep.dataset}, profile {sweep.profile}; every row is the mean of "
+        f"{sweep.values[0].settings[0].n} classifiers, one a seed, with its 95 % t-interval. Each value of "
+        f"{sweep.param} is a run of the whole graph; differences are paired by seed against the same value's 0 %, "
         f"each interval for its row alone; p is the paired t-test's after Holm's correction over all "
-        f"{sweep['num_compared']} settings. The share marked * is the value's best on val; its verdict rests on that "
+        f"{sweep.num_compared} settings. The share marked * is the value's best on val; its verdict rests on that "
         "share's test accuracy alone."
     )
-    shares = {kind: f"Synthetic % is {words}." for kind, words in tables.MIXINGS.items()}
-    for kind, words in (("mixing", shares), ("mode", tables.MODES), ("budget", tables.BUDGETS)):
-        yield from (words[name] for name in dict.fromkeys(entry[kind] for entry in sweep["values"]))
-    if sweep["learning_curve"]:
+    for mixing in dict.fromkeys(entry.mixing for entry in sweep.values):
+        yield f"Synthetic % is {wording.MIXINGS[mixing]}."
+    yield from (wording.MODES[mode] for mode in dict.fromkeys(entry.mode for entry in sweep.values))
+    yield from (wording.BUDGETS[budget] for budget in dict.fromkeys(entry.budget for entry in sweep.values))
+    if curve := sweep.learning_curve:
         yield (
-            "The learning curve that worth is read off joins the real-only settings of all values, "
-            f"from {sweep['learning_curve'][0]['num_real']:,} to {sweep['learning_curve'][-1]['num_real']:,} images."
+            "The learning curve that the real-image equivalents are read off joins the real-only settings of all "
+            f"values, from {curve[0].num_real:,} to {curve[-1].num_real:,} images."
         )
     yield "Seeds vary the classifiers alone: each value has one split and one training of the GAN."
 
 
-def _fidelity_rows(sweep: dict[str, Any]) -> tables.Rows:
+def _fidelity_rows(sweep: Sweep) -> tables.Rows:
     """A row a measure, a column a value."""
     return [
-        (name, *(shown.format(entry["fidelity"][key]) for entry in sweep["values"]), meaning)
+        (name, *(shown.format(getattr(entry.fidelity, key)) for entry in sweep.values), meaning)
         for key, name, shown, meaning in tables.MEASURES
     ]

@@ -1,103 +1,198 @@
-"""The results of all values of an axis side by side: what sweep.json holds."""
+"""results/sweep.json as typed records: the results of all values of a param side by side."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated
 
-from pipeline.evaluation.statistics import Interval, headline, holm, judge, p_text, points
-from pipeline.evaluation.worth import measure, worth_entry
+from pydantic import Field
+
+from pipeline.evaluation.real_equivalent import measure, real_equivalent
+from pipeline.evaluation.result import Count, CurvePoint, Fidelity, Fraction, Percent, RealEquivalent, Result, Setting
+from pipeline.evaluation.statistics import Verdict, holm, verdict_of
+from pipeline.evaluation.wording import headline, p_text, points
+from pipeline.files import Record
 
 Value = bool | int | float | str
-SETTING = (
-    "synthetic_percent", "num_real", "num_synthetic", "n", "val_accuracy_mean", "test_accuracy", "test_accuracy_mean",
-    "test_accuracy_low", "test_accuracy_high", "difference_mean", "difference_low", "difference_high", "p_value",
-)  # fmt: skip
 
 
-def compare(axis: str, results: Mapping[Value, dict[str, Any]], image: float) -> dict[str, Any]:
+class SweepSetting(Record):
+    """One synthetic_percent of one value; fractions and intervals as in ablation.json."""
+
+    synthetic_percent: Percent
+    """Percent of the training images that are synthetic; 0 is the value's real-only baseline."""
+    num_real: Count
+    """Different real images in the training set."""
+    num_synthetic: Count
+    """Different synthetic images in the training set."""
+    n: Annotated[int, Field(ge=2)]
+    """Classifiers, one a seed."""
+    val_accuracy_mean: Fraction
+    """Mean accuracy on val, a fraction."""
+    test_accuracy: tuple[Fraction, ...]
+    """Test accuracy of each seed, a fraction."""
+    test_accuracy_mean: Fraction
+    """Mean accuracy on test, a fraction."""
+    test_accuracy_low: Fraction
+    """Lower end of its 95 % t-interval over the seeds."""
+    test_accuracy_high: Fraction
+    """Upper end of its interval."""
+    difference_mean: float
+    """Mean difference to the value's own baseline, paired by seed: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its 95 % t-interval."""
+    difference_high: float
+    """Upper end of its interval."""
+    p_value: Fraction
+    """Two-sided p-value of the paired t-test, not corrected."""
+    p_value_holm: Fraction | None
+    """`p_value` after Holm's correction over all mixed settings of all values; null for a baseline."""
+
+
+class SweepValue(Record):
+    """The result of one value of the param."""
+
+    value: Value
+    """The value."""
+    mode: str
+    """`ablation.mode`."""
+    mixing: str
+    """`ablation.mixing`."""
+    budget: str
+    """`ablation.budget`."""
+    verdict: Verdict
+    """The verdict on the percent that is best on the value's own val, by the p-value corrected over the sweep."""
+    verdict_text: str
+    """The same in one sentence."""
+    chosen_percent: Percent
+    """The synthetic_percent, of those above 0, that is best on val."""
+    settings: tuple[SweepSetting, ...]
+    """Every synthetic_percent, rising, 0 first."""
+    real_equivalent: RealEquivalent
+    """How many real images alone would do what the chosen percent did."""
+    worth: RealEquivalent
+    """The former name of `real_equivalent`, kept for one release."""
+    fidelity: Fidelity
+    """What was measured on the value's synthetic images."""
+
+    @property
+    def chosen(self) -> SweepSetting:
+        """The setting of the chosen percent."""
+        return next(setting for setting in self.settings if setting.synthetic_percent == self.chosen_percent)
+
+
+class BestOnVal(Record):
+    """The value and the synthetic_percent, 0 included, that val likes best; of equals the first."""
+
+    value: Value
+    """The value."""
+    synthetic_percent: Percent
+    """The synthetic_percent."""
+    val_accuracy_mean: Fraction
+    """Its mean accuracy on val, a fraction."""
+
+
+class Sweep(Record):
+    """results/sweep.json: each value of one param against the value's own real-only baseline."""
+
+    param: str
+    """Dotted key of the param that differs."""
+    dataset: str
+    """`dataset.name`."""
+    profile: str
+    """The profile that params.yaml was composed from."""
+    num_compared: Count
+    """Mixed settings of all values, over which p-values are corrected."""
+    best_on_val: BestOnVal
+    """What to pick."""
+    learning_curve: tuple[CurvePoint, ...]
+    """Real-only settings of all train sizes, rising; empty where the param is another."""
+    values: tuple[SweepValue, ...]
+    """One entry a value, in the order of the sweep."""
+
+
+def compare(param: str, results: Mapping[Value, Result], image: float) -> Sweep:
     """The settings of every value, against the value's own real-only baseline.
 
     The p-values are Holm-adjusted over all mixed settings of all values, so that a sweep finds no effect merely
     because it asks often. A value's verdict rests on the percent that is best on its own val.
 
     Args:
-        axis: dotted key of the param that differs.
-        results: content of ablation.json by value of the param.
+        param: dotted key of the param that differs.
+        results: what ablation.json holds, by value of the param.
         image: what one test image is in accuracy.
     """
-    rows = {value: [{key: s[key] for key in SETTING} for s in result["settings"]] for value, result in results.items()}
-    mixed = [row for group in rows.values() for row in group if row["synthetic_percent"]]
-    for row, p_holm in zip(mixed, holm([row["p_value"] for row in mixed]), strict=True):
-        row["p_value_holm"] = p_holm
-    first, curve = next(iter(results.values())), _joint_curve(axis, results)
-    entries = [_entry(axis, value, results[value], rows[value], len(mixed)) for value in results]
-    if curve:
-        entries = [entry | {"worth": _joint_worth(entry, curve, image)} for entry in entries]
-    return {
-        "axis": axis,
-        "dataset": first["dataset"],
-        "profile": first["profile"],
-        "num_compared": len(mixed),
-        "best_on_val": _best_on_val(rows),
-        "learning_curve": curve,
-        "values": entries,
-    }
+    mixed = [setting for result in results.values() for setting in result.settings if setting.synthetic_percent]
+    adjusted = iter(holm([setting.p_value for setting in mixed]))
+    first, curve = next(iter(results.values())), _joint_curve(param, results)
+    values = []
+    for value, result in results.items():
+        settings = tuple(_setting(setting, adjusted) for setting in result.settings)
+        values.append(_value(f"{param} {value}", value, result, settings, len(mixed)))
+    return Sweep(
+        param=param,
+        dataset=first.dataset,
+        profile=first.profile,
+        num_compared=len(mixed),
+        best_on_val=_best_on_val(values),
+        learning_curve=curve,
+        values=tuple(_off_joint_curve(entry, curve, image) if curve else entry for entry in values),
+    )
 
 
-def _best_on_val(rows: Mapping[Value, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The value and the share of synthetic images, 0 included, that val likes best; of equals the first."""
-    pairs = [(value, row) for value, group in rows.items() for row in group]
-    value, row = max(pairs, key=lambda pair: pair[1]["val_accuracy_mean"])
-    return {"value": value, **{key: row[key] for key in ("synthetic_percent", "val_accuracy_mean")}}
+def _setting(setting: Setting, adjusted: Iterator[float]) -> SweepSetting:
+    """`setting` with its own p-value of `adjusted`, which has one for every mixed setting in turn."""
+    kept = {key: getattr(setting, key) for key in SweepSetting.model_fields}
+    return SweepSetting(**kept | {"p_value_holm": next(adjusted) if setting.synthetic_percent else None})
 
 
-def _joint_curve(axis: str, results: Mapping[Value, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The real-only settings of all train sizes as one learning curve; empty for another axis.
+def _value(name: str, value: Value, result: Result, settings: tuple[SweepSetting, ...], compared: int) -> SweepValue:
+    """One value: its settings, verdict and real-image equivalent."""
+    chosen = next(setting for setting in settings if setting.synthetic_percent == result.chosen_percent)
+    p_value = 1.0 if chosen.p_value_holm is None else chosen.p_value_holm
+    verdict = verdict_of(chosen.difference_mean, p_value)
+    return SweepValue(
+        value=value,
+        mode=result.mode,
+        mixing=result.mixing,
+        budget=result.budget,
+        verdict=verdict,
+        verdict_text=(
+            f"{name}: {headline(verdict, result.mode)}: at {chosen.synthetic_percent} % synthetic, the share chosen on "
+            f"val, test accuracy differs by {points(chosen.difference_mean)} points from this value's own real-only "
+            f"baseline (95 % interval {points(chosen.difference_low)} to {points(chosen.difference_high)} points, "
+            f"{p_text(p_value)} after Holm's correction over all {compared} settings of the sweep, n = {chosen.n} "
+            "seeds)."
+        ),
+        chosen_percent=result.chosen_percent,
+        settings=settings,
+        real_equivalent=result.real_equivalent,
+        worth=result.real_equivalent,
+        fidelity=result.fidelity,
+    )
+
+
+def _best_on_val(values: list[SweepValue]) -> BestOnVal:
+    pairs = [(entry.value, setting) for entry in values for setting in entry.settings]
+    value, best = max(pairs, key=lambda pair: pair[1].val_accuracy_mean)
+    return BestOnVal(value=value, synthetic_percent=best.synthetic_percent, val_accuracy_mean=best.val_accuracy_mean)
+
+
+def _joint_curve(param: str, results: Mapping[Value, Result]) -> tuple[CurvePoint, ...]:
+    """The real-only settings of all train sizes as one learning curve; empty for another param.
 
     A smaller training set is a part of the larger ones, and under budget `steps` nothing else differs.
     """
-    if axis != "dataset.train_size" or any(result["budget"] != "steps" for result in results.values()):
-        return []
-    points = {point["num_real"]: point for result in results.values() for point in result["learning_curve"]}
-    keys = (
-        "num_real",
-        "n",
-        "test_accuracy",
-        "test_accuracy_mean",
-        "test_accuracy_low",
-        "test_accuracy_high",
+    if param != "dataset.train_size" or any(result.budget != "steps" for result in results.values()):
+        return ()
+    sizes = {point.num_real: point for result in results.values() for point in result.learning_curve}
+    return tuple(
+        CurvePoint(**{key: getattr(sizes[size], key) for key in CurvePoint.model_fields}) for size in sorted(sizes)
     )
-    return [{key: points[size][key] for key in keys} for size in sorted(points)]
 
 
-def _entry(
-    axis: str, value: Value, result: dict[str, Any], rows: list[dict[str, Any]], compared: int
-) -> dict[str, Any]:
-    """One value: its settings, verdict and worth."""
-    chosen = next(row for row in rows if row["synthetic_percent"] == result["chosen_percent"])
-    verdict = judge(chosen["difference_mean"], chosen["p_value_holm"])
-    difference = Interval(*(chosen[f"difference_{end}"] for end in ("mean", "low", "high")))
-    return {
-        "value": value,
-        **{kind: result[kind] for kind in ("mode", "mixing", "budget")},
-        "verdict": verdict,
-        "verdict_text": (
-            f"{axis} {value}: {headline(verdict, result['mode'])}: at {chosen['synthetic_percent']} % synthetic, the "
-            f"share chosen on val, test accuracy differs by {points(difference.mean)} points from this value's own "
-            f"real-only baseline (95 % interval {points(difference.low)} to {points(difference.high)} points, "
-            f"{p_text(chosen['p_value_holm'])} after Holm's correction over all {compared} settings of the sweep, "
-            f"n = {chosen['n']} seeds)."
-        ),
-        "chosen_percent": result["chosen_percent"],
-        "settings": rows,
-        "worth": result["worth"],
-        "fidelity": result["fidelity"],
-    }
-
-
-def _joint_worth(entry: dict[str, Any], curve: list[dict[str, Any]], image: float) -> dict[str, object]:
-    """The entry `worth`, read off the joint curve, which reaches further than the value's own."""
-    chosen = next(row for row in entry["settings"] if row["synthetic_percent"] == entry["chosen_percent"])
-    sizes, heights = ([point[key] for point in curve] for key in ("num_real", "test_accuracy"))
-    measured = measure(sizes, heights, chosen["test_accuracy"], image)
-    detectable = entry["verdict"] != "no_difference"
-    return worth_entry(chosen["synthetic_percent"], chosen["num_real"], measured, detectable=detectable)
+def _off_joint_curve(entry: SweepValue, curve: tuple[CurvePoint, ...], image: float) -> SweepValue:
+    """`entry` with its equivalent read off the joint curve, which reaches further than the value's own."""
+    chosen, detectable = entry.chosen, entry.verdict != "no_difference"
+    sizes, accuracies = [point.num_real for point in curve], [point.test_accuracy for point in curve]
+    measured = measure(sizes, accuracies, chosen.test_accuracy, image)
+    found = real_equivalent(chosen.synthetic_percent, chosen.num_real, measured, detectable=detectable)
+    return entry.model_copy(update={"real_equivalent": found, "worth": found})

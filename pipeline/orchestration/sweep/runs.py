@@ -1,17 +1,16 @@
 """One value of a sweep: a DVC experiment in a temporary copy, so that the working folder stays as it is."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import typer
 import yaml
 
+from pipeline.evaluation.result import Result
 from pipeline.runtime.dvc import run_dvc
 from pipeline.runtime.errors import UserError
 
@@ -19,8 +18,8 @@ RESULT = "results/ablation.json"
 DOWNLOADS = Path("data/raw")  # git ignores it, so the copy lacks it
 
 
-def run_experiment(name: str, params: Mapping[str, object]) -> dict[str, Any]:
-    """Runs the whole graph with `params` in place of those of params.yaml; returns the content of ablation.json.
+def run_experiment(name: str, params: Mapping[str, object]) -> Result:
+    """Runs the whole graph with `params` in place of those of params.yaml; returns what ablation.json holds.
 
     DVC's run cache serves every stage that ran before, whichever run that was, so that a killed sweep goes on
     where it was. An older experiment of the same name on the same commit gives way.
@@ -36,8 +35,7 @@ def run_experiment(name: str, params: Mapping[str, object]) -> dict[str, Any]:
     if code := run_dvc("exp", "run", "--temp", "--name", name, *choices):
         typer.echo(f"sweep: {name} ended with code {code}; the same command goes on where it stopped", err=True)
         sys.exit(code)
-    content: dict[str, Any] = json.loads(_git("show", f"{reference}:{RESULT}"))
-    return content
+    return Result.model_validate_json(_git("show", f"{reference}:{RESULT}"))
 
 
 def experiment_name(*words: object) -> str:

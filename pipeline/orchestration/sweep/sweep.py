@@ -1,15 +1,14 @@
 """The whole grid for every value of one more param, and one table of them all."""
 
 from pathlib import Path
-from typing import Any
 
 import typer
 import yaml
 
-from pipeline.evaluation.report import rounded
+from pipeline.evaluation.result import Result
 from pipeline.files import write_json
 from pipeline.orchestration.sweep.report import to_text, write_sweep
-from pipeline.orchestration.sweep.result import compare
+from pipeline.orchestration.sweep.result import Value, compare
 from pipeline.orchestration.sweep.runs import experiment_name, run_experiment
 from pipeline.params.load import load_all_params, parse_params
 from pipeline.params.schema import Params
@@ -20,32 +19,33 @@ RESULTS = Path("results")
 
 
 def run_sweep(choice: str) -> None:
-    """Runs each value of ablation.axis as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
-    params = choose_axis(load_all_params(), choice)
-    axis, values = params.ablation.axis, params.ablation.axis_values
-    name, results = sweep_name(params.model_dump()), {}
-    for place, value in enumerate(values, start=1):
-        typer.echo(f"sweep: {axis} {value} ({place} of {len(values)})")
-        changed = {axis: value, "ablation.axis": axis, "ablation.axis_values": values}
+    """Runs each value of the swept param as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
+    params = choose_param(load_all_params(), choice)
+    param, values = params.ablation.axis, params.ablation.axis_values
+    name = sweep_name(params.model_dump())
+    results: dict[Value, Result] = {}
+    for number, value in enumerate(values, start=1):
+        typer.echo(f"sweep: {param} {value} ({number} of {len(values)})")
+        changed = {param: value, "ablation.axis": param, "ablation.axis_values": values}
         results[value] = run_experiment(experiment_name(name, value), changed)
-        write_json(RESULTS / "sweep" / f"{experiment_name(axis, value)}.json", results[value])
-    sweep = compare(axis, results, image=1 / params.dataset.test_size)
+        write_json(RESULTS / "sweep" / f"{experiment_name(param, value)}.json", results[value].model_dump())
+    sweep = compare(param, results, image=1 / params.dataset.test_size)
     write_sweep(RESULTS, sweep)
-    typer.echo(f"\n{to_text(rounded(sweep))}\n\nThe report: {RESULTS / 'sweep.md'}; each value: dvc exp show")
+    typer.echo(f"\n{to_text(sweep)}\n\nThe report: {RESULTS / 'sweep.md'}; each value: dvc exp show")
 
 
-def choose_axis(params: Params, choice: str) -> Params:
-    """`params`, with the axis that `choice` names if it names one.
+def choose_param(params: Params, choice: str) -> Params:
+    """`params`, with the param to sweep that `choice` names, if it names one.
 
     Raises:
-        UserError: neither names an axis, or a value does not fit.
+        UserError: neither names a param to sweep, or a value does not fit.
     """
     if not choice:
         if params.ablation.axis:
             return params
         raise UserError("params.yaml: ablation.axis is empty; set it, or say: synthmix sweep key=value,value")
     axis, _, values = choice.partition("=")
-    content: dict[str, Any] = params.model_dump()
+    content = params.model_dump()
     try:
         content["ablation"] |= {"axis": axis, "axis_values": yaml.safe_load(f"[{values}]")}
     except yaml.YAMLError:

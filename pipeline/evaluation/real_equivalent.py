@@ -1,4 +1,4 @@
-"""How many real images the synthetic ones are worth: read off the learning curve, with a bootstrap interval."""
+"""How many real images alone would do as well: read off the learning curve, with a bootstrap interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,27 @@ from math import inf, sqrt
 
 import numpy as np
 
-from pipeline.evaluation.learning_curve import Bound, Floats, Reading, bounded, read_rows
+from pipeline.evaluation.learning_curve import Floats, Reading, bounded, read_rows
 from pipeline.evaluation.power_law import MIN_SIZES, PowerLaws, fit_power_laws
-from pipeline.evaluation.statistics import mean_interval, quantile
+from pipeline.evaluation.result import PowerLaw, RealEquivalent
+from pipeline.evaluation.statistics import mean_interval, t_critical
+from pipeline.evaluation.wording import real_equivalent_text
 from pipeline.randomness import Stream, random_words
 
 DRAWS = 1000
 BOOTSTRAP_SEED = 0
-NORMAL_QUANTILE = 1.959964  # of a 95 % interval
-WORDS = {"equals": "", "more_than": "more than ", "fewer_than": "fewer than "}
+Z_CRITICAL = 1.959964  # the normal distribution's, of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What worth is read from; accuracies are fractions, seeds in the same order throughout.
+    """What the equivalent is read from; accuracies are fractions, seeds in the same order throughout.
 
     Attributes:
         sizes: real images of K real-only training sets, rising.
         curve: their test accuracies, (K, seeds).
         target: test accuracies of the chosen setting, (seeds,).
-        resolution: one test image, as in `statistics.spread`.
+        resolution: one test image, as in `statistics.std`.
     """
 
     sizes: Floats
@@ -84,7 +85,7 @@ def bootstrap_interval(measured: Measured, law: PowerLaws | None) -> tuple[Readi
     num_seeds = len(measured.target)
     words = random_words(DRAWS * num_seeds, seed=BOOTSTRAP_SEED, stream=Stream.BOOTSTRAP, position=0)
     picks = (words % num_seeds).astype(np.int64).reshape(DRAWS, num_seeds)
-    wider = sqrt(num_seeds / (num_seeds - 1)) * quantile(num_seeds) / NORMAL_QUANTILE
+    wider = sqrt(num_seeds / (num_seeds - 1)) * t_critical(num_seeds) / Z_CRITICAL
     values = np.vstack([measured.curve, measured.target])  # (K + 1, seeds)
     means = values.mean(1)
     drawn = (means + wider * (values[:, picks].mean(2).T - means)).clip(0, 1)
@@ -93,11 +94,8 @@ def bootstrap_interval(measured: Measured, law: PowerLaws | None) -> tuple[Readi
     return bounded(sizes[outside], measured.sizes), bounded(sizes[-1 - outside], measured.sizes)
 
 
-def worth_entry(percent: int, seen: int, measured: Measured, *, detectable: bool) -> dict[str, object]:
-    """The entry `worth` of ablation.json.
-
-    `num_real_extra` is num_real_equivalent - num_real_seen: below 0 where synthetic images cost accuracy.
-    Where a `bound` is not `equals`, its figures are the end of the curve and hold only as that bound.
+def real_equivalent(percent: int, seen: int, measured: Measured, *, detectable: bool) -> RealEquivalent:
+    """The entry `real_equivalent` of ablation.json.
 
     Args:
         percent: the chosen synthetic_percent.
@@ -109,58 +107,27 @@ def worth_entry(percent: int, seen: int, measured: Measured, *, detectable: bool
     reading, (low, high) = read_curve(measured, law), bootstrap_interval(measured, law)
     target = float(measured.target.mean())
     beyond = law.num_real(np.array([1 - target]))[0] if law and reading.extrapolated else inf
-    return {
-        "synthetic_percent": percent,
-        "test_accuracy": target,
-        "num_real_seen": seen,
-        "num_real_equivalent": round(reading.num_real),
-        "num_real_extra": round(reading.num_real) - seen,
-        "bound": reading.bound,
-        "extrapolated": reading.extrapolated,
-        "num_real_low": round(low.num_real),
-        "num_real_high": round(high.num_real),
-        "num_real_extra_low": round(low.num_real) - seen,
-        "num_real_extra_high": round(high.num_real) - seen,
-        "low_bound": low.bound,
-        "high_bound": high.bound,
-        "num_real_law": round(float(beyond)) if beyond < 10 * measured.sizes[-1] else None,
-        "method": "power_law" if law else "isotonic",
-        "method_reason": reason,
-        "law": {name: float(getattr(law, name)[0]) for name in ("scale", "exponent", "floor")} if law else None,
-        "text": worth_sentence(percent, target, seen, reading, (low, high))
-        + ("" if detectable else " The difference from the baseline is within noise, and so is this figure."),
-    }
-
-
-def worth_sentence(percent: int, target: float, seen: int, reading: Reading, ends: tuple[Reading, Reading]) -> str:
-    """`worth` in one sentence for people."""
-    reaches = f"The {100 * target:.2f} % reached at {percent} % synthetic"
-    equivalent = round(reading.num_real)
-    interval = f"95 % interval {interval_text(*((round(end.num_real), end.bound) for end in ends))}"
-    if reading.bound == "more_than":
-        return (
-            f"{reaches} lies above everything that real images alone reached: worth more than "
-            f"{equivalent - seen:,} extra real images ({equivalent:,}, the most tried, instead of {seen:,}; "
-            f"{interval}); a larger ablation.real_percent would tell how many more."
-        )
-    if reading.bound == "fewer_than":
-        return (
-            f"{reaches} lies below everything that real images alone reached: fewer than {equivalent:,} of "
-            f"them, the fewest tried, do as well (these classifiers saw {seen:,}; {interval}); a smaller "
-            "ablation.real_percent would tell how few."
-        )
-    extra = equivalent - seen
-    balance = f"{extra:,} extra real images" if extra >= 0 else f"{-extra:,} real images lost"
-    return (
-        f"{reaches} takes about {equivalent:,} real images alone ({interval}; these classifiers saw {seen:,}): "
-        f"{balance}."
+    entry = RealEquivalent(
+        synthetic_percent=percent,
+        test_accuracy=target,
+        num_real_seen=seen,
+        num_real_equivalent=round(reading.num_real),
+        num_real_extra=round(reading.num_real) - seen,
+        bound=reading.bound,
+        extrapolated=reading.extrapolated,
+        num_real_low=round(low.num_real),
+        num_real_high=round(high.num_real),
+        num_real_extra_low=round(low.num_real) - seen,
+        num_real_extra_high=round(high.num_real) - seen,
+        low_bound=low.bound,
+        high_bound=high.bound,
+        num_real_law=round(float(beyond)) if beyond < 10 * measured.sizes[-1] else None,
+        method="power_law" if law else "isotonic",
+        method_reason=reason,
+        law=_first(law) if law else None,
+        text="",
     )
-
-
-def interval_text(low: tuple[int, Bound], high: tuple[int, Bound]) -> str:
-    """The interval in words, such as '800 to more than 1,600'."""
-    texts = [f"{WORDS[bound]}{size:,}" for size, bound in (low, high)]
-    return " to ".join(dict.fromkeys(texts))
+    return entry.model_copy(update={"text": real_equivalent_text(entry, detectable=detectable)})
 
 
 def _read_draws(measured: Measured, curve: Floats, target: Floats, law: PowerLaws | None) -> Floats:
@@ -168,3 +135,7 @@ def _read_draws(measured: Measured, curve: Floats, target: Floats, law: PowerLaw
     if law is None:
         return read_rows(measured.sizes, curve, target)
     return fit_power_laws(measured.sizes, 1 - curve).num_real(1 - target)
+
+
+def _first(laws: PowerLaws) -> PowerLaw:
+    return PowerLaw(scale=float(laws.scale[0]), exponent=float(laws.exponent[0]), floor=float(laws.floor[0]))

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.evaluation.power_law import fit_power_laws
-from pipeline.evaluation.worth import Measured, bootstrap_interval, fit_law, measure, read_curve, worth_entry
+from pipeline.evaluation.real_equivalent import (
+    Measured,
+    bootstrap_interval,
+    fit_law,
+    measure,
+    read_curve,
+    real_equivalent,
+)
 
 SIZES = [250, 500, 1000, 2000]
 IMAGE = 1e-4
@@ -18,7 +25,7 @@ def law(size: float, scale: float = 3.0, exponent: float = 0.5, floor: float = 0
 
 
 def measured_at(target_size: float, seeds: int = 5, noise: float = 0.0, draw: int = 0) -> Measured:
-    """A curve on the law and a target that is worth `target_size` images; seeds share half of their noise."""
+    """A curve on the law and a target that equals `target_size` images; seeds share half of their noise."""
     random = np.random.default_rng(draw)
     shared = random.normal(0, noise, seeds)
     rows = [law(size) + shared + random.normal(0, noise, seeds) for size in (*SIZES, target_size)]
@@ -58,19 +65,19 @@ def test_rows_are_fitted_each_for_itself() -> None:
     assert together.exponent == pytest.approx([one.exponent[0] for one in alone])
 
 
-# ---- worth -----------------------------------------------------------------------------------------------------
+# ---- the equivalent ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [300, 700, 1000, 1900])
-def test_worth_reads_the_planted_size(size: int) -> None:
-    """A target on the planted curve is worth its size, and the interval closes on it without noise."""
-    entry = worth_entry(50, 1000, measured_at(size), detectable=True)
-    assert entry["method"] == "power_law"
-    assert entry["num_real_equivalent"] == pytest.approx(size, rel=0.01)
-    assert entry["num_real_extra"] == pytest.approx(size - 1000, abs=0.01 * size)
-    for key in ("num_real_low", "num_real_high"):
-        assert entry[key] == pytest.approx(size, rel=0.01)
-    assert not entry["extrapolated"]
+def test_the_planted_size_is_read(size: int) -> None:
+    """A target on the planted curve equals its size, and the interval closes on it without noise."""
+    entry = real_equivalent(50, 1000, measured_at(size), detectable=True)
+    assert entry.method == "power_law"
+    assert entry.num_real_equivalent == pytest.approx(size, rel=0.01)
+    assert entry.num_real_extra == pytest.approx(size - 1000, abs=0.01 * size)
+    for end in (entry.num_real_low, entry.num_real_high):
+        assert end == pytest.approx(size, rel=0.01)
+    assert not entry.extrapolated
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -110,7 +117,7 @@ def test_what_seeds_share_cancels() -> None:
 
 
 def test_few_sizes_and_strange_curves_fall_back_with_a_reason() -> None:
-    """Three sizes, a falling curve, or points that no power law meets are joined by lines, and why is told."""
+    """Three sizes, a falling curve, or points that no power law meets are joined by lines, and the reason is given."""
     three = measure(SIZES[:3], [[law(n)] * 3 for n in SIZES[:3]], [law(700)] * 3, IMAGE)
     falling = measure(SIZES, [[0.9 - n / 1e5] * 3 for n in SIZES], [0.89] * 3, IMAGE)
     jump = measure(SIZES, [[0.5] * 3, [0.51] * 3, [0.9] * 3, [0.91] * 3], [0.7] * 3, IMAGE)
@@ -119,24 +126,24 @@ def test_few_sizes_and_strange_curves_fall_back_with_a_reason() -> None:
     assert reasons[0] == "a power law needs 4 sizes (ablation.real_percent), not 3"
     assert reasons[1].startswith("more real images did not help")
     assert reasons[2].startswith("the power law misses the interval measured at")
-    entry = worth_entry(50, 1000, three, detectable=True)
-    assert (entry["method"], entry["law"]) == ("isotonic", None)
-    assert entry["num_real_equivalent"] == pytest.approx(700, rel=0.05)  # lines cut the corners of a curve
+    entry = real_equivalent(50, 1000, three, detectable=True)
+    assert (entry.method, entry.law) == ("isotonic", None)
+    assert entry.num_real_equivalent == pytest.approx(700, rel=0.05)  # lines cut the corners of a curve
 
 
 def test_beyond_the_curve_there_are_bounds_and_the_law_apart() -> None:
     """Outside the measured sizes the figure is the end, flagged; what the law would say stands under its own key."""
-    above, below = (worth_entry(50, 1000, measured_at(size), detectable=True) for size in (3000, 100))
-    assert (above["num_real_equivalent"], above["bound"], above["extrapolated"]) == (2000, "more_than", True)
-    assert (above["high_bound"], above["num_real_high"]) == ("more_than", 2000)
-    assert above["num_real_law"] == pytest.approx(3000, rel=0.02)
-    assert (below["num_real_equivalent"], below["bound"]) == (250, "fewer_than")
-    assert worth_entry(50, 1000, measured_at(1500), detectable=True)["num_real_law"] is None
+    above, below = (real_equivalent(50, 1000, measured_at(size), detectable=True) for size in (3000, 100))
+    assert (above.num_real_equivalent, above.bound, above.extrapolated) == (2000, "more_than", True)
+    assert (above.high_bound, above.num_real_high) == ("more_than", 2000)
+    assert above.num_real_law == pytest.approx(3000, rel=0.02)
+    assert (below.num_real_equivalent, below.bound) == (250, "fewer_than")
+    assert real_equivalent(50, 1000, measured_at(1500), detectable=True).num_real_law is None
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=4, max_size=4), st.floats(0, 1))
 def test_what_was_measured_is_not_beyond_the_curve(curve: list[list[float]], share: float) -> None:
-    """An accuracy that real images alone reached is never told as more (or less) than they reached."""
+    """An accuracy that real images alone reached is never reported as more (or less) than they reached."""
     means = [sum(row) / 2 for row in curve]
     target = min(means) + share * (max(means) - min(means))
     measured = measure(SIZES, curve, [target, target], IMAGE)
@@ -146,27 +153,27 @@ def test_what_was_measured_is_not_beyond_the_curve(curve: list[list[float]], sha
 # ---- words -----------------------------------------------------------------------------------------------------
 
 
-def test_worth_counts_images_beyond_those_seen() -> None:
-    """Worth is the equivalent number less the real images that the classifiers saw themselves."""
-    entry = worth_entry(50, 1000, measured_at(1500), detectable=True)
-    assert math.isclose(int(str(entry["num_real_extra"])), 500, abs_tol=5)
-    assert "extra real images." in str(entry["text"])
-    assert "these classifiers saw 1,000" in str(entry["text"])
+def test_extra_images_are_those_beyond_the_seen() -> None:
+    """Extra images are the equivalent number less the real images that the classifiers saw themselves."""
+    entry = real_equivalent(50, 1000, measured_at(1500), detectable=True)
+    assert math.isclose(entry.num_real_extra, 500, abs_tol=5)
+    assert "extra real images." in entry.text
+    assert "these classifiers saw 1,000" in entry.text
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        (4000, "worth more than 1,000 extra real images (2,000, the most tried, instead of 1,000"),
-        (100, "fewer than 250 of them"),
+        (4000, "it equals more than 2,000 real images, the most tried and 1,000 more than the 1,000 that"),
+        (100, "fewer than 250 real images"),
         (500, "real images lost"),
     ],
 )
-def test_worth_sentence_never_invents_a_figure(size: int, words: str) -> None:
-    """Bounds are told as bounds, a loss as a loss."""
-    assert words in str(worth_entry(50, 1000, measured_at(size), detectable=True)["text"])
+def test_the_sentence_never_invents_a_figure(size: int, words: str) -> None:
+    """Bounds are given as bounds, a loss as a loss."""
+    assert words in real_equivalent(50, 1000, measured_at(size), detectable=True).text
 
 
-def test_worth_of_noise_is_called_noise() -> None:
+def test_the_equivalent_of_noise_is_called_noise() -> None:
     """Where the verdict found no difference, the figure says that it is noise too."""
-    assert "within noise" in str(worth_entry(50, 1000, measured_at(1010), detectable=False)["text"])
+    assert "within noise" in real_equivalent(50, 1000, measured_at(1010), detectable=False).text

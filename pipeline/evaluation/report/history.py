@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from pipeline.evaluation.plots import INK, REAL, SYNTHETIC, finish, render
+from pipeline.evaluation.report.plots import INK, REAL, SYNTHETIC, finish, render
 from pipeline.runtime.errors import UserError
 
 History = dict[str, list[float]]  # column of train_gan.csv -> one value a probe, nan where it has none
@@ -42,9 +42,9 @@ def read_history(path: Path) -> History:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run: dvc repro train_gan") from None
     except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); delete it and run: dvc repro train_gan") from None
+        raise UserError(f"{path}: corrupted ({error!r}); delete it and run: dvc repro train_gan") from None
     if not (records and all(map(isfinite, (*history["images"], *history["restarts"])))):
-        raise UserError(f"{path}: damaged (no number of images); delete it and run: dvc repro train_gan")
+        raise UserError(f"{path}: corrupted (no number of images); delete it and run: dvc repro train_gan")
     return history
 
 

@@ -13,13 +13,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.evaluation.learning_curve import Floats, fit_curve
 from pipeline.evaluation.power_law import PowerLaws
+from pipeline.evaluation.result import CurvePoint, PowerLaw, Result, Setting
+from pipeline.evaluation.wording import BOUNDS
+
+Points = Sequence[Setting | CurvePoint]  # what has single seeds, their mean and its interval
 
 # Blue and vermilion of Okabe and Ito (2008), told apart by every common kind of colour vision.
 SYNTHETIC, REAL = "#0072b2", "#d55e00"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
 NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
 
-BOUNDS = {"equals": "{:,} real images", "more_than": "more than {:,}", "fewer_than": "fewer than {:,}"}
 PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "synthmix",  # else element ids are random
@@ -48,18 +51,18 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def ablation_svg(result: dict[str, Any]) -> str:
+def ablation_svg(result: Result) -> str:
     """Accuracy against synthetic_percent beside the learning curve: the one figure that goes into git."""
     return render([(_draw_accuracy, result), (_draw_learning_curve, result)], "Ablation and learning curve")
 
 
-def accuracy_svg(result: dict[str, Any]) -> str:
+def accuracy_svg(result: Result) -> str:
     """Test accuracy against synthetic_percent, with band, seeds and baseline."""
     return render([(_draw_accuracy, result)], "Test accuracy against the share of synthetic images")
 
 
-def learning_curve_svg(result: dict[str, Any]) -> str:
-    """Test accuracy of real-only training against its number of images, with `worth` read off."""
+def learning_curve_svg(result: Result) -> str:
+    """Test accuracy of real-only training against its number of images, with the equivalent read off."""
     return render([(_draw_learning_curve, result)], "Test accuracy against the number of real images")
 
 
@@ -89,85 +92,91 @@ def render(panels: Sequence[tuple[Callable[[Axes, Any], None], Any]], title: str
     return f'{head}{tag}\n <title id="title">{title}</title>{body}'
 
 
-def _draw_accuracy(axes: Axes, result: dict[str, Any]) -> None:
-    settings = result["settings"]
-    baseline, percents = settings[0], [setting["synthetic_percent"] for setting in settings]
-    low, high = (100 * baseline[f"test_accuracy_{end}"] for end in ("low", "high"))
+def _draw_accuracy(axes: Axes, result: Result) -> None:
+    baseline, chosen = result.baseline, result.chosen
+    percents = [setting.synthetic_percent for setting in result.settings]
+    low, high = 100 * baseline.test_accuracy_low, 100 * baseline.test_accuracy_high
     axes.axhspan(low, high, color=REAL, alpha=0.12, lw=0)
-    axes.axhline(100 * baseline["test_accuracy_mean"], color=REAL, ls="--", lw=1.3, label="real only (baseline)")
-    _draw_band(axes, percents, settings, SYNTHETIC)
-    axes.plot(percents, _percent(settings, "test_accuracy_mean"), "o-", color=SYNTHETIC, ms=4.5, label="mean")
-    chosen = next(setting for setting in settings if setting["synthetic_percent"] == result["chosen_percent"])
-    at = chosen["synthetic_percent"], 100 * chosen["test_accuracy_mean"]
+    axes.axhline(100 * baseline.test_accuracy_mean, color=REAL, ls="--", lw=1.3, label="real only (baseline)")
+    _draw_band(axes, percents, result.settings, SYNTHETIC)
+    axes.plot(percents, _means(result.settings), "o-", color=SYNTHETIC, ms=4.5, label="mean")
+    at = chosen.synthetic_percent, 100 * chosen.test_accuracy_mean
     axes.plot(*at, "o", ms=12, mfc="none", mec=INK, mew=1.3, ls="none", label="share chosen on val")
     axes.set_xticks(percents)
-    axes.set_ylim(_limits(settings))
-    title = f"What synthetic images change ({result['dataset']}, mode {result['mode']}, {baseline['n']} seeds)"
+    axes.set_ylim(_limits(result.settings))
+    title = f"What synthetic images change ({result.dataset}, mode {result.mode}, {baseline.n} seeds)"
     finish(axes, title, "synthetic share of the training (%)")
 
 
-def _draw_learning_curve(axes: Axes, result: dict[str, Any]) -> None:
-    curve, worth = result["learning_curve"], result["worth"]
-    sizes = [point["num_real"] for point in curve]
+def _draw_learning_curve(axes: Axes, result: Result) -> None:
+    curve, entry = result.learning_curve, result.real_equivalent
+    sizes = [point.num_real for point in curve]
     _draw_band(axes, sizes, curve, REAL)
-    axes.plot(sizes, _percent(curve, "test_accuracy_mean"), "o", color=REAL, ms=4.5, label="mean")
-    axes.plot(
-        *_curve(sizes, curve, worth["law"]), color=REAL, lw=1.4, label="power law" if worth["law"] else "learning curve"
-    )
-    height = 100 * worth["test_accuracy"]
-    label = f"real + {worth['synthetic_percent']} % synthetic"
-    axes.axhline(height, color=SYNTHETIC, ls=":", lw=1.4, label=label)
-    ends = [worth["num_real_low"], worth["num_real_high"]]
-    axes.plot(
-        ends, [height, height], color=SYNTHETIC, lw=5, alpha=0.35, solid_capstyle="butt", label="its 95 % interval"
-    )
-    at = worth["num_real_equivalent"], height
-    if worth["bound"] == "equals":
-        axes.plot(*at, "D", color=SYNTHETIC, ms=7, ls="none", label="worth")
-    in_left_half = at[0] ** 2 < min(sizes) * max(sizes)  # of a logarithmic axis; the curve rises to the right
-    place, side = ((6, -15), "left") if in_left_half else ((0, 7), "right")
-    text = BOUNDS[worth["bound"]].format(at[0])
-    box = {"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1}  # the text may lie on points
-    axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC, bbox=box)
+    axes.plot(sizes, _means(curve), "o", color=REAL, ms=4.5, label="mean")
+    line = "power law" if entry.law else "learning curve"
+    axes.plot(*_curve(sizes, curve, entry.law), color=REAL, lw=1.4, label=line)
+    _draw_equivalent(axes, result, sizes)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    title = f"What real images alone reach ({result['dataset']}, {curve[0]['n']} seeds)"
-    axes.set_ylim(_limits([*curve, {"test_accuracy": [worth["test_accuracy"]]}]))
+    axes.set_ylim(_limits(curve, entry.test_accuracy))
+    title = f"What real images alone reach ({result.dataset}, {curve[0].n} seeds)"
     finish(axes, title, "real training images (log scale)")
 
 
-def _curve(sizes: list[int], curve: list[dict[str, Any]], law: dict[str, float] | None) -> tuple[Floats, Floats]:
-    """The line that worth was read off: sizes, and accuracies in %."""
+def _draw_equivalent(axes: Axes, result: Result, sizes: list[int]) -> None:
+    """The accuracy of the chosen percent, the size at which real images alone reach it, and its interval."""
+    entry = result.real_equivalent
+    height = 100 * entry.test_accuracy
+    label = f"real + {entry.synthetic_percent} % synthetic"
+    axes.axhline(height, color=SYNTHETIC, ls=":", lw=1.4, label=label)
+    ends = [entry.num_real_low, entry.num_real_high]
+    axes.plot(ends, [height] * 2, color=SYNTHETIC, lw=5, alpha=0.35, solid_capstyle="butt", label="its 95 % interval")
+    at = entry.num_real_equivalent, height
+    if entry.bound == "equals":
+        axes.plot(*at, "D", color=SYNTHETIC, ms=7, ls="none", label="real-image equivalent")
+    in_left_half = at[0] ** 2 < min(sizes) * max(sizes)  # of a logarithmic axis; the curve rises to the right
+    place, side = ((6, -15), "left") if in_left_half else ((0, 7), "right")
+    text = f"{BOUNDS[entry.bound]}{at[0]:,}{' real images' * (entry.bound == 'equals')}"
+    box = {"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 1}  # the text may lie on points
+    axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC, bbox=box)
+
+
+def _curve(sizes: list[int], curve: Points, law: PowerLaw | None) -> tuple[Floats, Floats]:
+    """The line that the equivalent was read off: sizes, and accuracies in %."""
     if law is None:
-        at, heights = fit_curve(sizes, [point["test_accuracy_mean"] for point in curve])
+        at, heights = fit_curve(sizes, [point.test_accuracy_mean for point in curve])
         return at, 100 * heights
     at = np.geomspace(min(sizes), max(sizes), 60)
-    fitted = PowerLaws(*(np.array([law[name]]) for name in ("scale", "exponent", "floor")))
+    fitted = PowerLaws(*(np.array([value]) for value in (law.scale, law.exponent, law.floor)))
     return at, 100 * (1 - fitted.errors(at)[0])
 
 
-def _draw_band(axes: Axes, x: list[int], rows: list[dict[str, Any]], colour: str) -> None:
+def _draw_band(axes: Axes, x: list[int], rows: Points, colour: str) -> None:
     """The 95 % interval as a band, and every seed as a small point."""
-    low, high = _percent(rows, "test_accuracy_low"), _percent(rows, "test_accuracy_high")
+    low, high = ([100 * end for end in ends] for ends in zip(*_ends(rows), strict=True))
     axes.fill_between(x, low, high, color=colour, alpha=0.16, lw=0, label="95 % interval")
-    seeds = [(at, 100 * value) for at, row in zip(x, rows, strict=True) for value in row["test_accuracy"]]
+    seeds = [(at, 100 * value) for at, row in zip(x, rows, strict=True) for value in row.test_accuracy]
     axes.plot(*zip(*seeds, strict=True), "o", color=colour, alpha=0.55, ms=2.6, ls="none", label="single seeds")
 
 
-def _percent(rows: list[dict[str, Any]], key: str) -> list[float]:
-    return [100 * row[key] for row in rows]
+def _ends(rows: Points) -> list[tuple[float, float]]:
+    return [(row.test_accuracy_low, row.test_accuracy_high) for row in rows]
 
 
-def _limits(rows: list[dict[str, Any]]) -> tuple[float, float]:
+def _means(rows: Points) -> list[float]:
+    return [100 * row.test_accuracy_mean for row in rows]
+
+
+def _limits(rows: Points, *others: float) -> tuple[float, float]:
     """Range of the y axis: every seed, and of the intervals what does not dwarf the seeds.
 
     With two or three seeds a t-interval can be ten times as wide as the data.
     """
-    values = [100 * value for row in rows for value in row["test_accuracy"]]
+    values = [100 * value for row in rows for value in row.test_accuracy] + [100 * value for value in others]
     span = max(max(values) - min(values), 0.5)
-    ends = [100 * row[key] for row in rows for key in ("test_accuracy_low", "test_accuracy_high") if key in row]
+    ends = [100 * end for pair in _ends(rows) for end in pair]
     low, high = min(values) - span, max(values) + span
     return max(low, min([*values, *ends]) - 0.05 * span), min(high, max([*values, *ends]) + 0.05 * span)
 

@@ -1,0 +1,124 @@
+"""What the report shows besides the result, read and checked before anything is drawn from it."""
+
+import io
+import platform
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from PIL import Image
+from pydantic import Field, model_validator
+
+from pipeline.evaluation.report.history import History, read_history
+from pipeline.evaluation.result import Count, Result
+from pipeline.files import Record, read_record
+from pipeline.params.schema import Params
+from pipeline.runtime.errors import UserError
+
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
+SPLITS = ("train", "reserve", "val", "test")
+MOST_PIXELS = 10**8  # of a picture in the report: a thousand classes fit
+
+
+class DatasetDescription(Record):
+    """data/prepared/dataset.json: the real images and their splits."""
+
+    dataset: str
+    """`dataset.name`."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the classes, in the order of their labels."""
+    image_size: Annotated[int, Field(gt=0)]
+    """Side of the square images, in pixels."""
+    channels: Annotated[int, Field(ge=1, le=3)]
+    """1 for grey, 3 for RGB."""
+    counts: dict[str, dict[str, Count]]
+    """Images of each split, by class."""
+    duplicates_dropped: dict[str, Count]
+    """Images left out of each split because their pixels had been drawn before."""
+    digests: dict[str, str]
+    """sha256 of each split's pixels and labels."""
+
+    @model_validator(mode="after")
+    def _splits_and_classes_are_complete(self) -> Self:
+        if not all(set(SPLITS) <= set(block) for block in (self.counts, self.duplicates_dropped, self.digests)):
+            raise ValueError("a split is missing")
+        if any(set(count) != set(self.class_names) for count in self.counts.values()):
+            raise ValueError("counts are not those of the classes")
+        return self
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the report shows besides the result.
+
+    Attributes:
+        dataset: what dataset.json holds.
+        params: all values of params.yaml, as YAML.
+        gan_samples: PNG, synthetic images of every class.
+        neighbours: PNG, synthetic images beside their nearest real ones.
+        history: columns of train_gan.csv.
+        versions: of Python and the libraries that computed the numbers.
+    """
+
+    dataset: DatasetDescription
+    params: str
+    gan_samples: bytes
+    neighbours: bytes
+    history: History
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EvidencePaths:
+    """Where it lies: dataset.json, two pictures (`scores` is a folder), and the history of the GAN's training."""
+
+    dataset: Path
+    gan_samples: Path
+    gan_history: Path
+    scores: Path
+
+
+def read_evidence(params: Params, paths: EvidencePaths, result: Result) -> Evidence:
+    """Collects what the report of `result` shows.
+
+    Raises:
+        UserError: a file is missing or corrupted, or of other classes; the line names the stage that writes it.
+    """
+    dataset = read_record(paths.dataset, DatasetDescription, again="dvc repro prepare")
+    if set(dataset.class_names) != set(result.per_class):
+        raise UserError(f"{paths.dataset}: its classes are not those of the cells; run: dvc repro")
+    return Evidence(
+        dataset=dataset,
+        # from the values, not from the file: its comments are no input of a stage
+        params=yaml.safe_dump(params.model_dump(), sort_keys=False),
+        gan_samples=read_picture(paths.gan_samples, "train_gan"),
+        neighbours=read_picture(paths.scores / "neighbours.png", "assess"),
+        history=read_history(paths.gan_history),
+        versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    )
+
+
+def read_picture(path: Path, stage: str) -> bytes:
+    """The bytes of a PNG that `stage` wrote.
+
+    Raises:
+        UserError: missing, no PNG, or one that would fill the memory.
+    """
+    try:
+        data = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error below
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+                num_pixels = picture.width * picture.height
+                if num_pixels <= MOST_PIXELS:
+                    picture.load()
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run: dvc repro {stage}") from None
+    except Exception as error:  # noqa: BLE001 - broken bytes make decoders raise any type
+        raise UserError(f"{path}: corrupted ({error}); delete it and run: dvc repro {stage}") from None
+    if num_pixels > MOST_PIXELS:
+        raise UserError(f"{path}: {num_pixels} pixels are too many; delete it and run: dvc repro {stage}")
+    return data

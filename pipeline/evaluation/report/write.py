@@ -1,0 +1,139 @@
+"""A result for people: terminal text, CSV, Markdown, and one HTML page that needs no network."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from pipeline.evaluation import wording
+from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.evidence import DatasetDescription, Evidence
+from pipeline.evaluation.report.history import history_svgs
+from pipeline.evaluation.report.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
+from pipeline.evaluation.result import Change, Result, SettingSummary, rounded
+from pipeline.files import escape_markdown, write_json
+from pipeline.runtime.atomic import write_bytes
+
+
+def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:
+    """Writes ablation.json, ablation.csv, ablation.svg, report.md and report.html; returns their paths."""
+    texts = {
+        "ablation.csv": to_csv(result),
+        "ablation.svg": ablation_svg(result),
+        "report.md": to_markdown(result, evidence.dataset.class_names),
+        "report.html": to_html(result, evidence),
+    }
+    write_json(out / "ablation.json", rounded(result.model_dump()))
+    for name, text in texts.items():
+        write_bytes(out / name, text.encode())
+    return [out / "ablation.json", *(out / name for name in texts)]
+
+
+def to_csv(result: Result) -> str:
+    """The settings, one row a percent; accuracies as fractions, seeds separated by spaces."""
+    columns = list(SettingSummary.model_fields)
+    rows = [
+        [*(rounded(getattr(setting, key)) for key in columns), " ".join(map(str, setting.seeds))]
+        for setting in result.settings
+    ]
+    return csv_text([*columns, "seeds"], rows)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV table; None is an empty field."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
+    return buffer.getvalue()
+
+
+def to_text(result: Result) -> str:
+    """Table, verdict and real-image equivalent for a terminal."""
+    rows = [[row[place] for place in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
+    return "\n".join([*align(rows), "* best on val", "", *wording.answer(result)])
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row, columns flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
+    """The report for a pull request or a repository page; text from data is escaped."""
+    parts = [
+        f"## {wording.headline(result.verdict, result.mode)}",
+        *map(escape_markdown, wording.answer(result)),
+        "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
+        md_table(tables.SETTINGS, tables.setting_rows(result)),
+        *map(escape_markdown, wording.setup_sentences(result)),
+        "### Confidence and corruption",
+        escape_markdown(wording.trust_note(result)),
+        md_table(tables.TRUST, tables.trust_rows(result)),
+        "### The synthetic images",
+        escape_markdown(wording.fidelity_note(result)),
+        md_table(tables.FIDELITY, tables.fidelity_rows(result)),
+        "<details><summary>Every class, every corruption</summary>",
+        escape_markdown(wording.class_note(result)),
+        md_table(tables.CLASSES, tables.class_rows(result, class_names)),
+        md_table(tables.CORRUPTIONS, tables.corruption_rows(result)),
+        "</details>",
+        "### Reproduce",
+        "\n".join(["```sh", *tables.commands(result), "```"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; what stands in `rows` is escaped."""
+    lines = [header, ["---"] * len(header), *([escape_markdown(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def to_html(result: Result, evidence: Evidence) -> str:
+    """The whole report as one page: figures inline, images embedded, nothing loaded from anywhere."""
+    jinja = Environment(
+        loader=PackageLoader("pipeline.evaluation.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = {
+        "accuracy": accuracy_svg(result),
+        "curve": learning_curve_svg(result),
+        **history_svgs(evidence.history),
+    }
+    return jinja.get_template("report.html.jinja").render(
+        result=result,
+        evidence=evidence,
+        headline=wording.headline(result.verdict, result.mode),
+        scale=_scale,
+        bands=neighbour_bands(evidence.neighbours, evidence.dataset),
+        figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
+        samples=base64.b64encode(evidence.gan_samples).decode(),
+        tables=tables,
+        wording=wording,
+    )
+
+
+def neighbour_bands(picture: bytes, dataset: DatasetDescription) -> list[tuple[str, str]]:
+    """Each class's name and its two rows of the picture that `assess` drew, as PNG in base64."""
+    whole, size = Image.open(io.BytesIO(picture)), dataset.image_size
+    bands = []
+    for place, name in enumerate(dataset.class_names):
+        top = place * (2 * size + size // 4)  # two rows of images, a white line of a quarter
+        buffer = io.BytesIO()
+        whole.crop((0, top, whole.width, top + 2 * size)).save(buffer, "PNG")
+        bands.append((name, base64.b64encode(buffer.getvalue()).decode()))
+    return bands
+
+
+def _scale(changes: Mapping[str, Change]) -> float:
+    """What to multiply fractions by so that the longest end of a table's intervals is drawn at 100."""
+    longest = max(max(abs(change.difference_low), abs(change.difference_high)) for change in changes.values())
+    return 100 / longest if longest else 0.0

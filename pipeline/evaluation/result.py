@@ -1,0 +1,376 @@
+"""results/ablation.json as typed records: the answer, and every number that it rests on."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.evaluation.learning_curve import Bound
+from pipeline.evaluation.statistics import Verdict
+from pipeline.files import Record, read_record
+from pipeline.params.schema import CurationParams
+
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Fidelity(Record):
+    """results/assess.json: what was measured on the synthetic images themselves, beside real ones."""
+
+    feature_space: str
+    """Whose features the distances and neighbourhoods are of."""
+    num_images: Annotated[int, Field(gt=0)]
+    """Images of each kind that were compared."""
+    frechet_distance: float
+    """Fréchet distance between synthetic images and val in that space; 0 is none, there is no upper end."""
+    frechet_distance_floor: float
+    """The same distance between train and val: about as near as one can get."""
+    precision: Fraction
+    """Fraction of synthetic images that lie among real ones."""
+    recall: Fraction
+    """Fraction of real images that lie among synthetic ones."""
+    density: Annotated[float, Field(ge=0)]
+    """How thickly real images surround a synthetic one: 0 and up, about 1 for real images."""
+    coverage: Fraction
+    """Fraction of real images with a synthetic one in their neighbourhood."""
+    gan_test_accuracy: Fraction
+    """Fraction of synthetic images in which a real-only classifier sees the class that was asked for."""
+    gan_test_accuracy_per_class: dict[str, Fraction]
+    """`gan_test_accuracy` of each class, by its name."""
+    memorised_percent: Annotated[float, Field(ge=0, le=100)]
+    """Percent of synthetic images so close to one training image that they may be copies of it."""
+    memorised_percent_expected: Annotated[float, Field(ge=0, le=100)]
+    """The same percent for real images that are no copies."""
+    generator: str
+    """sha256 of the generator's weights."""
+    synthetic_digest: str
+    """sha256 over pixels and labels of all synthetic images."""
+
+
+class Headline(Record):
+    """What `dvc metrics diff` compares of one synthetic_percent."""
+
+    test_accuracy_mean: Fraction
+    """Mean test accuracy over the seeds, a fraction."""
+    difference_mean: float
+    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1."""
+    p_value_holm: Fraction
+    """Two-sided p-value after Holm's correction over all synthetic percents; 1 for the baseline itself."""
+
+
+class SettingSummary(Record):
+    """One synthetic_percent without its single seeds; intervals are 95 % t-intervals over the seeds."""
+
+    synthetic_percent: Percent
+    """Percent of the training images that are synthetic; 0 is the real-only baseline, 100 sees no real image."""
+    p_value: Fraction
+    """Two-sided p-value of the paired t-test against the baseline, not corrected."""
+    num_real: Count
+    """Different real images in the training set."""
+    num_synthetic: Count
+    """Different synthetic images in the training set."""
+    steps: Count
+    """Optimizer steps of one classifier."""
+    val_accuracy_mean: Fraction
+    """Mean accuracy on val, a fraction; the percent is chosen by it."""
+    val_difference_mean: float
+    """Mean difference to the baseline on val: a fraction, -1 to 1."""
+    difference_mean: float
+    """Mean difference to the baseline on test, paired by seed: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its interval: a fraction, which may leave -1 to 1."""
+    difference_high: float
+    """Upper end of its interval."""
+    n: Annotated[int, Field(ge=2)]
+    """Classifiers, one a seed."""
+    test_accuracy_mean: Fraction
+    """Mean accuracy on test, a fraction."""
+    test_accuracy_low: Fraction
+    """Lower end of its interval, cut at 0."""
+    test_accuracy_high: Fraction
+    """Upper end of its interval, cut at 1."""
+    errors_removed_percent: float | None
+    """Percent of the baseline's test errors that are gone, below 0 where there are more; null if it makes none."""
+    errors_removed_percent_low: float | None
+    """Lower end of its 95 % interval (Fieller 1954); null where the errors are too few for one."""
+    errors_removed_percent_high: float | None
+    """Upper end of its interval."""
+    test_loss_mean: float
+    """Mean negative log-likelihood on test in nats, 0 and up."""
+    test_loss_difference_mean: float
+    """Mean difference to the baseline, paired by seed, in nats; below 0 is better."""
+    test_loss_difference_low: float
+    """Lower end of its interval."""
+    test_loss_difference_high: float
+    """Upper end of its interval."""
+    test_calibration_error_mean: Fraction
+    """Mean expected calibration error on test, a fraction."""
+    test_calibration_error_difference_mean: float
+    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1; below 0 is better."""
+    test_calibration_error_difference_low: float
+    """Lower end of its interval."""
+    test_calibration_error_difference_high: float
+    """Upper end of its interval."""
+    corrupted_accuracy_mean: Fraction
+    """Mean accuracy on corrupted test images, over all corruptions, a fraction."""
+    corrupted_accuracy_difference_mean: float
+    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1."""
+    corrupted_accuracy_difference_low: float
+    """Lower end of its interval."""
+    corrupted_accuracy_difference_high: float
+    """Upper end of its interval."""
+    p_value_holm: Fraction
+    """`p_value` after Holm's correction over all synthetic percents; 1 for the baseline itself."""
+
+
+class Setting(SettingSummary):
+    """One synthetic_percent with its single seeds."""
+
+    test_accuracy: tuple[Fraction, ...]
+    """Test accuracy of each seed, a fraction, in the order of `seeds`."""
+    seeds: tuple[Count, ...]
+    """Seeds of the classifiers."""
+
+
+class CurvePoint(Record):
+    """Real-only classifiers of one size of the training set."""
+
+    num_real: Count
+    """Real images in the training set."""
+    n: Annotated[int, Field(ge=2)]
+    """Classifiers, one a seed."""
+    test_accuracy: tuple[Fraction, ...]
+    """Test accuracy of each seed, a fraction."""
+    test_accuracy_mean: Fraction
+    """Mean accuracy on test, a fraction."""
+    test_accuracy_low: Fraction
+    """Lower end of its 95 % t-interval over the seeds, cut at 0."""
+    test_accuracy_high: Fraction
+    """Upper end of its interval, cut at 1."""
+
+
+class RealPercentPoint(CurvePoint):
+    """A point of the learning curve."""
+
+    real_percent: Annotated[int, Field(gt=0)]
+    """Size of the training set in percent of train_size."""
+
+
+class PowerLaw(Record):
+    """The learning curve as a law: error = scale * num_real ** -exponent + floor, the error a fraction."""
+
+    scale: Annotated[float, Field(ge=0)]
+    """Error above the floor that one image would leave, a fraction that may exceed 1."""
+    exponent: Annotated[float, Field(gt=0)]
+    """How fast the error falls: 0.02 to 3."""
+    floor: Annotated[float, Field(ge=0)]
+    """Error that no number of images removes, a fraction."""
+
+
+class RealEquivalent(Record):
+    """How many real images alone would reach the test accuracy of the chosen percent.
+
+    It is read off the learning curve. Where a bound is not `equals`, its figures are the end of the measured curve
+    and hold only as that bound.
+    """
+
+    synthetic_percent: Percent
+    """The chosen synthetic_percent."""
+    test_accuracy: Fraction
+    """Its mean test accuracy, a fraction."""
+    num_real_seen: Count
+    """Real images that its classifiers were trained on."""
+    num_real_equivalent: Count
+    """Real images that reach the accuracy without synthetic ones."""
+    num_real_extra: int
+    """num_real_equivalent - num_real_seen, in images: below 0 where synthetic images cost accuracy."""
+    bound: Bound
+    """How the figure holds: as it stands, or as `more_than` or `fewer_than`."""
+    extrapolated: bool
+    """Whether the accuracy lies outside the measured curve, so that `bound` is not `equals`."""
+    num_real_low: Count
+    """Lower end of the 95 % bootstrap interval of num_real_equivalent, in images."""
+    num_real_high: Count
+    """Upper end of that interval."""
+    num_real_extra_low: int
+    """num_real_low - num_real_seen."""
+    num_real_extra_high: int
+    """num_real_high - num_real_seen."""
+    low_bound: Bound
+    """How the lower end holds."""
+    high_bound: Bound
+    """How the upper end holds."""
+    num_real_law: Count | None
+    """What the power law says beyond the measured curve, in images; null within it, or ten times beyond it."""
+    method: Literal["power_law", "isotonic"]
+    """How the points of the curve are joined: by a power law, or by lines through their isotonic regression."""
+    method_reason: str
+    """Why no power law was used; empty if one was."""
+    law: PowerLaw | None
+    """The power law; null where none was used."""
+    text: str
+    """All this in a sentence or two."""
+
+
+class Change(Record):
+    """Test accuracy of one class, or under one corruption, at the chosen percent beside the baseline."""
+
+    baseline_mean: Fraction
+    """Mean accuracy of the baseline, a fraction."""
+    chosen_mean: Fraction
+    """Mean accuracy at the chosen percent, a fraction."""
+    difference_mean: float
+    """Mean difference, paired by seed: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its 95 % t-interval, not corrected for their number."""
+    difference_high: float
+    """Upper end of its interval."""
+
+
+class Champion(Record):
+    """The single classifier with the best val accuracy, baseline included."""
+
+    stage: Literal["train_baseline", "train_classifier"]
+    """Stage that trained it."""
+    percent: Percent
+    """Its real_percent (100, train_baseline) or synthetic_percent (train_classifier)."""
+    seed: Count
+    """Its seed."""
+    val_accuracy: Fraction
+    """Its accuracy on val, a fraction."""
+    test_accuracy: Fraction
+    """Its accuracy on test, a fraction; it had no say in the choice."""
+
+
+class Answer(Record):
+    """The few numbers that MLflow lists of an execution."""
+
+    chosen_percent: Percent
+    """The synthetic_percent that is best on val."""
+    chosen_difference_mean: float
+    """Its mean difference to the baseline on test: a fraction, -1 to 1."""
+    chosen_p_value_holm: Fraction
+    """Its corrected p-value."""
+    num_real_extra: int
+    """That of `real_equivalent`, in images."""
+    worth_num_real_extra: int
+    """The former name of `num_real_extra`, kept for one release."""
+
+
+class Power(Record):
+    """What the seeds of the chosen percent could have detected, and whether the difference is within the margin."""
+
+    margin_points: float
+    """`ablation.margin_points`: the smallest difference that matters, in points of 1 %."""
+    std_points: float
+    """Standard deviation of the paired differences, in points, at least one test image."""
+    spread_points: float
+    """The former name of `std_points`, kept for one release."""
+    level: Fraction
+    """Level of the test in Holm's first step: 0.05 over the number of percents."""
+    power: Fraction
+    """Chance to detect, 0.8, on which the next two rest."""
+    seeds_for_margin: Count
+    """Seeds that it takes to detect the margin; 10,000 where it takes more."""
+    detectable_points: float
+    """Difference that these seeds detect, in points."""
+    p_value_equivalence: Fraction
+    """Larger p-value of the two one-sided tests that the difference exceeds the margin."""
+    equivalent: bool
+    """Whether the 95 % interval lies within the margin."""
+
+
+class Optimism(Record):
+    """What choosing the best percent flatters the result by."""
+
+    val_difference_mean: float
+    """Difference of the chosen percent to the baseline on val: a fraction, -1 to 1."""
+    difference_cross_fitted: float
+    """Difference on test where each seed's percent is chosen by the other seeds: a fraction, -1 to 1."""
+    optimism_points: float
+    """Difference on test less the cross-fitted one, in points of 1 %."""
+
+
+class Result(Record):
+    """results/ablation.json. Accuracies are fractions from 0 to 1, floats have six decimals; keys are only added."""
+
+    dataset: str
+    """`dataset.name`."""
+    profile: str
+    """The profile that params.yaml was composed from."""
+    mode: Literal["add", "replace"]
+    """`ablation.mode`: whether synthetic images come on top of the real ones or take their place."""
+    mixing: Literal["batch", "pretrain_finetune"]
+    """`ablation.mixing`: whether each batch is mixed, or synthetic images come first and real ones follow."""
+    budget: Literal["steps", "real_epochs"]
+    """`ablation.budget`: what all classifiers have equal, optimizer steps or passes over their real images."""
+    keep_percent: Percent
+    """`curation.keep_percent`."""
+    curation: CurationParams
+    """Which synthetic images were used."""
+    metric: Literal["test_accuracy"]
+    """What is compared."""
+    verdict: Verdict
+    """Whether the chosen percent helps, hurts, or differs in no way that these seeds detect."""
+    verdict_text: str
+    """The verdict in one sentence with its numbers."""
+    power: Power
+    """What the seeds could have detected."""
+    power_text: str
+    """What that means for the verdict; empty where there is nothing to say."""
+    optimism: Optimism
+    """What the choice flatters the result by."""
+    optimism_text: str
+    """The same in words; empty where there was one percent and so no choice."""
+    chosen_percent: Percent
+    """The synthetic_percent, of those above 0, that is best on val."""
+    answer: Answer
+    """The few numbers that MLflow lists."""
+    champion: Champion
+    """The single classifier that is best on val."""
+    baseline: SettingSummary
+    """The setting of 0 % without single seeds: what `dvc metrics diff` can compare."""
+    chosen: SettingSummary
+    """The setting of the chosen percent without single seeds."""
+    by_percent: dict[str, Headline]
+    """Three numbers of each setting, by its synthetic_percent."""
+    settings: tuple[Setting, ...]
+    """Every synthetic_percent, rising, 0 (the baseline) first."""
+    per_class: dict[str, Change]
+    """Test accuracy of each class, by its name."""
+    per_corruption: dict[str, Change]
+    """Test accuracy under each corruption, by its name."""
+    num_corrupted: Count
+    """Test images on which each corruption is measured."""
+    learning_curve: tuple[RealPercentPoint, ...]
+    """Real-only classifiers by the size of their training set, rising."""
+    real_equivalent: RealEquivalent
+    """How many real images alone would do what the chosen percent did."""
+    worth: RealEquivalent
+    """The former name of `real_equivalent`, kept for one release."""
+    fidelity: Fidelity
+    """What was measured on the synthetic images."""
+
+    @property
+    def chosen_setting(self) -> Setting:
+        """The setting of the chosen percent, with its seeds."""
+        return next(setting for setting in self.settings if setting.synthetic_percent == self.chosen_percent)
+
+
+def read_result(path: Path) -> Result:
+    """What ablation.json holds.
+
+    Raises:
+        UserError: the file is missing or corrupted.
+    """
+    return read_record(path, Result, again="dvc repro evaluate")
+
+
+def rounded(content: object) -> object:
+    """`content` with every float at six decimals, as files hold it."""
+    if isinstance(content, float):
+        return round(content, 6)
+    if isinstance(content, dict):
+        return {key: rounded(value) for key, value in content.items()}
+    return [rounded(value) for value in content] if isinstance(content, list | tuple) else content

@@ -1,0 +1,214 @@
+"""Every sentence of a result, the same in the terminal, in Markdown and on the HTML page."""
+
+from collections.abc import Iterator
+
+from pipeline.evaluation.learning_curve import Bound
+from pipeline.evaluation.power import MOST_SEEDS
+from pipeline.evaluation.result import Optimism, Power, RealEquivalent, Result
+from pipeline.evaluation.statistics import Decision, Interval, Verdict
+from pipeline.params.schema import CurationParams
+
+SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
+PREDICATES: dict[Verdict, str] = {
+    "helps": "helps",
+    "no_difference": "makes no detectable difference",
+    "hurts": "hurts",
+}
+BOUNDS: dict[Bound, str] = {"equals": "", "more_than": "more than ", "fewer_than": "fewer than "}
+MODES = {
+    "add": "Mode add: every setting keeps all real images, synthetic ones come on top.",
+    "replace": "Mode replace: synthetic images take the place of real ones; the training set keeps its size.",
+}
+MIXINGS = {
+    "batch": "the share of each training batch that a GAN made",
+    "pretrain_finetune": "the share of the training, at its beginning, that sees only images which a GAN made "
+    "(mixing pretrain_finetune: real images alone follow)",
+}
+BUDGETS = {
+    "steps": "Budget steps: every classifier takes the same number of optimizer steps, only the data differ.",
+    "real_epochs": "Budget real_epochs: every classifier passes over its real images equally often.",
+}
+RECYCLED = " Every pass over it takes other synthetic images, from all that are used."
+RANKS = {
+    "confidence": "recognised most confidently by a real-only classifier",
+    "discriminator": "most real to the GAN's discriminator",
+}
+
+# ---- numbers --------------------------------------------------------------------------------------------------
+
+
+def points(fraction: float) -> str:
+    """A difference of accuracies in points, with its sign: 0.0123 is +1.23; what rounds to 0 has none."""
+    text = f"{100 * fraction:+.2f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def percent(fraction: float) -> str:
+    """A fraction in %: 0.9123 is 91.23."""
+    return f"{100 * fraction:.2f}"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as people write it: 'p = 0.012', 'p < 0.001'."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+# ---- the answer -----------------------------------------------------------------------------------------------
+
+
+def answer(result: Result) -> list[str]:
+    """Verdict, what its margin says, and the real-image equivalent: a sentence or two each."""
+    return [text for text in (result.verdict_text, result.power_text, result.real_equivalent.text) if text]
+
+
+def headline(verdict: Verdict, mode: str) -> str:
+    """The verdict in a few words, such as 'Adding synthetic images helps'."""
+    return f"{SUBJECTS[mode]} {PREDICATES[verdict]}"
+
+
+def verdict_text(decision: Decision, mode: str, *, removed: float | None, seeds: int) -> str:
+    """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
+    chosen, percents = decision.chosen_percent, len(decision.comparisons)
+    difference = decision.comparisons[chosen].difference
+    return (
+        f"{headline(decision.verdict, mode)}: at {chosen} % synthetic, the share chosen on val, test accuracy is "
+        f"{_against_baseline(difference.mean, removed)} ({_interval(difference)}, "
+        f"{p_text(decision.p_value_holm[chosen])} after Holm's correction over {percents} "
+        f"percent{'s' * (percents > 1)}, n = {seeds} seeds)."
+    )
+
+
+def _against_baseline(difference: float, removed: float | None) -> str:
+    """Such as '1.20 points above the real-only baseline, 12.3 % fewer errors'; what rounds to 0 has no side."""
+    if points(difference) == "0.00":
+        return "that of the real-only baseline"
+    side = "above" if difference > 0 else "below"
+    errors = "" if removed is None else f", {abs(removed):.1f} % {'fewer' if removed >= 0 else 'more'} errors"
+    return f"{abs(100 * difference):.2f} points {side} the real-only baseline{errors}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"95 % interval {points(interval.low)} to {points(interval.high)} points"
+
+
+def power_text(verdict: Verdict, seeds: int, power: Power) -> str:
+    """What the margin says of the verdict; empty where a detected effect exceeds it or may."""
+    margin = f"{power.margin_points:g} points"
+    if verdict != "no_difference":
+        return f"Detected, but surely less than {margin}, the margin that matters." if power.equivalent else ""
+    more = "more than " * (power.seeds_for_margin == MOST_SEEDS)
+    detects = (
+        f"These {seeds} seeds would detect {power.detectable_points:.2f} points in {100 * power.power:.0f} % of runs; "
+        f"to detect {margin} takes {more}{power.seeds_for_margin:,} seeds at this standard deviation."
+    )
+    if power.equivalent:
+        return f"The interval lies within {margin} of 0: as good as equal. {detects}"
+    return f"The interval reaches beyond {margin}, so a difference that matters is not ruled out. {detects}"
+
+
+def real_equivalent_text(entry: RealEquivalent, *, detectable: bool) -> str:
+    """How many real images the chosen percent equals, in a sentence or two."""
+    noise = "" if detectable else " The difference from the baseline is within noise, and so is this figure."
+    return (
+        f"The {percent(entry.test_accuracy)} % reached at {entry.synthetic_percent} % synthetic {_equals(entry)}{noise}"
+    )
+
+
+def _equals(entry: RealEquivalent) -> str:
+    size, seen, extra = entry.num_real_equivalent, f"{entry.num_real_seen:,}", entry.num_real_extra
+    low, high = (
+        f"{BOUNDS[b]}{n:,}" for n, b in ((entry.num_real_low, entry.low_bound), (entry.num_real_high, entry.high_bound))
+    )
+    interval = f"95 % interval {' to '.join(dict.fromkeys((low, high)))}"
+    if entry.bound == "more_than":
+        return (
+            f"lies above everything that real images alone reached: it equals more than {size:,} real images, the most "
+            f"tried and {extra:,} more than the {seen} that these classifiers saw ({interval}); a larger "
+            "ablation.real_percent would show how many more."
+        )
+    if entry.bound == "fewer_than":
+        return (
+            f"lies below everything that real images alone reached: it equals fewer than {size:,} real images, the "
+            f"fewest tried (these classifiers saw {seen}; {interval}); a smaller ablation.real_percent would show how "
+            "few."
+        )
+    balance = f"{extra:,} extra real images" if extra >= 0 else f"{-extra:,} real images lost"
+    return f"equals about {size:,} real images alone ({interval}; these classifiers saw {seen}): {balance}."
+
+
+def optimism_text(optimism: Optimism, on_test: float, percents: int) -> str:
+    """What the choice of the best percent flatters the result by; empty where there was none to choose."""
+    if percents == 1:
+        return ""
+    return (
+        f"The share was chosen on val, where it lies {points(optimism.val_difference_mean)} points from the baseline, "
+        f"and judged on test: {points(on_test)}. The best of {percents} shares flatters itself: chosen anew for each "
+        f"seed without that seed, it comes to {points(optimism.difference_cross_fitted)} on test: "
+        f"{points(on_test - optimism.difference_cross_fitted)} points of optimism."
+    )
+
+
+# ---- how to read it -------------------------------------------------------------------------------------------
+
+
+def setup_sentences(result: Result) -> Iterator[str]:
+    """What was compared, for a reader who knows none of our words."""
+    yield (
+        f"Data set {result.dataset}, profile {result.profile}; every row is the mean of {result.baseline.n} "
+        f"classifiers, one a seed, with its 95 % t-interval. Synthetic % is {MIXINGS[result.mixing]}; 0 is the "
+        f"real-only baseline, 100 sees no real image.{curation_text(result.curation, result.mode)}"
+    )
+    yield f"{mode_text(result.mode, result.curation)} {BUDGETS[result.budget]}"
+    yield (
+        "Differences are paired by seed against 0 %, each interval for its row alone; p is the paired t-test's "
+        "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
+        "test accuracy alone."
+    )
+    yield "Seeds vary the classifiers alone: another split, or another training of the GAN, would move all rows."
+    if result.optimism_text:
+        yield result.optimism_text
+
+
+def mode_text(mode: str, curation: CurationParams) -> str:
+    """What becomes of the real images, and how large the set is."""
+    return MODES[mode] + (RECYCLED if mode == "replace" and curation.recycle else "")
+
+
+def curation_text(curation: CurationParams, mode: str) -> str:
+    """Which synthetic images were used, where not all; begins with a space."""
+    text = ""
+    if curation.drop_near_copies:
+        text += " Synthetic images that come too close to a training image are left out."
+    if curation.keep_percent < 100:
+        ranked = RANKS[curation.rank_by]
+        text += f" Of each class's synthetic images, the {curation.keep_percent} % {ranked} are used."
+    if not curation.recycle and mode == "add":
+        text += " No more synthetic images are used than there are real ones."
+    return text
+
+
+def trust_note(result: Result) -> str:
+    """How to read the table of loss, calibration and corrupted images."""
+    return (
+        "Loss and calibration error are better when lower: the loss (negative log-likelihood) punishes confident "
+        "mistakes, the calibration error is the mean gap between stated confidence and the share that is right. "
+        f"Corrupted images are {result.num_corrupted:,} test images under each of {len(result.per_corruption)} "
+        "fixed corruptions of our own making: compare within this report, never with published figures. Each interval "
+        "stands for itself."
+    )
+
+
+def class_note(result: Result) -> str:
+    """How to read the classes' table."""
+    return (
+        f"Test accuracy of each class at {result.chosen_percent} % synthetic against real only. "
+        "Each interval stands for itself: among many classes, one may leave 0 behind by chance."
+    )
+
+
+def fidelity_note(result: Result) -> str:
+    """Where the measures come from."""
+    return (
+        f"Measured on {result.fidelity.num_images:,} images of each kind, in the {result.fidelity.feature_space}. "
+        "Real means val images, which the GAN never saw. Distances compare only within one feature space."
+    )
