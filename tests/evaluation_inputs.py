@@ -1,13 +1,14 @@
 """Inputs of `evaluate` as the stages before it would write them, with a planted gain."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from pipeline.classifier.record import CellRecord
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import write_report
@@ -54,51 +55,60 @@ def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, .
     for percent in grid.real_percent:
         for seed in grid.seeds:
             accuracy = 1 - BASELINE_ERROR * (percent / 100) ** -EXPONENT + level[seed]
-            write_cell(folder, params, ("train_baseline", percent, seed), accuracy, size * percent // 100, classes)
+            seen = size * percent // 100
+            write_cell(folder, make_cell(params, percent, seed, accuracy, seen, mixed=False, classes=classes))
     for percent in grid.synthetic_percent:
         for seed in grid.seeds:
             accuracy = 1 - BASELINE_ERROR + gain(percent) + level[seed] + random.normal(0, 0.001)
             kept = 0 if percent == 100 else 100 - percent * (grid.mode == "replace")
             seen = size * kept // 100
-            write_cell(folder, params, ("train_classifier", percent, seed), accuracy, seen, classes)
+            write_cell(folder, make_cell(params, percent, seed, accuracy, seen, mixed=True, classes=classes))
     write_evidence(folder, classes)
 
 
-def write_cell(
-    folder: Path,
+def write_cell(folder: Path, cell: CellRecord) -> None:
+    """One cell's JSON, as train_baseline and train_classifier write it."""
+    percent = cell.real_percent if cell.stage == "train_baseline" else cell.synthetic_percent
+    path = folder / "cells" / f"{cell.stage}-{percent}-{cell.seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(cell.model_dump_json(exclude_none=True))
+
+
+def make_cell(
     params: Params,
-    key: tuple[str, int, int],
+    percent: int,
+    seed: int,
     accuracy: float,
     seen: int,
-    classes: tuple[str, ...],
-) -> None:
-    """One cell's JSON, as train_baseline and train_classifier write it."""
-    stage, percent, seed = key
-    mixed, images = stage == "train_classifier", params.dataset.test_size
-    record = {
-        "stage": stage,
-        "synthetic_percent": percent if mixed else 0,
-        "real_percent": 100 if mixed else percent,
-        "seed": seed,
-        "budget": params.ablation.budget,
-        "num_real": seen,
-        "num_synthetic": params.synthesize.num_images if mixed else 0,
-        "steps": params.classifier.steps,
-        "train_loss": 0.1,
-        "val_accuracy": round(min(accuracy, 1.0), 6),
-        "test_accuracy": round(round(min(accuracy, 1.0) * images) / images, 6),
-        "test_loss": round(0.2 - 2 * (accuracy - 0.96), 6),
-        "test_calibration_error": 0.02 + 0.001 * seed - 0.01 * mixed,
-        "corrupted_accuracy": round(accuracy - 0.2, 6),
-        "accuracy_per_corruption": {name: round(accuracy - 0.1 * place, 6) for place, name in enumerate(CORRUPTIONS)},
-        "num_corrupted": min(params.ablation.num_corrupted, images),
-        "test_accuracy_per_class": {
+    *,
+    mixed: bool,
+    classes: Sequence[str] = CLASSES,
+) -> CellRecord:
+    """A cell that has seen `seen` real images; all its results follow from `accuracy`."""
+    images = params.dataset.test_size
+    return CellRecord(
+        stage="train_classifier" if mixed else "train_baseline",
+        synthetic_percent=percent if mixed else 0,
+        real_percent=100 if mixed else percent,
+        seed=seed,
+        mode=params.ablation.mode if mixed else None,
+        mixing=params.ablation.mixing if mixed else None,
+        budget=params.ablation.budget,
+        num_real=seen,
+        num_synthetic=params.synthesize.num_images if mixed else 0,
+        steps=params.classifier.steps,
+        train_loss=0.1,
+        val_accuracy=round(min(accuracy, 1.0), 6),
+        test_accuracy=round(round(min(accuracy, 1.0) * images) / images, 6),
+        test_loss=round(0.2 - 2 * (accuracy - 0.96), 6),
+        test_calibration_error=0.02 + 0.001 * seed - 0.01 * mixed,
+        corrupted_accuracy=round(accuracy - 0.2, 6),
+        accuracy_per_corruption={name: round(accuracy - 0.1 * place, 6) for place, name in enumerate(CORRUPTIONS)},
+        num_corrupted=min(params.ablation.num_corrupted, images),
+        test_accuracy_per_class={
             name: round(min(accuracy + 0.01 * (place - 1.5) * mixed, 1.0), 6) for place, name in enumerate(classes)
         },
-    } | ({"mode": params.ablation.mode, "mixing": params.ablation.mixing} if mixed else {})
-    path = folder / "cells" / f"{stage}-{percent}-{seed}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record))
+    )
 
 
 def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:

@@ -174,10 +174,7 @@ def test_undeclared_cells_are_ignored(cells: Path) -> None:
         ({"budget": "real_epochs"}, "budget is 'real_epochs', not 'steps'"),
         ({"seed": 7}, "seed is 7, not 1"),
         ({"synthetic_percent": 25}, "synthetic_percent is 25, not 50"),
-        ({"test_accuracy": 95.3}, "test_accuracy: Input should be less than or equal to 1"),
-        ({"test_accuracy": float("nan")}, "test_accuracy: Input should be a finite number"),
-        ({"val_accuracy": "high"}, "corrupted (val_accuracy: "),
-        ({"test_accuracy_per_class": [0.9]}, "corrupted (test_accuracy_per_class: "),
+        ({"val_accuracy": 95.3}, "corrupted (val_accuracy: "),
     ],
 )
 def test_cell_of_other_params_or_corrupted_is_refused(cells: Path, values: dict[str, object], message: str) -> None:

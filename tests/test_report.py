@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.evaluation import wording
 from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.evidence import read_picture
 from pipeline.evaluation.report.write import to_markdown, to_text
 from pipeline.evaluation.result import Result
 from pipeline.runtime.errors import UserError
@@ -27,34 +28,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, write_helping(folder)[1]
 
 
-@pytest.fixture
-def cells(tmp_path: Path) -> Path:
-    """A folder of inputs that a test may corrupt."""
-    write_inputs(tmp_path, make_params(), lambda percent: 0.0)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("file", "stage"),
-    [
-        ("dataset.json", "prepare"),
-        ("gan_samples.png", "train_gan"),
-        ("train_gan.csv", "train_gan"),
-        ("scores/neighbours.png", "assess"),
-    ],
-)
-def test_missing_evidence_names_its_stage(cells: Path, file: str, stage: str) -> None:
-    """A missing input of the report is named with the stage that writes it."""
-    (cells / file).unlink()
-    with pytest.raises(UserError, match=f"{file}: not found; run: dvc repro {stage}$"):
-        evaluate_and_write(cells, make_params(), cells / "out")
-
-
-def test_history_without_a_loss_is_refused(cells: Path) -> None:
-    """A history that lacks a column is named, not drawn in part."""
-    (cells / "train_gan.csv").write_text("step,images,loss_d\n1,64,0.5\n")
-    with pytest.raises(UserError, match=r"train_gan\.csv: corrupted .*loss_g"):
-        evaluate_and_write(cells, make_params(), cells / "out")
+def test_a_missing_picture_names_its_stage(tmp_path: Path) -> None:
+    """A missing picture is named with the stage that draws it."""
+    with pytest.raises(UserError, match="neighbours.png: not found; run: dvc repro assess$"):
+        read_picture(tmp_path / "neighbours.png", "assess")
 
 
 # ---- files ------------------------------------------------------------------------------------------------
@@ -123,8 +100,7 @@ def test_terminal_table_holds_the_numbers(written: tuple[Path, Result]) -> None:
     assert max(map(len, lines[:5])) <= 100
 
 
-@pytest.mark.parametrize("mode", ["add", "replace"])
-@pytest.mark.parametrize("budget", ["steps", "real_epochs"])
+@pytest.mark.parametrize(("mode", "budget"), [("add", "real_epochs"), ("replace", "steps")])
 def test_every_report_states_its_question_and_budget(tmp_path: Path, mode: str, budget: str) -> None:
     """Which of the two questions, and what was kept equal, stands in words in report.md and report.html."""
     choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", "ablation.synthetic_percent=[25,50]"]

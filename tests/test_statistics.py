@@ -26,7 +26,7 @@ from pipeline.evaluation.statistics import (
     verdict_of,
 )
 from pipeline.evaluation.wording import optimism_text, points, verdict_text
-from tests.evaluation_inputs import FIDELITY, make_params
+from tests.evaluation_inputs import FIDELITY, make_cell, make_params
 
 IMAGE = 1e-4  # one of 10,000 test images
 
@@ -162,36 +162,6 @@ def verdicts(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
     return [decide(*grid, resolution=1 / 1000).verdict for grid in draw_grids(gain, draws, seeds)]
 
 
-def cell(percent: int, seed: int, val_accuracy: float, test_accuracy: float) -> CellRecord:
-    """A classifier of which nothing but its accuracies matters."""
-    return CellRecord(
-        stage="train_classifier" if percent else "train_baseline",
-        real_percent=100,
-        synthetic_percent=percent,
-        seed=seed,
-        mode="add" if percent else None,
-        mixing="batch" if percent else None,
-        budget="steps",
-        steps=1,
-        num_real=1000,
-        num_synthetic=0,
-        train_loss=0.1,
-        val_accuracy=val_accuracy,
-        test_accuracy=test_accuracy,
-        test_loss=0.1,
-        test_calibration_error=0.1,
-        test_accuracy_per_class={"all": test_accuracy},
-        num_corrupted=1,
-        corrupted_accuracy=0.5,
-        accuracy_per_corruption={"noise": 0.5},
-    )
-
-
-def cells(percent: int, val: list[float], test: list[float]) -> list[CellRecord]:
-    """One cell a seed."""
-    return [cell(percent, seed, *pair) for seed, pair in enumerate(zip(val, test, strict=True))]
-
-
 def test_no_effect_is_seldom_called_help_or_harm() -> None:
     """Without an effect at most 5 % of 1,000 grids say helps, and as few say hurts."""
     found = verdicts(0.0, 1000)
@@ -210,9 +180,15 @@ def test_evaluate_reports_the_verdict_that_was_simulated(gain: float) -> None:
     """Of 10 grids, the whole of `evaluate` says what `decide` says, about the same percent."""
     choices = ["ablation.seeds=[0,1,2]", "ablation.real_percent=[100]", "dataset.test_size=1000"]
     params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
+
+    def cells(percent: int, val: list[float], test: list[float]) -> list[CellRecord]:
+        made = [make_cell(params, percent, seed, 0.9, 1000, mixed=percent < 100) for seed in range(3)]
+        accuracies = [{"val_accuracy": v, "test_accuracy": t} for v, t in zip(val, test, strict=True)]
+        return [cell.model_copy(update=values) for cell, values in zip(made, accuracies, strict=True)]
+
     for val, test, baseline in draw_grids(gain, draws=10):
         mixed = {percent: cells(percent, val[percent], test[percent]) for percent in val}
-        result = compare_cells(params, {100: cells(0, baseline, baseline)}, mixed, FIDELITY)
+        result = compare_cells(params, {100: cells(100, baseline, baseline)}, mixed, FIDELITY)
         decision = decide(val, test, baseline, 1 / 1000)
         assert (result.verdict, result.chosen_percent) == (decision.verdict, decision.chosen_percent)
 

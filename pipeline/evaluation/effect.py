@@ -12,8 +12,8 @@ from pipeline.evaluation.statistics import t_critical
 class ErrorsRemoved:
     """Percent of the baseline's errors that are gone, below 0 where there are more; None is no number.
 
-    None is a number where the baseline makes no error, and no end is one where its errors are too few to be told
-    from none.
+    All are None where the baseline makes no error, and the ends are where its errors are too few to differ from
+    none.
     """
 
     percent: float | None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-MIN_SIZES = 4  # three parameters and one point to tell a misfit
+MIN_SIZES = 4  # three parameters and one point to show a misfit
 EXPONENTS = np.geomspace(0.02, 3.0, 48)  # from all but logarithmic to steeper than any classifier's
 ZOOM, ZOOMS = np.linspace(-1, 1, 9), 6  # each round narrows the search fourfold: the exponent is good to 1e-4
 

@@ -18,7 +18,7 @@ from pipeline.evaluation.wording import BOUNDS
 
 Points = Sequence[Setting | CurvePoint]  # what has single seeds, their mean and its interval
 
-# Blue and vermilion of Okabe and Ito (2008), told apart by every common kind of colour vision.
+# Blue and vermilion of Okabe and Ito (2008), kept apart by every common kind of colour vision.
 SYNTHETIC, REAL = "#0072b2", "#d55e00"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
 NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
