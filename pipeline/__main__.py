@@ -50,7 +50,7 @@ def run(
 
 
 @app.command()
-def sweep(choice: Annotated[str, typer.Argument(help="key=value,value,…; none: ablation.axis.")] = "") -> None:
+def sweep(choice: Annotated[str, typer.Argument(help="key=value,value,…; none: the block sweep.")] = "") -> None:
     """Run the whole graph once for each value of one more param, and compare them in results/sweep.md."""
     from pipeline.orchestration.sweep.sweep import run_sweep
 

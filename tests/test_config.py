@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("gan.stepz", 5, "gan.stepz: no such key"),
         ("gann", {}, "gann: no such key"),
@@ -61,50 +61,50 @@ ROOT = Path(__file__).resolve().parent.parent
         ("curation.keep_percent", 0, "curation.keep_percent: should be greater than or equal to 1, not 0"),
         ("curation.rank_by", "beauty", "curation.rank_by: should be 'confidence' or 'discriminator', not 'beauty'"),
         ("classifier.label_smoothing", 1.0, "classifier.label_smoothing"),
-        ("ablation.axis_values", [1, 2], "ablation.axis_values is [1, 2], but ablation.axis is empty"),
-        ("ablation.axis", "gan.recipe", "ablation.axis_values is []: name two or more values, none twice"),
+        ("sweep.values", [1, 2], "sweep.values is [1, 2], but sweep.key is empty"),
+        ("sweep.key", "gan.recipe", "sweep.values is []: name two or more values, none twice"),
     ],
 )
 def test_wrong_params_are_one_line_that_names_the_key(
-    tiny_values: dict[str, Any], key: str, value: object, told: str
+    tiny_values: dict[str, Any], key: str, value: object, message: str
 ) -> None:
     """Typos, wrong types, text for numbers, values out of range and contradictions are refused by name."""
     with pytest.raises(UserError) as error:
         parse_params(changed(tiny_values, key, value))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("axis", "values", "told"),
+    ("key", "values", "message"),
     [
-        ("gan.stepz", [1, 2], "ablation.axis is 'gan.stepz', no single value of params.yaml"),
-        ("gan.r3", [1, 2], "ablation.axis is 'gan.r3', no single value"),
-        ("gan.r3.width.model_fields", [1, 2], "ablation.axis is 'gan.r3.width.model_fields', no single value"),
-        ("ablation.seeds", [1, 2], "ablation.axis is 'ablation.seeds', no single value"),
-        ("profile", ["demo", "cpu"], "ablation.axis is 'profile', no single value"),
+        ("gan.stepz", [1, 2], "sweep.key is 'gan.stepz', no single value of params.yaml"),
+        ("gan.r3", [1, 2], "sweep.key is 'gan.r3', no single value"),
+        ("gan.r3.width.model_fields", [1, 2], "sweep.key is 'gan.r3.width.model_fields', no single value"),
+        ("ablation.seeds", [1, 2], "sweep.key is 'ablation.seeds', no single value"),
+        ("profile", ["demo", "cpu"], "sweep.key is 'profile', no single value"),
         ("gan.steps", [8], "name two or more values, none twice"),
         ("gan.steps", [8, 8], "name two or more values, none twice"),
-        ("gan.steps", [8, 1.5], "ablation.axis_values 1.5: gan.steps: should be a valid integer"),
-        ("gan.steps", [8, True], "ablation.axis_values True: gan.steps: should be a valid integer"),
-        ("gan.recipe", ["r3", "wgan"], "ablation.axis_values 'wgan': gan.recipe: should be 'r3'"),
+        ("gan.steps", [8, 1.5], "sweep.values 1.5: gan.steps: should be a valid integer"),
+        ("gan.steps", [8, True], "sweep.values True: gan.steps: should be a valid integer"),
+        ("gan.recipe", ["r3", "wgan"], "sweep.values 'wgan': gan.recipe: should be 'r3'"),
         ("synthesize.latent_std", [1, "8e-1"], "'8e-1' is text to YAML; write 0.8"),
         ("gan.translate", [0, 16], "gan.translate is 16, not below the image size 16"),
-        ("gan.recipe", ["r3", ["dcgan"]], "ablation.axis_values.1"),
+        ("gan.recipe", ["r3", ["dcgan"]], "sweep.values.1"),
     ],
 )
-def test_every_value_of_the_axis_is_checked_before_any_work(
-    tiny_values: dict[str, Any], axis: str, values: list[object], told: str
+def test_every_value_of_a_sweep_is_checked_before_any_work(
+    tiny_values: dict[str, Any], key: str, values: list[object], message: str
 ) -> None:
     """A key that is no single value, a value twice, of a wrong type or that contradicts others: one line."""
     with pytest.raises(UserError) as error:
-        parse_params(changed(changed(tiny_values, "ablation.axis", axis), "ablation.axis_values", values))
-    assert told in str(error.value)
+        parse_params(changed(changed(tiny_values, "sweep.key", key), "sweep.values", values))
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("axis", "values"),
+    ("key", "values"),
     [
         ("dataset.train_size", [50, 100]),
         ("gan.recipe", ["r3", "dcgan"]),
@@ -113,17 +113,17 @@ def test_every_value_of_the_axis_is_checked_before_any_work(
         ("ablation.mode", ["add", "replace"]),
     ],
 )
-def test_any_single_value_can_be_the_axis(tiny_values: dict[str, Any], axis: str, values: list[object]) -> None:
+def test_any_single_value_can_be_swept(tiny_values: dict[str, Any], key: str, values: list[object]) -> None:
     """Sizes, recipes, numbers, switches and the question itself."""
-    params = parse_params(changed(changed(tiny_values, "ablation.axis", axis), "ablation.axis_values", values))
-    assert params.ablation.axis_values == values
+    params = parse_params(changed(changed(tiny_values, "sweep.key", key), "sweep.values", values))
+    assert params.sweep.values == values
 
 
-def test_the_low_data_story_composes() -> None:
-    """One line selects it; its axis is the number of real images, with five seeds."""
-    ablation = compose_params(["dataset=digits", "profile=demo", "story=low_data"])["ablation"]
-    assert (ablation["axis"], ablation["axis_values"]) == ("dataset.train_size", [100, 300, 1000])
-    assert len(ablation["seeds"]) == 5
+def test_the_low_data_experiment_composes() -> None:
+    """One line selects it; it sweeps the number of real images, with five seeds."""
+    composed = compose_params(["dataset=digits", "profile=demo", "experiment=low_data"])
+    assert composed["sweep"] == {"key": "dataset.train_size", "values": [100, 300, 1000]}
+    assert len(composed["ablation"]["seeds"]) == 5
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00", ""])
@@ -198,7 +198,7 @@ def test_a_network_brings_its_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choices", "told"),
+    ("choices", "message"),
     [
         (["dataset=mnist"], "Could not find 'dataset/mnist'"),
         (["gan.stepz=3"], "Could not override 'gan.stepz'."),
@@ -208,12 +208,12 @@ def test_a_network_brings_its_rate() -> None:
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_configure_refuses_in_one_line_and_keeps_the_old_file(choices: list[str], told: str) -> None:
+def test_configure_refuses_in_one_line_and_keeps_the_old_file(choices: list[str], message: str) -> None:
     """Unknown groups, keys and values are told; params.yaml stays as it was."""
     before = Path("params.yaml").read_bytes()
     with pytest.raises(UserError) as error:
         write_params(Path("params.yaml"), choices)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert Path("params.yaml").read_bytes() == before
 

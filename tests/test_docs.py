@@ -27,7 +27,7 @@ CURRENT = [
     page for page in PAGES if page.name not in ("log.md", "CHANGELOG.md")
 ]  # their commands are those of their commit
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-CHOICES = {"dataset", "profile", "network", "story", "path"}  # what `configure` takes beside block.key
+CHOICES = {"dataset", "profile", "network", "experiment", "preset", "path"}  # what `configure` takes beside block.key
 
 
 def test_generated_pages_are_current() -> None:

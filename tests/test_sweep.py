@@ -144,13 +144,13 @@ def test_the_report_states_question_and_budget(results: dict[Value, Result]) -> 
 
 
 def test_the_command_line_names_the_param() -> None:
-    """`key=value,value` takes the place of ablation.axis; with neither, one line says what to write."""
+    """`key=value,value` takes the place of the block `sweep`; with neither, one line says what to write."""
     params = make_params()
-    chosen = choose_param(params, "gan.recipe=r3,dcgan").ablation
-    assert (chosen.axis, chosen.axis_values) == ("gan.recipe", ["r3", "dcgan"])
-    assert choose_param(make_params("story=low_data"), "").ablation.axis_values == [100, 300, 1000]
+    chosen = choose_param(params, "gan.recipe=r3,dcgan").sweep
+    assert (chosen.key, chosen.values) == ("gan.recipe", ["r3", "dcgan"])
+    assert choose_param(make_params("experiment=low_data"), "").sweep.values == [100, 300, 1000]
     for choice, message in (
-        ("", "ablation.axis is empty"),
+        ("", "sweep.key is empty"),
         ("gan.recipe", "two or more"),
         ("gan.steps=[1", "not key="),
     ):
@@ -186,7 +186,7 @@ def test_a_number_that_would_become_text_is_refused() -> None:
 
 def test_a_sweep_is_known_by_what_its_values_share() -> None:
     """Its name is equal for all values of the param, and another where any other value differs."""
-    swept = [f"ablation.axis={PARAM}", "ablation.axis_values=[100,300]"]
+    swept = [f"sweep.key={PARAM}", "sweep.values=[100,300]"]
     names = [name(make_params(*swept, choice)) for choice in (f"{PARAM}=100", f"{PARAM}=300", "gan.seed=1")]
     assert names[0] == names[1] != names[2]
     assert name(make_params()) == ""

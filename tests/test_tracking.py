@@ -411,7 +411,7 @@ def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
     """Executions that differ in the axis alone are shown together, grouped by percent and the axis's value."""
     write_results()
     params = read_params()
-    params["ablation"] |= {"axis": "dataset.seed", "axis_values": [0, 1]}
+    params["sweep"] = {"key": "dataset.seed", "values": [0, 1]}
     for value in (0, 1):
         params["dataset"]["seed"] = value
         Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

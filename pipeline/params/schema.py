@@ -282,22 +282,27 @@ class AblationParams(Block):
     """Processor threads that one cell computes with on CPU: a param, since their number changes how sums round."""
     margin_points: PositiveFloat
     """A smaller difference in accuracy would not matter to you, in points: the margin of equivalence and of power."""
-    axis: str
-    """Key of one more single value to ablate, such as `dataset.train_size`; empty for none."""
-    axis_values: list[bool | int | float | str]
-    """What it takes in turn: `synthmix sweep` runs the whole graph for each and compares."""
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
-        for axis in ("synthetic_percent", "real_percent", "seeds"):
-            values = getattr(self, axis)
+        for key in ("synthetic_percent", "real_percent", "seeds"):
+            values = getattr(self, key)
             if len(set(values)) != len(values):
-                raise ValueError(f"{axis} names a value twice: {values}")
+                raise ValueError(f"{key} names a value twice: {values}")
         if 100 not in self.real_percent:
             raise ValueError("real_percent lacks 100, the baseline that every cell is compared with")
         if self.budget == "real_epochs" and 100 in self.synthetic_percent:
             raise ValueError("budget real_epochs has no meaning at synthetic_percent 100: use budget steps")
         return self
+
+
+class SweepParams(Block):
+    """One more value to vary: `synthmix sweep` runs the whole graph for each of its values and compares them."""
+
+    key: str
+    """Dotted key of any single value, such as `dataset.train_size`; empty for none."""
+    values: list[bool | int | float | str]
+    """What it takes in turn, two or more."""
 
 
 class Params(Block):
@@ -312,6 +317,7 @@ class Params(Block):
     assess: AssessParams
     curation: CurationParams
     ablation: AblationParams
+    sweep: SweepParams
 
     @model_validator(mode="after")
     def _blocks_agree(self) -> Self:
@@ -328,33 +334,33 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
-    def _every_axis_value_fits(self) -> Self:
-        axis, values = self.ablation.axis, self.ablation.axis_values
-        if not axis and values:
-            raise ValueError(f"ablation.axis_values is {values}, but ablation.axis is empty: name what takes them")
-        if axis and len(set(values)) < max(2, len(values)):
-            raise ValueError(f"ablation.axis_values is {values}: name two or more values, none twice")
+    def _every_sweep_value_fits(self) -> Self:
+        key, values = self.sweep.key, self.sweep.values
+        if not key and values:
+            raise ValueError(f"sweep.values is {values}, but sweep.key is empty: name what takes them")
+        if key and len(set(values)) < max(2, len(values)):
+            raise ValueError(f"sweep.values is {values}: name two or more values, none twice")
         for value in values:
-            _check_axis_value(self, axis, value)
+            _check_sweep_value(self, key, value)
         return self
 
 
-def axis_value(params: Params, axis: str) -> bool | int | float | str | None:
-    """The value that `params` has at the dotted key `axis`; None where that is no single value to ablate."""
+def single_value(params: Params, key: str) -> bool | int | float | str | None:
+    """The value that `params` has at the dotted `key`; None where that is no single value to sweep."""
     value: Any = params
-    for part in axis.split("."):
+    for part in key.split("."):
         value = getattr(value, part) if part in getattr(type(value), "model_fields", {}) else None
-    fixed = axis in ("profile", "ablation.axis")
+    fixed = key in ("profile", "sweep.key")
     return value if isinstance(value, bool | int | float | str) and not fixed else None
 
 
-def _check_axis_value(params: Params, axis: str, value: bool | float | str) -> None:
-    """Raises ValueError where `params` would not be valid with `value` at `axis`."""
-    if axis_value(params, axis) is None:
-        raise ValueError(f"ablation.axis is {axis!r}, no single value of params.yaml: name one as dataset.train_size")
+def _check_sweep_value(params: Params, key: str, value: bool | float | str) -> None:
+    """Raises ValueError where `params` would not be valid with `value` at `key`."""
+    if single_value(params, key) is None:
+        raise ValueError(f"sweep.key is {key!r}, no single value of params.yaml: name one as dataset.train_size")
     values = params.model_dump()
-    values["ablation"] |= {"axis": "", "axis_values": []}
-    *blocks, field = axis.split(".")
+    values["sweep"] = {"key": "", "values": []}
+    *blocks, field = key.split(".")
     block = values
     for name in blocks:
         block = block[name]
@@ -362,9 +368,7 @@ def _check_axis_value(params: Params, axis: str, value: bool | float | str) -> N
     try:
         Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(
-            f"ablation.axis_values {value!r}: {describe_problem(error.errors(include_url=False)[0])}"
-        ) from None
+        raise ValueError(f"sweep.values {value!r}: {describe_problem(error.errors(include_url=False)[0])}") from None
 
 
 def describe_problem(item: Any) -> str:

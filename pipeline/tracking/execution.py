@@ -55,8 +55,8 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
 
 
 def sweep_name(params: Mapping[str, Any]) -> str:
-    """What the executions for all values of `ablation.axis` have in common: its name, a digest of the other values."""
-    axis = params["ablation"]["axis"]
+    """What the executions for all values of a sweep have in common: its name, a digest of the other values."""
+    axis = params["sweep"]["key"]
     others = sorted((key, value) for key, value in _flatten(params) if key != axis)
     return f"{axis}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if axis else ""
 
@@ -127,7 +127,7 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
     if execution.sweep:
-        value = execution.params[execution.params["ablation.axis"]]
+        value = execution.params[execution.params["sweep.key"]]
         tags |= {"pipeline.orchestration.sweep": execution.sweep, "pipeline.axis_value": value}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})

@@ -101,7 +101,7 @@ def make_demo_tiny(project: Path) -> None:
     """Makes `make demo` ask what the project's params.yaml asks."""
     values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     text = "# @package _global_\n" + yaml.safe_dump(values)
-    (project / "conf/fit/digits_demo.yaml").write_text(text, encoding="utf-8")
+    (project / "conf/preset/digits_demo.yaml").write_text(text, encoding="utf-8")
     composed = run(project, "python", "-m", "pipeline", "configure", *CHOICES)
     assert composed.returncode == 0, composed.stdout
     assert yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) == values

@@ -21,12 +21,12 @@ RESULTS = Path("results")
 def run_sweep(choice: str) -> None:
     """Runs each value of the swept param as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
     params = choose_param(load_all_params(), choice)
-    param, values = params.ablation.axis, params.ablation.axis_values
+    param, values = params.sweep.key, params.sweep.values
     name = sweep_name(params.model_dump())
     results: dict[Value, Result] = {}
     for number, value in enumerate(values, start=1):
         typer.echo(f"sweep: {param} {value} ({number} of {len(values)})")
-        changed = {param: value, "ablation.axis": param, "ablation.axis_values": values}
+        changed = {param: value, "sweep.key": param, "sweep.values": values}
         results[value] = run_experiment(experiment_name(name, value), changed)
         write_json(RESULTS / "sweep" / f"{experiment_name(param, value)}.json", results[value].model_dump())
     sweep = compare(param, results, image=1 / params.dataset.test_size)
@@ -41,13 +41,13 @@ def choose_param(params: Params, choice: str) -> Params:
         UserError: neither names a param to sweep, or a value does not fit.
     """
     if not choice:
-        if params.ablation.axis:
+        if params.sweep.key:
             return params
-        raise UserError("params.yaml: ablation.axis is empty; set it, or say: synthmix sweep key=value,value")
-    axis, _, values = choice.partition("=")
+        raise UserError("params.yaml: sweep.key is empty; set it, or say: synthmix sweep key=value,value")
+    key, _, values = choice.partition("=")
     content = params.model_dump()
     try:
-        content["ablation"] |= {"axis": axis, "axis_values": yaml.safe_load(f"[{values}]")}
+        content["sweep"] = {"key": key, "values": yaml.safe_load(f"[{values}]")}
     except yaml.YAMLError:
         raise UserError(f"sweep: {choice!r} is not key=value,value") from None
     return parse_params(content)
