@@ -30,7 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 
 def test_a_missing_picture_names_its_stage(tmp_path: Path) -> None:
     """A missing picture is named with the stage that draws it."""
-    with pytest.raises(UserError, match="neighbours.png: not found; run: dvc repro assess$"):
+    with pytest.raises(UserError, match=r"neighbours\.png: not found; run: dvc repro assess$"):
         read_picture(tmp_path / "neighbours.png", "assess")
 
 
