@@ -20,17 +20,18 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
-from pipeline.assessment.assess import Judge, assess
+from pipeline.assessment.assess import assess
+from pipeline.assessment.judge import judge_by
 from pipeline.classifier.curation import ScoreColumns, curate
-from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import Network
 from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import SIGNIFICANCE, holm, paired_difference
 from pipeline.evaluation.wording import p_text, points
 from pipeline.files import hash_file
+from pipeline.gan.discriminator import TrainedDiscriminator
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
-from pipeline.gan.scoring import Scorer
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
@@ -132,36 +133,36 @@ def prepare(params: Params) -> Bench:
     return Bench(params, splits, judge, device, folder, memory)
 
 
-def find_gan(bench: Bench, seed: int) -> tuple[Sampler, Scorer]:
+def find_gan(bench: Bench, seed: int) -> tuple[Sampler, TrainedDiscriminator]:
     """The GAN of GENERATOR, or this seed's own, trained now if it was not before."""
     folder = Path(GENERATOR) if GENERATOR else bench.folder / f"gan-{seed}"
     if not GENERATOR and not (folder / "discriminator.json").exists():  # the file that is written last
         gan = bench.params.gan.model_copy(update={"seed": seed})
         trained, _, seconds = timed_gan(gan, bench.splits, bench.judge, bench.device)
-        print(f"GAN {seed}: kept step {trained.step} of {gan.steps}, {trained.restarts} restarts, {seconds:.0f} s")
-        about = trained.sampler.describe(
-            gan, step=trained.step, restarts=trained.restarts, degraded=trained.degraded, cas=trained.cas
-        )
-        trained.sampler.save(folder, about)
-        trained.scorer.save(folder, about)
+        print(f"GAN {seed}: {trained.description.summary(gan)}, {seconds:.0f} s")
+        trained.save(folder)
     return load_gan(folder, bench.params, bench.splits["train"], bench.device)
 
 
-def load_gan(folder: Path, params: Params, data: LabelledImages, device: torch.device) -> tuple[Sampler, Scorer]:
+def load_gan(
+    folder: Path, params: Params, data: LabelledImages, device: torch.device
+) -> tuple[Sampler, TrainedDiscriminator]:
     """Both networks in `folder`, made for images like `data`."""
     networks = params.gan.networks
-    return Sampler.load(folder, device, networks=networks), Scorer.load(folder, device, data, networks=networks)
+    return Sampler.load(folder, device, networks=networks), TrainedDiscriminator.load(
+        folder, device, data, networks=networks
+    )
 
 
 def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, ScoreColumns]:
     """The seed's first `pool` times train_size images at this spread, and their scores."""
-    sampler, scorer = find_gan(bench, seed)
+    sampler, discriminator = find_gan(bench, seed)
     seen, unseen = bench.splits["train"], bench.splits["val"]
     labels = Labels.balanced(len(sampler.class_names))
     drawn = LabelledImages(*sampler.draw(0, pool * len(seen), seed=seed, std=std, labels=labels), sampler.class_names)
-    eyes = Judge("judge", partial(extract_features, bench.judge), partial(predict, bench.judge, flip=False))
-    _, scores, _ = assess(bench.params.assess, drawn, seen, unseen, eyes)
-    return drawn, scores | {"discriminator": scorer.score(drawn)}
+    eyes = judge_by("judge", bench.judge)
+    scores = assess(bench.params.assess, drawn, seen, unseen, eyes, generator="0" * 64).scores
+    return drawn, scores | {"discriminator": discriminator.score(drawn)}
 
 
 def measure(bench: Bench, pools: Pools, setting: Setting, seed: int) -> Measured:

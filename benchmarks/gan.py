@@ -19,19 +19,20 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
-from pipeline.assessment.assess import Judge, assess
-from pipeline.assessment.probe import Examiner
-from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.assessment.assess import assess
+from pipeline.assessment.judge import judge_by
+from pipeline.assessment.probe import GeneratorProbe
+from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import Network
 from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
 from pipeline.evaluation.statistics import mean_interval
 from pipeline.gan.labels import Labels
-from pipeline.gan.training import TrainedGan, Watch, train_gan
+from pipeline.gan.training import Callbacks, TrainedGan, train_gan
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
@@ -151,9 +152,8 @@ def measure_recipe(
     images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std,
                                   labels=classes)  # fmt: skip
     drawn = LabelledImages(images, labels, sampler.class_names)
-    eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
-    metrics, _, _ = assess(params.assess, drawn, splits["train"], splits["val"], eyes)
-    found = cast(dict[str, Any], metrics)
+    eyes = judge_by("judge", judge)
+    found = assess(params.assess, drawn, splits["train"], splits["val"], eyes, generator="0" * 64).record
     accuracies = []
     for classifier_seed in range(CLASSIFIER_SEEDS):
         network = train(params, splits, empty_like(drawn), drawn, seed=classifier_seed, device=device)
@@ -161,11 +161,11 @@ def measure_recipe(
         accuracies.append(measure_accuracy(logits, splits["test"]))
     return Measured(
         cas=statistics.fmean(accuracies),
-        gan_test=found["gan_test_accuracy"],
-        weakest_class=min(found["gan_test_accuracy_per_class"].values()),
-        coverage=found["coverage"],
-        distance=found["frechet_distance"] - found["frechet_distance_floor"],
-        memorised_percent=found["memorised_percent"],
+        gan_test=found.gan_test_accuracy,
+        weakest_class=min(found.gan_test_accuracy_per_class.values()),
+        coverage=found.coverage,
+        distance=found.frechet_distance - found.frechet_distance_floor,
+        memorised_percent=found.memorised_percent,
         images=gan.steps * gan.batch_size,
         compute=spent,
         seconds=seconds,
@@ -183,11 +183,11 @@ def timed_gan(
         network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=gan.seed, device=device)
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 
-    eyes = Judge("judge", partial(extract_features, judge), partial(predict, judge, flip=False))
-    watch = Watch(Examiner(gan.health, splits["train"], val, eyes, measure_cas), lambda *_: None, lambda: 0)
+    probe = GeneratorProbe(gan.health, splits["train"], val, judge_by("judge", judge), measure_cas)
+    callbacks = Callbacks(probe, lambda *_: None, lambda: 0)
     with tempfile.TemporaryDirectory() as folder:
         started, busy = time.perf_counter(), clock()
-        trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), watch=watch)
+        trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), callbacks=callbacks)
         return trained, clock() - busy, time.perf_counter() - started
 
 

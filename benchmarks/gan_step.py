@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from pipeline.device import describe_environment, pick_device
-from pipeline.gan import losses
 from pipeline.gan.augment import flip, translate
-from pipeline.gan.ema import ema_decay
-from pipeline.gan.networks import ImageShape, build_networks
-from pipeline.gan.training import Watch, train_gan
+from pipeline.gan.build import build_networks
+from pipeline.gan.networks import ImageShape
+from pipeline.gan.recipes import RECIPES, Views, discriminator_loss
+from pipeline.gan.schedule import ema_decay
+from pipeline.gan.training import Callbacks, train_gan
 from pipeline.images import LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
@@ -57,13 +58,13 @@ def main() -> None:
 
 def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Images per second of `train_gan`."""
-    watch = Watch(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: 0)
+    callbacks = Callbacks(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: 0)
     seconds = []
     for steps in (SHORT, LONG):
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             short = gan.model_copy(update={"steps": steps})
-            train_gan(short, real, device=device, folder=Path(folder), watch=watch)
+            train_gan(short, real, device=device, folder=Path(folder), callbacks=callbacks)
             seconds.append(time.perf_counter() - started)
     return (LONG - SHORT) * gan.batch_size / (seconds[1] - seconds[0])
 
@@ -71,16 +72,17 @@ def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> floa
 def plain_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Images per second of the textbook loop."""
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
-    generator, critic = (network.to(device) for network in build_networks(gan, shape))
+    generator, discriminator = (network.to(device) for network in build_networks(gan, shape))
     average = [weight.detach().clone() for weight in generator.parameters()]
     values, batch = gan.values, gan.batch_size
     betas = (values.beta1, values.beta2)
     optimizer_g, optimizer_d = (
         torch.optim.Adam(network.parameters(), values.learning_rate, betas, foreach=False)
-        for network in (generator, critic)
+        for network in (generator, discriminator)
     )
     images, labels = torch.from_numpy(real.images).to(device), torch.from_numpy(real.labels).to(device)
-    every_step = gan.r3.model_copy(update={"penalty_every": 1})
+    recipe = RECIPES[gan.recipe]
+    every_step = gan.model_copy(update={"r3": gan.r3.model_copy(update={"penalty_every": 1})})
 
     def augment(x: torch.Tensor) -> torch.Tensor:
         reach = gan.translate
@@ -96,22 +98,13 @@ def plain_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> fl
         x = flip(x, torch.rand(batch, device=device) < 0.5) if gan.flip else x
         fake = generator(torch.randn(batch, values.latent_dim, device=device), y).detach()
         seen, seen_fake = augment(x), augment(fake)
-        if gan.recipe == "r3":
-            loss_d, _ = losses.r3_discriminator(critic, seen, seen_fake, y, every_step, penalize=True)
-        elif gan.recipe == "hinge_sn":
-            loss_d, _ = losses.hinge_discriminator(critic, seen, augment(x), seen_fake, y, gan.hinge_sn)
-        else:
-            loss_d, _ = losses.dcgan_discriminator(critic, seen, seen_fake, y)
+        views = Views(seen, augment(x) if recipe.uses_second_view else seen, seen_fake, y)
+        loss_d, _ = discriminator_loss(discriminator, views, every_step, step=step, restarts=0)
         optimizer_d.zero_grad()
         loss_d.backward()
         optimizer_d.step()
         fake = augment(generator(torch.randn(batch, values.latent_dim, device=device), y))
-        if gan.recipe == "r3":
-            loss_g, _ = losses.r3_generator(critic, seen, fake, y, gan.r3)
-        elif gan.recipe == "hinge_sn":
-            loss_g, _ = losses.hinge_generator(critic, fake, y, gan.hinge_sn)
-        else:
-            loss_g, _ = losses.dcgan_generator(critic, fake, y)
+        loss_g, _ = recipe.generator_loss(discriminator, views._replace(fake=fake), gan)
         optimizer_g.zero_grad()
         loss_g.backward()
         optimizer_g.step()

@@ -11,21 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.gan_step import HEALTHY, own_rate
-from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features
-from pipeline.assessment.probe import Examiner
-from pipeline.classifier.inference import extract_features, measure_accuracy, predict
+from pipeline.assessment.judge import judge_by
+from pipeline.assessment.probe import GeneratorProbe
+from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import build_network, choose_architecture
 from pipeline.classifier.training import train_unmixed
 from pipeline.device import describe_environment, pick_device
-from pipeline.gan.training import SECONDS_BETWEEN_SAVES, Watch, train_gan
+from pipeline.gan.training import SECONDS_BETWEEN_SAVES, Callbacks, Realness, train_gan
 from pipeline.images import LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
@@ -50,15 +49,15 @@ def main() -> None:
     real = LabelledImages(pixels.astype(np.uint8), np.arange(len(pixels)) % 10, tuple("0123456789"))
     val = real.select(np.arange(params.dataset.val_size, dtype=np.int64))
     network = build_network(choose_architecture(gan.judge, real), seed=0).to(device)
-    judge = Judge("judge", partial(extract_features, network), partial(predict, network, flip=False))
+    judge = judge_by("judge", network)
 
     def measure_cas(drawn: LabelledImages) -> float:
         network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=0, device=device)
         return measure_accuracy(predict(network, val, flip=False), val)
 
-    examiner = Examiner(gan.health, real, val, judge, measure_cas)
+    probe = GeneratorProbe(gan.health, real, val, judge, measure_cas)
     step = gan.batch_size / own_rate(gan.model_copy(update={"probe_every": 10**9}), real, device)
-    seconds = time_looks(gan, real, examiner, device) | {"checkpoint": time_checkpoint(gan, real, device)}
+    seconds = time_looks(gan, real, probe, device) | {"checkpoint": time_checkpoint(gan, real, device)}
     between = {"probe": gan.probe_every * step, "cas": gan.health.cas_every * step, "checkpoint": SECONDS_BETWEEN_SAVES}
     print(f"{params.dataset.name}, profile {params.profile}, recipe {gan.recipe}, median of {ROUNDS}; a step takes "
           f"{1000 * step:.0f} ms; {describe_environment(device)}")  # fmt: skip
@@ -68,31 +67,35 @@ def main() -> None:
               f"{100 * value / between[part]:.2f} %{goal}")  # fmt: skip
 
 
-def time_looks(gan: GanParams, real: LabelledImages, examiner: Examiner, device: torch.device) -> dict[str, float]:
+def time_looks(
+    gan: GanParams, real: LabelledImages, generator_probe: GeneratorProbe, device: torch.device
+) -> dict[str, float]:
     """Median seconds of a probe without CAS and of the CAS, each on the images of a hardly trained generator."""
     spent: dict[str, list[float]] = {"probe": [], "cas": []}
 
-    def examine(draw: Draw, critique: Critique, **_: bool) -> dict[str, float]:
+    def timed(draw: Draw, realness: Realness, **_: bool) -> dict[str, float]:
         started = time.perf_counter()
-        examiner(draw, critique, with_cas=False)
+        generator_probe(draw, realness, with_cas=False)
         looked = time.perf_counter()
-        examiner.measure_cas(draw(gan.health.cas_images))
+        generator_probe.measure_cas(draw(gan.health.cas_images))
         spent["probe"].append(looked - started)
         spent["cas"].append(time.perf_counter() - looked)
         return dict(HEALTHY)
 
     short = gan.model_copy(update={"steps": ROUNDS, "probe_every": 1})
     with tempfile.TemporaryDirectory() as folder:
-        train_gan(short, real, device=device, folder=Path(folder), watch=Watch(examine, lambda *_: None, lambda: 0))
+        train_gan(
+            short, real, device=device, folder=Path(folder), callbacks=Callbacks(timed, lambda *_: None, lambda: 0)
+        )
     return {part: statistics.median(times) for part, times in spent.items()}
 
 
 def time_checkpoint(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Median seconds of writing the state that a stopped training leaves."""
-    watch = Watch(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: signal.SIGTERM)
+    callbacks = Callbacks(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: signal.SIGTERM)
     with tempfile.TemporaryDirectory() as folder:
         with suppress(StoppedError):
-            train_gan(gan, real, device=device, folder=Path(folder), watch=watch)
+            train_gan(gan, real, device=device, folder=Path(folder), callbacks=callbacks)
         state, times = load_state(Path(folder) / "state.pt"), []
         assert state is not None, "a stopped training saves first"
         for _ in range(ROUNDS):

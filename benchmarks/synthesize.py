@@ -24,8 +24,9 @@ from PIL import Image
 from torchvision.utils import save_image
 
 from pipeline.device import describe_environment, pick_device
+from pipeline.gan.build import build_networks
 from pipeline.gan.labels import Labels
-from pipeline.gan.networks import ImageShape, build_networks
+from pipeline.gan.networks import ImageShape
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
 from pipeline.params.compose import compose_params

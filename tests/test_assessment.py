@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from pipeline.assessment.assess import Judge, assess, neighbours_picture
+from pipeline.assessment.assess import assess, neighbours_picture
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
+from pipeline.assessment.judge import Judge
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, find_near_copies, find_nearest
-from pipeline.assessment.probe import Examiner, overfitting
+from pipeline.assessment.probe import GeneratorProbe, overfitting
 from pipeline.images import LabelledImages, concatenate
 from pipeline.params.schema import AssessParams, Params
+
+WEIGHTS = "0" * 64  # of the generator
 
 
 def normal(count: int, dim: int, seed: int) -> Features:
@@ -85,12 +88,14 @@ def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -
     wrong = np.flatnonzero(labels == 1)[:5]
     labels[wrong] = 2
     synthetic = LabelledImages(patches.images, labels, patches.class_names)
-    metrics, scores, _ = assess(AssessParams(num_images=60, num_neighbours=3), synthetic, patches, patches, judge)
-    assert metrics["gan_test_accuracy"] == pytest.approx(55 / 60)
-    assert metrics["gan_test_accuracy_per_class"] == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
+    record, scores, _ = assess(
+        AssessParams(num_images=60, num_neighbours=3), synthetic, patches, patches, judge, generator=WEIGHTS
+    )
+    assert record.gan_test_accuracy == pytest.approx(55 / 60)
+    assert record.gan_test_accuracy_per_class == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
     assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
     assert scores["confidence"].astype(float)[wrong].max() < 0.5
-    assert metrics["frechet_distance"] == pytest.approx(0, abs=1e-2)
+    assert record.frechet_distance == pytest.approx(0, abs=1e-2)
 
 
 def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge) -> None:
@@ -99,14 +104,18 @@ def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge
         LabelledImages(patches.images // shade, patches.labels, patches.class_names) for shade in (1, 2, 4)
     )
     drawn = concatenate(train.select(np.arange(30)), new.select(np.arange(30)))
-    metrics, scores, _ = assess(AssessParams(num_images=60, num_neighbours=3), drawn, train, val, judge)
+    record, scores, _ = assess(
+        AssessParams(num_images=60, num_neighbours=3), drawn, train, val, judge, generator=WEIGHTS
+    )
     assert np.array_equal(np.flatnonzero(scores["near_copy"]), np.arange(30))
-    assert metrics["memorised_percent"] == 50
+    assert record.memorised_percent == 50
 
 
 def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:
     """Where synthetic images are training images, both rows of each pair are the same."""
-    _, _, nearest = assess(AssessParams(num_images=60, num_neighbours=3), patches, patches, patches, judge)
+    _, _, nearest = assess(
+        AssessParams(num_images=60, num_neighbours=3), patches, patches, patches, judge, generator=WEIGHTS
+    )
     picture = neighbours_picture(patches, patches, nearest)
     assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
     assert np.array_equal(picture[:16], picture[16:32])
@@ -132,7 +141,7 @@ def test_a_probe_sees_a_discriminator_that_knows_its_images(
     """Bright training images, unseen ones in the middle, dark generated ones: the share of the way is told."""
     sets = [LabelledImages(np.full_like(patches.images, level), patches.labels, patches.class_names)
             for level in (200, 150, 100)]  # fmt: skip
-    look = Examiner(tiny.gan.health, sets[0], sets[1], judge, measure_cas=lambda drawn: 0.5)
+    look = GeneratorProbe(tiny.gan.health, sets[0], sets[1], judge, measure_cas=lambda drawn: 0.5)
     numbers = look(lambda count: sets[2].select(np.arange(count)), brightness, with_cas=False)
     assert numbers["overfitting"] == pytest.approx(0.5)
 
@@ -142,7 +151,7 @@ def test_a_probe_sees_classes_variety_and_coverage(patches: LabelledImages, tiny
     copies = LabelledImages(patches.images[patches.labels % 3], patches.labels, patches.class_names)
     one_class = LabelledImages(patches.images[patches.labels * 0], patches.labels, patches.class_names)
     health = tiny.gan.health.model_copy(update={"num_images": 60})
-    look = Examiner(health, patches, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
+    look = GeneratorProbe(health, patches, patches, judge, measure_cas=lambda drawn: len(drawn) / 10_000)
     numbers = look(lambda count: patches.select(np.arange(count)), brightness, with_cas=False)
     assert numbers["gan_test"] == numbers["gan_test_weakest"] == numbers["coverage"] == 1
     assert numbers["diversity_weakest"] == pytest.approx(1)

@@ -15,26 +15,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.assessment.assess import Judge
-from pipeline.assessment.fidelity import Features
-from pipeline.assessment.probe import Examiner
-from pipeline.gan import losses, training
+from pipeline.assessment.judge import Judge
+from pipeline.assessment.probe import GeneratorProbe
+from pipeline.gan import losses, state, training
 from pipeline.gan.augment import flip, translate
-from pipeline.gan.ema import ema_decay, update_ema
+from pipeline.gan.build import build_networks
+from pipeline.gan.discriminator import TrainedDiscriminator
+from pipeline.gan.ema import update_ema
 from pipeline.gan.health import find_alarm
 from pipeline.gan.labels import Labels, choose_labels, read_real_counts
 from pipeline.gan.networks import (
     ImageShape,
     PixelShuffleGenerator,
     PixelUnshuffleDiscriminator,
-    build_networks,
     normalize_spectrum,
 )
+from pipeline.gan.recipes import Views, discriminator_loss
 from pipeline.gan.sampling import BLOCK, Sampler
-from pipeline.gan.scoring import Scorer
-from pipeline.gan.training import TrainedGan, Watch, train_gan
+from pipeline.gan.schedule import ema_decay
+from pipeline.gan.state import Row
+from pipeline.gan.training import Callbacks, Realness, TrainedGan, train_gan
 from pipeline.images import LabelledImages
-from pipeline.params.schema import GanParams, HealthParams, Params, R3Params
+from pipeline.params.schema import GanParams, HealthParams, Params
 from pipeline.randomness import latents, normal_quantiles
 from pipeline.runtime.checkpoint import save_state
 from pipeline.runtime.errors import StoppedError, UserError
@@ -47,15 +49,14 @@ FINE = {"gan_test": 0.9, "gan_test_weakest": 0.8, "diversity_weakest": 1.0, "cov
 
 
 Draw = Callable[[int], LabelledImages]
-Critique = Callable[[LabelledImages], Features]
 
 
-def examine(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
+def see_nothing_wrong(draw: Draw, realness: Realness, *, with_cas: bool) -> Row:
     """Sees nothing wrong."""
     return FINE | ({"cas": 0.5} if with_cas else {})
 
 
-QUIET = Watch(examine, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
+QUIET = Callbacks(see_nothing_wrong, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
 
 
 def make_gan(tiny: Params, recipe: str, **changes: object) -> GanParams:
@@ -65,7 +66,13 @@ def make_gan(tiny: Params, recipe: str, **changes: object) -> GanParams:
 
 def train(gan: GanParams, real: LabelledImages, folder: Path) -> dict[str, Tensor]:
     """Weights of the averaged generator."""
-    return train_gan(gan, real, device=CPU, folder=folder, watch=QUIET).sampler.network.state_dict()
+    return train_gan(gan, real, device=CPU, folder=folder, callbacks=QUIET).sampler.network.state_dict()
+
+
+def kept(trained: TrainedGan, gan: GanParams) -> tuple[int, int, bool]:
+    """Step of the state that was kept, restarts on the way, and whether alarms outlasted them."""
+    about = trained.description
+    return about.images_seen // gan.batch_size, about.restarts, about.degraded
 
 
 def softplus(x: float) -> float:
@@ -73,7 +80,7 @@ def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
-class LinearCritic(nn.Module):
+class LinearDiscriminator(nn.Module):
     """D(x) = w . x, so that losses and penalties have values to compute by hand."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -94,11 +101,11 @@ class LinearCritic(nn.Module):
 def test_networks_keep_their_signatures(tiny: Params, recipe: str, size: int, channels: int) -> None:
     """(z, y) gives images in [-1, 1] of the asked size; (image, y) gives one logit an image."""
     gan, shape = make_gan(tiny, recipe), ImageShape(size, channels, 10)
-    generator, critic = build_networks(gan, shape)
+    generator, discriminator = build_networks(gan, shape)
     images = generator(torch.randn(4, gan.values.latent_dim), torch.arange(4))
     assert images.shape == (4, channels, size, size)
     assert images.abs().max() <= 1
-    logits, classes = critic(images, torch.arange(4))
+    logits, classes = discriminator(images, torch.arange(4))
     assert logits.shape == (4,)
     assert (classes is None) if recipe == "dcgan" else (classes.shape == (4, 10))
 
@@ -107,14 +114,14 @@ def test_networks_keep_their_signatures(tiny: Params, recipe: str, size: int, ch
 def test_the_class_matters_to_both_networks(tiny: Params, recipe: str) -> None:
     """Another label gives another logit, and after a step of training another image."""
     gan = make_gan(tiny, recipe)
-    generator, critic = build_networks(gan, ImageShape(16, 1, 10))
+    generator, discriminator = build_networks(gan, ImageShape(16, 1, 10))
     for module in generator.modules():  # class gains start equal, as they should
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
     z = torch.randn(2, gan.values.latent_dim)
     first, second = (generator(z, torch.full((2,), label)) for label in (0, 1))
     assert not torch.allclose(first, second)
-    assert not torch.allclose(*(critic(first, torch.full((2,), label))[0] for label in (0, 1)))
+    assert not torch.allclose(*(discriminator(first, torch.full((2,), label))[0] for label in (0, 1)))
 
 
 def test_networks_are_a_function_of_the_seed(tiny: Params) -> None:
@@ -132,76 +139,83 @@ def test_networks_are_a_function_of_the_seed(tiny: Params) -> None:
 # ---- losses --------------------------------------------------------------------------------------------------
 
 
-def test_losses_have_their_hand_values(tiny: Params) -> None:
+def test_losses_have_their_hand_values() -> None:
     """With D(x) = sum(x), one real image of logit 2 and one generated of logit -1, every loss is known."""
-    critic = LinearCritic(torch.ones(1, 2, 2))
+    discriminator = LinearDiscriminator(torch.ones(1, 2, 2))
     real, fake, y = (
         torch.full((1, 1, 2, 2), 0.5),
         torch.full((1, 1, 2, 2), -0.25),
         torch.zeros(1, dtype=torch.long),
     )
-    values = tiny.gan.r3.model_copy(update={"auxiliary_weight": 0.5, "gamma": 0.0})
-    assert losses.dcgan_discriminator(critic, real, fake, y)[0].item() == pytest.approx(softplus(-2) + softplus(-1))
-    assert losses.dcgan_generator(critic, fake, y)[0].item() == pytest.approx(softplus(1))
-    r3_d = losses.r3_discriminator(critic, real, fake, y, values, penalize=False)[0]
+    assert losses.dcgan_discriminator(discriminator, real, fake, y)[0].item() == pytest.approx(
+        softplus(-2) + softplus(-1)
+    )
+    assert losses.dcgan_generator(discriminator, fake, y)[0].item() == pytest.approx(softplus(1))
+    r3_d = losses.relativistic_discriminator(discriminator, real, fake, y, auxiliary_weight=0.5, gamma=None)[0]
     assert r3_d.item() == pytest.approx(softplus(-3) + 0.5 * softplus(-4))
-    r3_g = losses.r3_generator(critic, real, fake, y, values)[0]
+    r3_g = losses.relativistic_generator(discriminator, real, fake, y, auxiliary_weight=0.5)[0]
     assert r3_g.item() == pytest.approx(softplus(3) + 0.5 * softplus(2))
-    hinge = tiny.gan.hinge_sn.model_copy(update={"auxiliary_weight": 0.5, "consistency_weight": 10.0})
-    hinge_d = losses.hinge_discriminator(critic, real, real + 0.125, fake - 0.125, y, hinge)[0]
+    weights = {"auxiliary_weight": 0.5, "consistency_weight": 10.0}
+    hinge_d = losses.hinge_discriminator(discriminator, real, real + 0.125, fake - 0.125, y, **weights)[0]
     assert hinge_d.item() == pytest.approx(0 + 0 + 0.5 * softplus(-4) + 10 * 0.5**2)  # logits 2, 2.5 and -1.5
-    assert losses.hinge_discriminator(critic, -real, -real, -fake, y, hinge)[0].item() == pytest.approx(
+    assert losses.hinge_discriminator(discriminator, -real, -real, -fake, y, **weights)[0].item() == pytest.approx(
         3 + 2 + 0.5 * softplus(4)
     )
-    assert losses.hinge_generator(critic, fake, y, hinge)[0].item() == pytest.approx(1 + 0.5 * softplus(2))
+    assert losses.hinge_generator(discriminator, fake, y, auxiliary_weight=0.5)[0].item() == pytest.approx(
+        1 + 0.5 * softplus(2)
+    )
 
 
 def test_spectral_norm_agrees_with_an_svd() -> None:
     """After some passes the largest singular value of every weight of D is 1."""
     torch.manual_seed(0)
-    critic = PixelUnshuffleDiscriminator(8, ImageShape(16, 1, 3))
-    normalize_spectrum(critic)
+    discriminator = PixelUnshuffleDiscriminator(8, ImageShape(16, 1, 3))
+    normalize_spectrum(discriminator)
     with torch.no_grad():
         for _ in range(200):
-            critic(torch.randn(2, 1, 16, 16), torch.zeros(2, dtype=torch.long))
-    for name, module in critic.named_modules():
+            discriminator(torch.randn(2, 1, 16, 16), torch.zeros(2, dtype=torch.long))
+    for name, module in discriminator.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
             largest = torch.linalg.svdvals(module.weight.flatten(1))[0].item()
             assert largest == pytest.approx(1, abs=0.02), name
 
 
 def test_penalty_is_the_squared_gradient_by_finite_differences() -> None:
-    """R1's gradient norm agrees with central differences of the critic, in double precision."""
+    """R1's gradient norm agrees with central differences of the discriminator, in double precision."""
     torch.manual_seed(0)
-    critic = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 1)).double()
+    discriminator = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 1)).double()
     x = torch.randn(2, 1, 4, 4, dtype=torch.double, requires_grad=True)
-    penalty = losses.gradient_penalty(critic(x).squeeze(1), x).item()
+    penalty = losses.gradient_penalty(discriminator(x).squeeze(1), x).item()
     step, total = 1e-5, 0.0
     for i in range(x.numel()):
         shift = torch.zeros(x.numel(), dtype=torch.double)
         shift[i] = step
         shift = shift.reshape(x.shape)
-        total += ((critic(x + shift) - critic(x - shift)).sum().item() / (2 * step)) ** 2
+        total += ((discriminator(x + shift) - discriminator(x - shift)).sum().item() / (2 * step)) ** 2
     assert penalty == pytest.approx(total / 2, rel=1e-6)
 
 
-def test_lazy_penalty_weighs_as_much_as_one_every_step(tiny: Params) -> None:
-    """Applied every k steps with k times the weight: loss with minus without = gamma / 2 * k * (R1 + R2)."""
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_the_lazy_penalty_weighs_as_much_as_one_every_step(tiny: Params, restarts: int) -> None:
+    """Every k steps loss with minus loss without = gamma / 2 * k * (R1 + R2); the third restart makes it nine-fold."""
     weight = torch.tensor([[[1.0, -2.0], [0.5, 0.0]]])
-    critic, x, y = LinearCritic(weight), torch.zeros(3, 1, 2, 2), torch.zeros(3, dtype=torch.long)
-    values = tiny.gan.r3.model_copy(update={"gamma": 0.4, "penalty_every": 4})
-    on, off = (losses.r3_discriminator(critic, x, x, y, values, penalize=p)[0].item() for p in (True, False))
-    assert on - off == pytest.approx(0.4 / 2 * 4 * 2 * weight.square().sum().item())
+    discriminator, x, y = LinearDiscriminator(weight), torch.zeros(3, 1, 2, 2), torch.zeros(3, dtype=torch.long)
+    gan = make_gan(tiny, "r3", r3=tiny.gan.r3.model_copy(update={"gamma": 0.4, "penalty_every": 4}))
+    on, off = (
+        discriminator_loss(discriminator, Views(x, x, x, y), gan, step=step, restarts=restarts)[0].item()
+        for step in (8, 9)
+    )
+    stronger = 9 if restarts else 1
+    assert on - off == pytest.approx(stronger * 0.4 / 2 * 4 * 2 * weight.square().sum().item())
 
 
-def test_the_penalty_reaches_the_weights(tiny: Params) -> None:
-    """The penalty is differentiated through: a linear critic's weight gets the gradient 2 * gamma * k * w."""
+def test_the_penalty_reaches_the_weights() -> None:
+    """The penalty is differentiated through: a linear discriminator's weight gets the gradient 2 * gamma * w."""
     weight = torch.tensor([[[1.0, -2.0], [0.5, 0.0]]])
-    critic, x, y = LinearCritic(weight.clone()), torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
-    values = R3Params(**tiny.gan.r3.model_dump() | {"gamma": 0.4, "penalty_every": 3, "auxiliary_weight": 0.0})
-    losses.r3_discriminator(critic, x, x, y, values, penalize=True)[0].backward()
-    assert critic.weight.grad is not None
-    assert torch.allclose(critic.weight.grad, 2 * 0.4 * 3 * weight)
+    discriminator, x, y = LinearDiscriminator(weight.clone()), torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
+    losses.relativistic_discriminator(discriminator, x, x, y, auxiliary_weight=0.0, gamma=1.2)[0].backward()
+    assert discriminator.weight.grad is not None
+    assert torch.allclose(discriminator.weight.grad, 2 * 1.2 * weight)
 
 
 # ---- augmentation, average, latents --------------------------------------------------------------------------
@@ -348,7 +362,7 @@ def test_a_resumed_training_gives_the_same_weights(
         if saves == 5:
             raise KilledError
 
-    monkeypatch.setattr(training, "save_state", save_and_die)
+    monkeypatch.setattr(state, "save_state", save_and_die)
     with pytest.raises(KilledError):
         train(gan, patches, folder)
     resumed = train(gan, patches, folder)
@@ -360,28 +374,30 @@ def test_saving_changes_no_number(
 ) -> None:
     """When the state is saved depends on the clock, so it must not matter to the weights or the history."""
     gan = make_gan(tiny, "r3")
-    quiet = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    quiet = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
     monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
-    saving = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
-    assert quiet[1] == saving[1]
-    weights = saving[0].network.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in quiet[0].network.state_dict().items())
+    saving = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
+    assert quiet.history == saving.history
+    weights = saving.sampler.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in quiet.sampler.network.state_dict().items())
 
 
 def test_a_signal_saves_and_the_work_goes_on(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """SIGTERM in the middle of a step is obeyed after it, with the state saved, and no number differs."""
     gan = make_gan(tiny, "r3")
-    whole = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    whole = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
 
-    def terminate(rows: list[dict[str, float]], sampler: Sampler) -> None:
+    def terminate(rows: list[Row], sampler: Sampler) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with hold_signals() as stop_wanted, pytest.raises(StoppedError, match=r"step 3 of 8.*saved"):
-        train_gan(gan, patches, device=CPU, folder=tmp_path, watch=Watch(examine, terminate, stop_wanted))
-    resumed = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
-    assert whole[1] == resumed[1]
-    weights = resumed[0].network.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in whole[0].network.state_dict().items())
+        train_gan(
+            gan, patches, device=CPU, folder=tmp_path, callbacks=Callbacks(see_nothing_wrong, terminate, stop_wanted)
+        )
+    resumed = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
+    assert whole.history == resumed.history
+    weights = resumed.sampler.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.sampler.network.state_dict().items())
 
 
 def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
@@ -400,10 +416,10 @@ def build_wrong(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Modu
 def test_own_networks_are_trained_saved_and_loaded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """`gan.networks` names a function of the user's, and the saved generator finds it again."""
     gan = make_gan(tiny, "r3", networks="tests.test_gan:build_own")
-    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
     sampler = trained.sampler
     assert sampler.network.state_dict()["refine.weight"].shape[2:] == (5, 5)
-    sampler.save(tmp_path / "gan", sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5))
+    trained.save(tmp_path / "gan")
     again = Sampler.load(tmp_path / "gan", CPU, networks="tests.test_gan:build_own").draw(
         0, 9, seed=1, std=1.0, labels=THREE
     )[0]
@@ -429,7 +445,8 @@ def test_networks_that_do_not_fit_are_one_line(tiny: Params, networks: str, told
 def test_training_moves_samples_towards_the_classes(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """After a few hundred steps on three kinds of bright band, each class is brightest where its band is."""
     gan = make_gan(tiny, "r3", steps=250, probe_every=250)
-    sampler, history, *_ = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
+    sampler, history = trained.sampler, trained.history
     images, labels = sampler.draw(0, 60, seed=0, std=1.0, labels=THREE)
     bands = np.stack([images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1)
     assert (bands.argmax(1) == labels).mean() > 0.9
@@ -445,7 +462,7 @@ def strict(tiny: Params, **changes: float) -> HealthParams:
     return tiny.gan.health.model_copy(update=thresholds | changes)
 
 
-def row(step: int, **changes: float) -> dict[str, float]:
+def row(step: int, **changes: float) -> Row:
     """A healthy probe but for `changes`."""
     return {"step": float(step), "loss_d": 0.6} | FINE | changes
 
@@ -466,31 +483,33 @@ def row(step: int, **changes: float) -> dict[str, float]:
         ([row(3, coverage=0.9), row(6, coverage=0.1)], "coverage fell from 0.90 to 0.10"),
     ],
 )
-def test_every_alarm_has_its_cause(tiny: Params, rows: list[dict[str, float]], told: str) -> None:
+def test_every_alarm_has_its_cause(tiny: Params, rows: list[Row], told: str) -> None:
     """Each threshold is crossed alone; healthy rows, one bad probe and the time of grace ring nothing."""
     alarm = find_alarm(make_gan(tiny, "r3", health=strict(tiny, grace_percent=50)), rows)
     assert told in alarm
     assert bool(told) == bool(alarm)
 
 
-def train_with_fault(gan: GanParams, real: LabelledImages, folder: Path, looks: list[dict[str, float]]) -> TrainedGan:
+def train_with_fault(gan: GanParams, real: LabelledImages, folder: Path, looks: list[Row]) -> TrainedGan:
     """Training whose probes see `looks` one after the other, then nothing wrong."""
 
-    def see(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
-        return examine(draw, critique, with_cas=with_cas) | (looks.pop(0) if looks else {})
+    def see(draw: Draw, realness: Realness, *, with_cas: bool) -> Row:
+        return see_nothing_wrong(draw, realness, with_cas=with_cas) | (looks.pop(0) if looks else {})
 
-    return train_gan(gan, real, device=CPU, folder=folder, watch=Watch(see, lambda row, sampler: None, lambda: 0))
+    return train_gan(
+        gan, real, device=CPU, folder=folder, callbacks=Callbacks(see, lambda row, sampler: None, lambda: 0)
+    )
 
 
 def test_a_collapse_goes_back_to_the_best_state(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """Training resumes from the probe with the best CAS so far, with other draws, and the history shows it."""
     health = strict(tiny)
     gan = make_gan(tiny, "r3", health=health)
-    looks: list[dict[str, float]] = [{}, {"diversity_weakest": 0.01}, {"cas": 0.6}]
+    looks: list[Row] = [{}, {"diversity_weakest": 0.01}, {"cas": 0.6}]
     trained = train_with_fault(gan, patches, tmp_path, looks)
     assert [(row["step"], row["restarts"]) for row in trained.history] == [(3, 0), (6, 0), (6, 1), (8, 1)]
     assert trained.history[1]["loss_d"] != trained.history[2]["loss_d"]
-    assert (trained.step, trained.restarts, trained.degraded) == (6, 1, False)
+    assert kept(trained, gan) == (6, 1, False)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -502,10 +521,10 @@ def test_a_planted_divergence_is_caught_and_mended(
     Three restarts on the way: the gradient penalty of the second and third is added to every recipe.
     """
     factors = [1e30, 1e30, 1e30, 1.0]
-    monkeypatch.setattr(training, "learning_rate_factor", lambda restarts: factors[restarts])
-    trained = train_gan(make_gan(tiny, recipe), patches, device=CPU, folder=tmp_path, watch=QUIET)
-    assert trained.restarts == 3
-    assert not trained.degraded
+    monkeypatch.setattr(training, "learning_rate", lambda gan, step, restarts: 5e-4 * factors[restarts])
+    trained = train_gan(make_gan(tiny, recipe), patches, device=CPU, folder=tmp_path, callbacks=QUIET)
+    assert trained.description.restarts == 3
+    assert not trained.description.degraded
     assert all(torch.isfinite(weight).all() for weight in trained.sampler.network.state_dict().values())
     assert any("penalty" in row for row in trained.history if row["restarts"] == 3)
 
@@ -519,7 +538,7 @@ def test_a_learning_rate_a_thousand_times_too_high_rings(
     gan = make_gan(tiny, recipe, steps=4 * patience, probe_every=1)
     values = gan.values.model_copy(update={"learning_rate": 1000 * gan.values.learning_rate})
     with suppress(UserError):  # a recipe that is never healthy stops with one line, the others go on
-        train_gan(gan.model_copy(update={recipe: values}), patches, device=CPU, folder=tmp_path, watch=QUIET)
+        train_gan(gan.model_copy(update={recipe: values}), patches, device=CPU, folder=tmp_path, callbacks=QUIET)
     first = re.search(r"train_gan: step (\d+): .*; back to step", capsys.readouterr().err)
     assert first
     assert int(first[1]) <= 2 * patience
@@ -548,7 +567,7 @@ def test_a_planted_collapse_is_caught_and_mended(
     gan = make_gan(tiny, "r3", health=health, networks="tests.test_gan:build_forgetful")
     alarms = []
 
-    def find_and_heal(gan: GanParams, rows: list[dict[str, float]]) -> str:
+    def find_and_heal(gan: GanParams, rows: list[Row]) -> str:
         if alarm := find_alarm(gan, rows):
             alarms.append(alarm)
             monkeypatch.setattr(Forgetful, "memory", 1.0)
@@ -557,20 +576,21 @@ def test_a_planted_collapse_is_caught_and_mended(
     monkeypatch.setattr(training, "find_alarm", find_and_heal)
     pixels = Judge("pixels", lambda data: data.images.reshape(len(data), -1).astype(np.float32) / np.float32(255),
                    lambda data: np.eye(3, dtype=np.float32)[data.labels])  # fmt: skip
-    examiner = Examiner(health, patches, patches, pixels, measure_cas=lambda drawn: 0.5)
-    watch = Watch(examiner, lambda row, sampler: None, lambda: 0)
-    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=watch)
+    probe = GeneratorProbe(health, patches, patches, pixels, measure_cas=lambda drawn: 0.5)
+    callbacks = Callbacks(probe, lambda row, sampler: None, lambda: 0)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=callbacks)
     assert ["collapsed" in alarm for alarm in alarms] == [True]
-    assert (trained.restarts, trained.degraded) == (1, False)
+    assert (trained.description.restarts, trained.description.degraded) == (1, False)
     assert trained.history[-1]["diversity_weakest"] > 1e-4
 
 
 def test_what_stays_sick_is_published_as_degraded(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """After the last restart the best state is kept and marked, not thrown away."""
     health = strict(tiny)
-    looks: list[dict[str, float]] = [{}] + [{"gan_test_weakest": 0.0}] * 4
-    trained = train_with_fault(make_gan(tiny, "r3", health=health), patches, tmp_path, looks)
-    assert (trained.step, trained.restarts, trained.degraded) == (3, 3, True)
+    looks: list[Row] = [{}] + [{"gan_test_weakest": 0.0}] * 4
+    gan = make_gan(tiny, "r3", health=health)
+    trained = train_with_fault(gan, patches, tmp_path, looks)
+    assert kept(trained, gan) == (3, 3, True)
 
 
 def test_what_was_never_healthy_is_one_line(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
@@ -600,20 +620,26 @@ def test_a_restart_survives_a_kill(
         if saves == 6:  # the step after the restart
             raise KilledError
 
-    monkeypatch.setattr(training, "save_state", save_and_die)
+    monkeypatch.setattr(state, "save_state", save_and_die)
     with pytest.raises(KilledError):
         train_with_fault(gan, patches, folders[1], [{}, {"diversity_weakest": 0.01}])
-    resumed = train_gan(gan, patches, device=CPU, folder=folders[1], watch=QUIET)
+    resumed = train_gan(gan, patches, device=CPU, folder=folders[1], callbacks=QUIET)
     assert whole.history == resumed.history
     weights = resumed.sampler.network.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in whole.sampler.network.state_dict().items())
 
 
 @pytest.fixture(scope="module")
-def sampler(tiny: Params, patches: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    """A generator after a few steps."""
+def trained(tiny: Params, patches: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> TrainedGan:
+    """Both networks after a few steps."""
     folder = tmp_path_factory.mktemp("sampler")
-    return train_gan(tiny.gan, patches, device=CPU, folder=folder, watch=QUIET).sampler
+    return train_gan(tiny.gan, patches, device=CPU, folder=folder, callbacks=QUIET)
+
+
+@pytest.fixture(scope="module")
+def sampler(trained: TrainedGan) -> Sampler:
+    """The generator of them."""
+    return trained.sampler
 
 
 @settings(deadline=None, max_examples=15)
@@ -642,11 +668,11 @@ def test_every_image_is_asked_for_as_its_label_says(start: int, labels: Labels) 
     assert np.array_equal(images[:, 0, 0, 0], 100 * written)
 
 
-def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
+def test_a_saved_generator_draws_the_same_images(trained: TrainedGan, tmp_path: Path) -> None:
     """Weights and JSON suffice to rebuild it, and two saves are equal to the byte."""
-    about = sampler.describe(tiny.gan, step=8, restarts=0, degraded=False, cas=0.5)
-    sampler.save(tmp_path / "a", about)
-    sampler.save(tmp_path / "b", about)
+    sampler = trained.sampler
+    for folder in ("a", "b"):
+        trained.save(tmp_path / folder)
     for name in ("generator.safetensors", "generator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     loaded = Sampler.load(tmp_path / "a", CPU, networks="")
@@ -655,9 +681,9 @@ def test_a_saved_generator_draws_the_same_images(sampler: Sampler, tiny: Params,
     )
 
 
-def test_a_damaged_generator_is_one_line(sampler: Sampler, tiny: Params, tmp_path: Path) -> None:
+def test_a_truncated_generator_is_one_line(trained: TrainedGan, tmp_path: Path) -> None:
     """A truncated weights file names the folder and the way out, and executes nothing."""
-    sampler.save(tmp_path, sampler.describe(tiny.gan, step=8, restarts=0, degraded=False, cas=0.5))
+    trained.save(tmp_path)
     file = tmp_path / "generator.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="make it again with `dvc repro`"):
@@ -684,14 +710,13 @@ def test_recalibrated_statistics_are_those_of_the_averaged_weights(sampler: Samp
 def test_a_saved_discriminator_scores_alike(tiny: Params, patches: LabelledImages, recipe: str, tmp_path: Path) -> None:
     """Weights, running means and the vectors of spectral norm survive; scoring moves none, two saves are equal."""
     gan = make_gan(tiny, recipe)
-    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET)
-    about = trained.sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5)
-    trained.scorer.save(tmp_path / "a", about)
-    scores = trained.scorer.score(patches)
-    trained.scorer.save(tmp_path / "b", about)
+    trained = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET)
+    trained.save(tmp_path / "a")
+    scores = trained.discriminator.score(patches)
+    trained.save(tmp_path / "b")
     for name in ("discriminator.safetensors", "discriminator.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert np.array_equal(Scorer.load(tmp_path / "a", CPU, patches, networks="").score(patches), scores)
+    assert np.array_equal(TrainedDiscriminator.load(tmp_path / "a", CPU, patches, networks="").score(patches), scores)
     assert scores.shape == (60,)
     assert scores.std() > 0
 
@@ -700,31 +725,34 @@ def test_the_discriminator_is_of_the_state_that_won(tiny: Params, patches: Label
     """Where the small CAS was best at step 3, both networks are those of a training that ends there."""
     looks = 0
 
-    def best_at_first(draw: Draw, critique: Critique, *, with_cas: bool) -> dict[str, float]:
+    def best_at_first(draw: Draw, realness: Realness, *, with_cas: bool) -> Row:
         nonlocal looks
         looks += 1
         return FINE | ({"cas": 1.0 / looks} if with_cas else {})
 
     gan = make_gan(tiny, "hinge_sn", hinge_sn=tiny.gan.hinge_sn.model_copy(update={"decay_percent": 0}))
-    watch = Watch(best_at_first, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
+    callbacks = Callbacks(best_at_first, on_probe=lambda row, sampler: None, stop_wanted=lambda: 0)
     long, short = (
-        train_gan(gan.model_copy(update={"steps": steps}), patches, device=CPU, folder=tmp_path, watch=watch)
+        train_gan(gan.model_copy(update={"steps": steps}), patches, device=CPU, folder=tmp_path, callbacks=callbacks)
         for steps in (8, 3)
     )
-    assert (long.step, short.step) == (3, 3)
-    assert np.array_equal(long.scorer.score(patches), short.scorer.score(patches))
+    assert (kept(long, gan)[0], kept(short, gan)[0]) == (3, 3)
+    assert np.array_equal(long.discriminator.score(patches), short.discriminator.score(patches))
 
 
 def test_a_discriminator_tells_real_images_from_noise(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """After some training, real images score above noise with the same labels."""
     gan = make_gan(tiny, "r3", steps=200, probe_every=200)
-    scorer = train_gan(gan, patches, device=CPU, folder=tmp_path, watch=QUIET).scorer
+    discriminator = train_gan(gan, patches, device=CPU, folder=tmp_path, callbacks=QUIET).discriminator
     noise = np.random.Generator(np.random.Philox(3)).integers(0, 256, patches.images.shape).astype(np.uint8)
-    real, fake = scorer.score(patches), scorer.score(LabelledImages(noise, patches.labels, patches.class_names))
+    real, fake = (
+        discriminator.score(patches),
+        discriminator.score(LabelledImages(noise, patches.labels, patches.class_names)),
+    )
     assert np.median(real) > np.median(fake)
 
 
 def test_without_a_discriminator_one_line_says_so(patches: LabelledImages, tmp_path: Path) -> None:
     """A generator of before discriminators were kept is told apart, with the way out."""
     with pytest.raises(UserError, match=r"no discriminator can be read here.*dvc repro"):
-        Scorer.load(tmp_path, CPU, patches, networks="")
+        TrainedDiscriminator.load(tmp_path, CPU, patches, networks="")

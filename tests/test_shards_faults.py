@@ -16,8 +16,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.gan.build import find_build
 from pipeline.gan.labels import Labels
-from pipeline.gan.networks import ImageShape, find_build
+from pipeline.gan.networks import ImageShape
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards import job

@@ -93,6 +93,17 @@ def test_a_new_generator_retrains_no_baseline(reproduced: Path) -> None:
     assert not [name for name in stale if name.startswith(("train_baseline", "prepare"))]
 
 
+def test_values_of_an_unused_recipe_retrain_nothing(reproduced: Path) -> None:
+    """While `gan.recipe` is r3, a value of dcgan makes no stage stale but the report, which shows all values."""
+    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
+    values = yaml.safe_load(before)
+    values["gan"]["dcgan"]["width"] += 8
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
+    stale = json.loads(run(reproduced, "dvc", "status", "--json").stdout)
+    file.write_text(before)
+    assert set(stale) == {"evaluate"}
+
+
 def test_a_missing_cell_names_the_command(reproduced: Path) -> None:
     """evaluate walks the declared grid: what is missing is an error with its remedy, what is too much is ignored."""
     cell = reproduced / "results/cells/train_classifier-50-1.json"

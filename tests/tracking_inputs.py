@@ -14,10 +14,9 @@ from torch import nn
 from pipeline.classifier.network import Architecture, build_network
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.files import write_csv, write_json
+from pipeline.gan.description import GanDescription
 from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
 from pipeline.gan.sampling import Sampler
-from pipeline.params.compose import compose_params
-from pipeline.params.load import parse_params
 from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,8 +76,11 @@ def save_networks(folder: Path, seed: int = 0) -> None:
     torch.manual_seed(seed)
     size = ImageShape(16, 1, len(DIGITS))
     sampler = Sampler(PixelShuffleGenerator(8, 8, size).eval(), 8, size, DIGITS, torch.device("cpu"))
-    gan = parse_params(compose_params(["dataset=digits", "profile=demo", "gan.r3.width=8"])).gan
-    sampler.save(folder / "generator", sampler.describe(gan, step=8, restarts=0, degraded=False, cas=0.5))
+    about = GanDescription(
+        recipe="r3", networks="", latent_dim=8, width=8, image_size=16, channels=1, class_names=DIGITS,
+        images_seen=512, restarts=0, degraded=False, small_cas=0.5, seed=0,
+    )  # fmt: skip
+    sampler.save(folder / "generator", about)
 
 
 def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:

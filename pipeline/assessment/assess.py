@@ -1,35 +1,45 @@
 """Everything that is measured on the synthetic set itself, with one real-only classifier as the judge."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold
+from pipeline.assessment.fidelity import frechet_distance, measure_manifold
+from pipeline.assessment.judge import Judge
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_near_copies, find_nearest
+from pipeline.assessment.record import AssessRecord
+from pipeline.files import hash_file
 from pipeline.images import LabelledImages, Pixels
 from pipeline.params.schema import AssessParams
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.resources import need_memory
+from pipeline.shards.reader import read_column
 
 NEIGHBOUR_COLUMNS = 8
 BYTES_A_PAIR = 8  # of images whose distance is taken: two float32 matrices at once
 
 
-@dataclass(frozen=True)
-class Judge:
-    """A real-only classifier: `features` gives (N, D), `logits` gives (N, num_classes)."""
+class Assessment(NamedTuple):
+    """What was measured on the set, the scores of each image (one row an image), and its nearest training image."""
 
-    name: str
-    features: Callable[[LabelledImages], Features]
-    logits: Callable[[LabelledImages], Features]
+    record: AssessRecord
+    scores: dict[str, NDArray[np.generic]]
+    nearest: Nearest
 
 
 def assess(
-    assess: AssessParams, synthetic: LabelledImages, train: LabelledImages, val: LabelledImages, judge: Judge
-) -> tuple[dict[str, object], dict[str, NDArray[np.generic]], Nearest]:
-    """Metrics of the synthetic set, its scores (one row an image), and each image's nearest training image.
+    assess: AssessParams,
+    synthetic: LabelledImages,
+    train: LabelledImages,
+    val: LabelledImages,
+    judge: Judge,
+    *,
+    generator: str,
+) -> Assessment:
+    """Measures the synthetic set, drawn by the generator whose weights have the sha256 `generator`.
 
     The reference is `val`, which neither the generator nor the judge has seen; all sets are cut to one size,
     because Fréchet distance and coverage depend on it.
@@ -45,21 +55,24 @@ def assess(
     manifold = measure_manifold(unseen[:size], drawn[:size], assess.num_neighbours)
     nearest = find_nearest(drawn, seen)
     near_copy = find_near_copies(nearest, find_nearest(unseen, seen))
-    probability = _softmax(judge.logits(synthetic))
+    probability = softmax(judge.logits(synthetic), axis=1)
     predicted = probability.argmax(1).astype(np.int64)
     right = predicted == synthetic.labels
-    metrics: dict[str, object] = {
-        "feature_space": judge.name,
-        "num_images": size,
-        "frechet_distance": frechet_distance(drawn[:size], unseen[:size]),
-        "frechet_distance_floor": frechet_distance(seen[:size], unseen[:size]),
-        "gan_test_accuracy": float(right.mean()),
-        "gan_test_accuracy_per_class": {
+    record = AssessRecord(
+        feature_space=judge.name,
+        num_images=size,
+        frechet_distance=frechet_distance(drawn[:size], unseen[:size]),
+        frechet_distance_floor=frechet_distance(seen[:size], unseen[:size]),
+        gan_test_accuracy=float(right.mean()),
+        gan_test_accuracy_per_class={
             name: float(right[synthetic.labels == k].mean()) for k, name in enumerate(synthetic.class_names)
         },
-        "memorised_percent": float(near_copy.mean() * 100),
-        "memorised_percent_expected": EXPECTED_PERCENT,
-    }
+        memorised_percent=float(near_copy.mean() * 100),
+        memorised_percent_expected=EXPECTED_PERCENT,
+        generator=generator,
+        synthetic_digest=synthetic.digest(),
+        **manifold._asdict(),
+    )
     scores: dict[str, NDArray[np.generic]] = {
         "index": np.arange(len(synthetic)),
         "label": synthetic.labels,
@@ -69,7 +82,22 @@ def assess(
         "nearest_train_distance": nearest.distance,
         "near_copy": near_copy,
     }
-    return metrics | manifold._asdict(), scores, nearest
+    return Assessment(record, scores, nearest)
+
+
+def check_generator(synthetic: Path, generator: Path) -> str:
+    """The sha256 of the weights in the folder `generator`, which must have drawn the shards in `synthetic`.
+
+    Raises:
+        UserError: others drew them; names both generators by the sha256 of their weights.
+    """
+    ours = hash_file(generator / "generator.safetensors")
+    if others := set(read_column(synthetic, "generator")) - {ours}:
+        raise UserError(
+            f"{synthetic}: holds images drawn by {min(others)[:12]}…, {generator} is {ours[:12]}…; "
+            "run: dvc repro synthesize"
+        )
+    return ours
 
 
 def neighbours_picture(synthetic: LabelledImages, train: LabelledImages, nearest: Nearest) -> Pixels:
@@ -88,9 +116,3 @@ def _row(images: Pixels, width: int) -> Pixels:
     """Images side by side, white to the right where there are too few."""
     joined = np.concatenate(list(images), axis=1)
     return np.pad(joined, ((0, 0), (0, width - joined.shape[1]), (0, 0)), constant_values=255)
-
-
-def _softmax(logits: Features) -> Features:
-    exponents = np.exp(logits - logits.max(1, keepdims=True))
-    probability: Features = exponents / exponents.sum(1, keepdims=True)
-    return probability

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 
-from pipeline.assessment.assess import Judge
 from pipeline.assessment.fidelity import Features, measure_manifold
+from pipeline.assessment.judge import Judge, judge_by
+from pipeline.classifier.inference import measure_accuracy, predict
+from pipeline.classifier.training import train_unmixed
 from pipeline.images import LabelledImages
-from pipeline.params.schema import HealthParams
+from pipeline.params.schema import GanParams, HealthParams
 
 NUM_NEIGHBOURS = 5
-NUM_CRITICISED = 256  # images of each kind that the discriminator sees
+NUM_JUDGED = 256  # images of each kind that the discriminator sees
 
 
 @dataclass(frozen=True)
-class Examiner:
-    """What looks at a generator and its discriminator in training; it reads train and val, never test."""
+class GeneratorProbe:
+    """Looks at a generator and its discriminator in training; it reads train and val, never test."""
 
     health: HealthParams
     train: LabelledImages
@@ -27,13 +31,13 @@ class Examiner:
     def __call__(
         self,
         draw: Callable[[int], LabelledImages],
-        critique: Callable[[LabelledImages], Features],
+        realness: Callable[[LabelledImages], Features],
         *,
         with_cas: bool,
     ) -> dict[str, float]:
         """Numbers of a probe: fractions, and variances over those of real images.
 
-        `draw` gives the generator's first N images, `critique` the discriminator's logits (N,). CAS is the accuracy
+        `draw` gives the generator's first N images, `realness` the discriminator's logits (N,). CAS is the accuracy
         on val of a small classifier trained on synthetic images alone (Ravuri & Vinyals 2019).
         """
         real = self.val.select(np.arange(min(self.health.num_images, len(self.val)), dtype=np.int64))
@@ -48,11 +52,23 @@ class Examiner:
                 variance(seen[drawn.labels == k]) / max(variance(unseen[real.labels == k]), 1e-12) for k in classes
             ),
             "coverage": measure_manifold(unseen, seen, NUM_NEIGHBOURS).coverage,
-            "overfitting": overfitting(*(critique(_first(data)) for data in (self.train, self.val, drawn))),
+            "overfitting": overfitting(*(realness(_first(data)) for data in (self.train, self.val, drawn))),
         }
         if with_cas:
             numbers["cas"] = self.measure_cas(draw(self.health.cas_images))
         return numbers
+
+
+def train_probe(gan: GanParams, train: LabelledImages, val: LabelledImages, device: torch.device) -> GeneratorProbe:
+    """The probe of a training: its judge learns from `train`, the classifiers of the small CAS from what is drawn."""
+    train_network = partial(train_unmixed, gan.judge, val=val, seed=gan.seed, device=device)
+
+    def measure_cas(drawn: LabelledImages) -> float:
+        network = train_network(drawn, synthetic=True)
+        return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
+
+    judge = judge_by("judge", train_network(train, synthetic=False))
+    return GeneratorProbe(gan.health, train, val, judge, measure_cas)
 
 
 def overfitting(train: Features, unseen: Features, generated: Features) -> float:
@@ -66,7 +82,7 @@ def overfitting(train: Features, unseen: Features, generated: Features) -> float
 
 
 def _first(data: LabelledImages) -> LabelledImages:
-    return data.select(np.arange(min(NUM_CRITICISED, len(data)), dtype=np.int64))
+    return data.select(np.arange(min(NUM_JUDGED, len(data)), dtype=np.int64))
 
 
 def variance(features: Features) -> float:

@@ -1,16 +1,7 @@
-"""Exponential moving average of the generator's weights, its horizon counted in images."""
+"""Exponential moving average of the generator's weights."""
 
 import torch
 from torch import nn
-
-
-def ema_decay(batch_size: int, images_seen: int, half_life_images: int, rampup: float) -> float:
-    """Factor that keeps half of a weight's part after `half_life_images` images.
-
-    Early on the half-life is capped at `rampup` times the images seen (Karras et al. 2020, ADA, appendix C).
-    """
-    half_life = min(float(half_life_images), rampup * images_seen) if rampup else float(half_life_images)
-    return float(0.5 ** (batch_size / max(half_life, 1e-8)))
 
 
 @torch.no_grad()

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from pipeline.gan.recipes import RECIPES
 from pipeline.params.schema import GanParams
 
-GUESSING = {"r3": math.log(2), "hinge_sn": 2.0, "dcgan": 2 * math.log(2)}  # D's loss where it cannot tell
 Row = dict[str, float]
 
 
@@ -19,7 +19,7 @@ def find_alarm(gan: GanParams, rows: Sequence[Row]) -> str:
     last, health, lately = rows[-1], gan.health, rows[-gan.health.patience :]
     if not all(math.isfinite(value) for value in last.values()):
         return "numbers are not finite"
-    recent = [row["loss_d"] / GUESSING[gan.recipe] for row in lately]
+    recent = [row["loss_d"] / RECIPES[gan.recipe].guessing_loss for row in lately]
     if len(recent) == health.patience and max(recent) < health.won_below:
         return f"the discriminator has won (its loss is {100 * recent[-1]:.1f} % of guessing)"
     if len(recent) == health.patience and min(recent) > health.dead_above:
@@ -36,13 +36,3 @@ def find_alarm(gan: GanParams, rows: Sequence[Row]) -> str:
     if last["coverage"] < best - health.max_coverage_drop:
         return f"coverage fell from {best:.2f} to {last['coverage']:.2f}"
     return ""
-
-
-def learning_rate_factor(restarts: int) -> float:
-    """Every restart halves the learning rates."""
-    return 0.5**restarts
-
-
-def penalty_factor(restarts: int) -> float:
-    """From the second restart on, each makes the gradient penalty three times as strong."""
-    return 3.0 ** max(0, restarts - 1)

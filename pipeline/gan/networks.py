@@ -4,8 +4,6 @@ Layouts: z float32 (N, latent_dim); y int64 (N,); images NCHW float32 in [-1, 1]
 A discriminator returns the realness logit (N,) and class logits (N, num_classes), or None without such a head.
 """
 
-import importlib
-from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -13,9 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
-
-from pipeline.params.schema import DcganParams, GanParams
-from pipeline.runtime.errors import UserError
 
 
 class ImageShape(NamedTuple):
@@ -26,7 +21,7 @@ class ImageShape(NamedTuple):
     num_classes: int
 
 
-Critique = tuple[Tensor, Tensor | None]
+Logits = tuple[Tensor, Tensor | None]  # of realness (N,) and of the classes (N, num_classes)
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -87,7 +82,7 @@ class PixelUnshuffleDiscriminator(nn.Module):
         self.classes = nn.Linear(features, shape.num_classes)
         nn.init.normal_(self.project.weight, std=features**-0.5)
 
-    def forward(self, x: Tensor, y: Tensor) -> Critique:
+    def forward(self, x: Tensor, y: Tensor) -> Logits:
         x = F.leaky_relu(self.from_image(F.pixel_unshuffle(x, 2)), 0.2)
         for down in self.downs:
             x = F.leaky_relu(down(x), 0.2)
@@ -128,7 +123,7 @@ class DcganDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False))
         self.layers.apply(_init_dcgan)
 
-    def forward(self, x: Tensor, y: Tensor) -> Critique:
+    def forward(self, x: Tensor, y: Tensor) -> Logits:
         label_map = self.embed(y).unflatten(1, (1, *x.shape[2:]))
         return self.layers(torch.cat([x, label_map], 1)).flatten(), None
 
@@ -151,79 +146,21 @@ def normalize_spectrum(module: nn.Module) -> None:
             spectral_norm(part)
 
 
-Pair = tuple[nn.Module, nn.Module]
-Build = Callable[[int, int, ImageShape], Pair]
+Pair = tuple[nn.Module, nn.Module]  # generator, discriminator
 
 
-def _r3(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+def build_r3(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    """The networks of `r3`."""
     return PixelShuffleGenerator(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
 
 
-def _hinge_sn(latent_dim: int, width: int, shape: ImageShape) -> Pair:
-    generator, discriminator = _r3(latent_dim, width, shape)
+def build_hinge_sn(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    """Those of `r3`, the discriminator spectrally normalised."""
+    generator, discriminator = build_r3(latent_dim, width, shape)
     normalize_spectrum(discriminator)
     return generator, discriminator
 
 
-def _dcgan(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+def build_dcgan(latent_dim: int, width: int, shape: ImageShape) -> Pair:
+    """The classic networks."""
     return DcganGenerator(latent_dim, width, shape), DcganDiscriminator(width, shape)
-
-
-BUILDS: dict[str, Build] = {"r3": _r3, "hinge_sn": _hinge_sn, "dcgan": _dcgan}
-
-
-def find_build(recipe: str, networks: str) -> Build:
-    """What makes generator and discriminator: the user's `module:function`, or the recipe's where that is empty.
-
-    Raises:
-        UserError: the module or the function is not there.
-    """
-    if not networks:
-        return BUILDS[recipe]
-    module, _, function = networks.partition(":")
-    try:
-        build: Build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"params.yaml: gan.networks is '{networks}': {error}; write it as module:function") from None
-    if not callable(build):
-        raise UserError(f"params.yaml: gan.networks is '{networks}', which is no function")
-    return build
-
-
-def build_networks(gan: GanParams, shape: ImageShape) -> Pair:
-    """Untrained generator and discriminator, drawn by `gan.seed`.
-
-    Raises:
-        UserError: networks of the user's do not take or give what they should.
-    """
-    build = find_build(gan.recipe, gan.networks)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(gan.seed)
-        pair = build(gan.values.latent_dim, gan.values.width, shape)
-    if gan.networks:
-        _check_networks(gan, *pair, shape)
-    return pair
-
-
-@torch.no_grad()
-def _check_networks(gan: GanParams, generator: nn.Module, discriminator: nn.Module, shape: ImageShape) -> None:
-    """Passes two images through both, in evaluation mode so that no statistic moves."""
-    where = f"params.yaml: gan.networks '{gan.networks}'"
-    y = torch.zeros(2, dtype=torch.long)
-    try:
-        images = generator.eval()(torch.zeros(2, gan.values.latent_dim), y)
-        logits, classes = discriminator.eval()(images, y)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: a pass over two images failed: {type(error).__name__}: {reason}") from None
-    finally:
-        generator.train()
-        discriminator.train()
-    head = None if classes is None else tuple(classes.shape)
-    found = {"images": tuple(images.shape), "logits": tuple(logits.shape), "class logits": head}
-    wanted = {"images": (2, shape.channels, shape.size, shape.size), "logits": (2,)}
-    if head or (not isinstance(gan.values, DcganParams) and gan.values.auxiliary_weight):
-        wanted["class logits"] = (2, shape.num_classes)
-    wrong = [f"{name} are {found[name]}, not {size}" for name, size in wanted.items() if found[name] != size]
-    if wrong:
-        raise UserError(f"{where}: for two images, {'; '.join(wrong)}")

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from pipeline.files import save_model
+from pipeline.gan.description import GanDescription
 from pipeline.gan.labels import Labels
 from pipeline.gan.loading import load_network
 from pipeline.gan.networks import ImageShape
 from pipeline.images import Indices, Pixels, to_pixels
-from pipeline.params.schema import GanParams
 from pipeline.randomness import Stream, latents
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
@@ -40,31 +40,14 @@ class Sampler:
         """The generator that `train_gan` left in `folder`; `networks` is `gan.networks` of params.yaml.
 
         Raises:
-            UserError: a file is missing, damaged, not a generator of ours, or asks for other networks.
+            UserError: a file is missing, corrupted, not a generator of ours, or asks for other networks.
         """
-        loaded = load_network(folder, "generator", networks)
-        return cls(loaded.network.to(device).eval(), loaded.latent_dim, loaded.shape, loaded.class_names, device)
+        network, about = load_network(folder, "generator", networks)
+        return cls(network.to(device).eval(), about.latent_dim, about.shape, about.class_names, device)
 
-    def describe(self, gan: GanParams, *, step: int, restarts: int, degraded: bool, cas: float) -> dict[str, Any]:
-        """The architecture and how it was trained; `step` and `cas`, the small CAS (0-1), are the winning state's."""
-        return {
-            "recipe": gan.recipe,
-            "networks": gan.networks,
-            "latent_dim": self.latent_dim,
-            "width": gan.values.width,
-            "image_size": self.shape.size,
-            "channels": self.shape.channels,
-            "class_names": list(self.class_names),
-            "images_seen": step * gan.batch_size,
-            "restarts": restarts,
-            "degraded": degraded,
-            "small_cas": round(cas, 6),
-            "seed": gan.seed,
-        }
-
-    def save(self, folder: Path, about: dict[str, Any]) -> None:
-        """Writes the weights beside `about`, from `describe`."""
-        save_model(folder, "generator", self.network.state_dict(), about)
+    def save(self, folder: Path, about: GanDescription) -> None:
+        """Writes the weights beside their description."""
+        save_model(folder, "generator", self.network.state_dict(), about.model_dump())
 
     def draw(
         self,
@@ -78,7 +61,7 @@ class Sampler:
     ) -> tuple[Pixels, Indices]:
         """Images start ... stop (uint8 NHWC) and their labels, the same however the range is cut.
 
-        `done` is told how many images were drawn.
+        `done` takes how many images were drawn.
         """
         first = start // BLOCK * BLOCK
         blocks = [self._block(i, seed, std, labels) for i in range(first, stop, BLOCK)]

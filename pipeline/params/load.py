@@ -52,7 +52,7 @@ def _only(params: Params, keys: tuple[str, ...]) -> Params:
     """A copy that lacks every value but those of `keys`."""
     blocks: dict[str, Any] = {}
     for key in keys:
-        block, _, field = key.partition(".")
+        block, _, field = key.replace("${gan.recipe}", params.gan.recipe).partition(".")  # as DVC resolves it
         value = getattr(params, block)
         blocks[block] = value if not field else blocks.get(block, {}) | {field: getattr(value, field)}
     return Params.model_construct(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.files import save_model
+from pipeline.gan.description import GanDescription
 from pipeline.gan.loading import check_data, load_network
 from pipeline.images import LabelledImages, to_unit_range
 
@@ -17,7 +18,7 @@ SCORE_BATCH = 500  # fixed, because another shape may round differently
 
 
 @dataclass(frozen=True)
-class Scorer:
+class TrainedDiscriminator:
     """A discriminator in evaluation mode on its device."""
 
     network: nn.Module
@@ -28,17 +29,16 @@ class Scorer:
         """The discriminator that `train_gan` left in `folder`, for `data`; `networks` is `gan.networks`.
 
         Raises:
-            UserError: a file is missing, damaged, not a discriminator of ours, or asks for other networks; or
+            UserError: a file is missing, corrupted, not a discriminator of ours, or asks for other networks; or
                 `data` is unlike the images that it was trained on.
         """
-        loaded = load_network(folder, "discriminator", networks)
-        check_data(folder, loaded, data)
-        network = loaded.network
+        network, about = load_network(folder, "discriminator", networks)
+        check_data(folder, about, data)
         return cls(network.to(device).to(memory_format=torch.channels_last).eval(), device)
 
-    def save(self, folder: Path, about: dict[str, Any]) -> None:
-        """Writes the weights (buffers of spectral norm included) beside `about`, from `Sampler.describe`."""
-        save_model(folder, "discriminator", self.network.state_dict(), about)
+    def save(self, folder: Path, about: GanDescription) -> None:
+        """Writes the weights (buffers of spectral norm included) beside their description."""
+        save_model(folder, "discriminator", self.network.state_dict(), about.model_dump())
 
     @torch.inference_mode()
     def score(self, data: LabelledImages) -> NDArray[np.float32]:
