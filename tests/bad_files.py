@@ -54,7 +54,7 @@ def build(folder: Path) -> None:
             code = run(stage, patch)
             assert code == 0, (stage, code)
         write_inputs(Path("in"), load_all_params(), lambda percent: 0.0, tuple("0123456789"))
-        Path("in/assess.json").write_text(json.dumps(FIDELITY))
+        Path("in/assess.json").write_text(FIDELITY.model_dump_json())
 
 
 def run(stage: str, patch: pytest.MonkeyPatch) -> int:

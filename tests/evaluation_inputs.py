@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.classifier.record import CellRecord
+from pipeline.classifier.plan import plan_cell
+from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import write_report
@@ -51,52 +52,31 @@ def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, .
     """Everything that evaluate reads, as the stages before it would write it."""
     random, grid = np.random.default_rng(0), params.ablation
     level = {seed: random.normal(0, 0.004) for seed in grid.seeds}  # what equal seeds share
-    size = params.dataset.train_size
     for percent in grid.real_percent:
         for seed in grid.seeds:
             accuracy = 1 - BASELINE_ERROR * (percent / 100) ** -EXPONENT + level[seed]
-            seen = size * percent // 100
-            write_cell(folder, make_cell(params, percent, seed, accuracy, seen, mixed=False, classes=classes))
+            write_cell(folder, make_cell(params, accuracy, classes, seed=seed, real_percent=percent))
     for percent in grid.synthetic_percent:
         for seed in grid.seeds:
             accuracy = 1 - BASELINE_ERROR + gain(percent) + level[seed] + random.normal(0, 0.001)
-            kept = 0 if percent == 100 else 100 - percent * (grid.mode == "replace")
-            seen = size * kept // 100
-            write_cell(folder, make_cell(params, percent, seed, accuracy, seen, mixed=True, classes=classes))
+            write_cell(folder, make_cell(params, accuracy, classes, seed=seed, synthetic_percent=percent))
     write_evidence(folder, classes)
 
 
 def write_cell(folder: Path, cell: CellRecord) -> None:
     """One cell's JSON, as train_baseline and train_classifier write it."""
-    percent = cell.real_percent if cell.stage == "train_baseline" else cell.synthetic_percent
-    path = folder / "cells" / f"{cell.stage}-{percent}-{cell.seed}.json"
+    path = folder / "cells" / f"{cell.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(cell.model_dump_json(exclude_none=True))
 
 
-def make_cell(
-    params: Params,
-    percent: int,
-    seed: int,
-    accuracy: float,
-    seen: int,
-    *,
-    mixed: bool,
-    classes: Sequence[str] = CLASSES,
-) -> CellRecord:
-    """A cell that has seen `seen` real images; all its results follow from `accuracy`."""
-    images = params.dataset.test_size
+def make_cell(params: Params, accuracy: float, classes: Sequence[str] = CLASSES, **key: int) -> CellRecord:
+    """The cell at `seed` and `real_percent` or `synthetic_percent`; all its results follow from `accuracy`."""
+    plan, images = plan_cell(params, train_size=params.dataset.train_size, **key), params.dataset.test_size
+    mixed, seed = plan.stage == "train_classifier", plan.seed
     return CellRecord(
-        stage="train_classifier" if mixed else "train_baseline",
-        synthetic_percent=percent if mixed else 0,
-        real_percent=100 if mixed else percent,
-        seed=seed,
-        mode=params.ablation.mode if mixed else None,
-        mixing=params.ablation.mixing if mixed else None,
-        budget=params.ablation.budget,
-        num_real=seen,
+        **plan.model_dump(include=set(CellSettings.model_fields)),
         num_synthetic=params.synthesize.num_images if mixed else 0,
-        steps=params.classifier.steps,
         train_loss=0.1,
         val_accuracy=round(min(accuracy, 1.0), 6),
         test_accuracy=round(round(min(accuracy, 1.0) * images) / images, 6),

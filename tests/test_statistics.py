@@ -26,7 +26,7 @@ from pipeline.evaluation.statistics import (
     verdict_of,
 )
 from pipeline.evaluation.wording import optimism_text, points, verdict_text
-from tests.evaluation_inputs import FIDELITY, make_cell, make_params
+from tests.evaluation_inputs import CLASSES, FIDELITY, make_cell, make_params
 
 IMAGE = 1e-4  # one of 10,000 test images
 
@@ -182,7 +182,8 @@ def test_evaluate_reports_the_verdict_that_was_simulated(gain: float) -> None:
     params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
 
     def cells(percent: int, val: list[float], test: list[float]) -> list[CellRecord]:
-        made = [make_cell(params, percent, seed, 0.9, 1000, mixed=percent < 100) for seed in range(3)]
+        kind = "synthetic_percent" if percent < 100 else "real_percent"
+        made = [make_cell(params, 0.9, CLASSES, seed=seed, **{kind: percent}) for seed in range(3)]
         accuracies = [{"val_accuracy": v, "test_accuracy": t} for v, t in zip(val, test, strict=True)]
         return [cell.model_copy(update=values) for cell, values in zip(made, accuracies, strict=True)]
 

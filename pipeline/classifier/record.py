@@ -19,18 +19,18 @@ class CellSettings(Record):
 
     stage: Literal["train_baseline", "train_classifier"]
     """Stage that trains the cell."""
-    real_percent: Count
-    """Size of the real-only set, or of the real part of a mixed one, in percent of train_size; 0 to 1000."""
-    synthetic_percent: Annotated[int, Field(ge=0, le=100)]
-    """Percent of the training images, counted over all steps, that are synthetic; 0 in a real-only cell."""
-    seed: Count
-    """Seed of the classifier: its weights, batches and augmentations."""
     mode: Literal["add", "replace"] | None = None
     """`ablation.mode`; absent from a real-only cell, which trains alike in either."""
     mixing: Literal["batch", "pretrain_finetune"] | None = None
     """`ablation.mixing`; absent from a real-only cell."""
     budget: Literal["steps", "real_epochs"]
     """`ablation.budget`: what is equal in all cells."""
+    real_percent: Count
+    """Size of the real-only set, or of the real part of a mixed one, in percent of train_size; 0 to 1000."""
+    synthetic_percent: Annotated[int, Field(ge=0, le=100)]
+    """Percent of the training images, counted over all steps, that are synthetic; 0 in a real-only cell."""
+    seed: Count
+    """Seed of the classifier: its weights, batches and augmentations."""
     steps: Positive
     """Optimizer steps."""
     num_real: Count

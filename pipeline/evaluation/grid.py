@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.classifier.record import CellRecord, read_cell_record
+from pipeline.classifier.plan import plan_cell
+from pipeline.classifier.record import CellRecord, CellSettings, read_cell_record
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 
@@ -46,28 +47,16 @@ def _missing(missing: Sequence[tuple[str, int, int]], declared: int, cells_dir: 
 
 def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, params: Params) -> CellRecord:
     """One cell, after a check that it is what its name and `params` say."""
-    grid, path = params.ablation, cells_dir / _file(stage, percent, seed)
+    share = {"real_percent" if stage == "train_baseline" else "synthetic_percent": percent}
+    plan = plan_cell(params, train_size=params.dataset.train_size, seed=seed, **share)
+    path = cells_dir / _file(stage, percent, seed)
     record = read_cell_record(path)
-    wanted: dict[str, object] = {"stage": stage, "seed": seed, "budget": grid.budget}
-    if stage == "train_baseline":  # trained alike in either mode
-        wanted |= {"real_percent": percent, "synthetic_percent": 0}
-        wanted["num_real"] = params.dataset.train_size * percent // 100
-    else:
-        wanted |= {"synthetic_percent": percent, "mode": grid.mode, "mixing": grid.mixing}
-        wanted["num_real"] = _num_real(params, percent)
-    if grid.budget == "steps":
-        wanted["steps"] = params.classifier.steps
-    for key, value in wanted.items():
-        if (found := getattr(record, key)) != value:
+    for key in CellSettings.model_fields:
+        found, wanted = getattr(record, key), getattr(plan, key)
+        if found != wanted:
             target = f"{stage}@{percent}-{seed}"
-            raise UserError(f"{path}: {key} is {found!r}, not {value!r}; run: dvc repro {target}")
+            raise UserError(f"{path}: {key} is {found!r}, not {wanted!r}; run: dvc repro {target}")
     return record
-
-
-def _num_real(params: Params, percent: int) -> int:
-    """Real images that a mixed cell must have seen."""
-    left = 0 if percent == 100 else 100 - percent * (params.ablation.mode == "replace")
-    return params.dataset.train_size * left // 100
 
 
 def _check_alike(real: Cells, synthetic: Cells, cells_dir: Path) -> None:
