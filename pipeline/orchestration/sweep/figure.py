@@ -13,13 +13,13 @@ GAP = 0.06  # between two names, as a share of the axis: less would overlap
 
 def sweep_svg(sweep: Sweep) -> str:
     """Test accuracy, and its difference to the same value's baseline, against synthetic_percent."""
-    title = f"Test accuracy and gain against the share of synthetic images, by {sweep.param}"
+    title = f"Test accuracy and gain against the share of synthetic images, by {sweep.key}"
     return render([(_draw_accuracy, sweep), (_draw_difference, sweep)], title)
 
 
 def _draw_accuracy(axes: Axes, sweep: Sweep) -> None:
     _draw_curves(axes, sweep, "test_accuracy", start=0)
-    axes.set_title(f"Accuracy by {sweep.param} ({sweep.dataset})")
+    axes.set_title(f"Accuracy by {sweep.key} ({sweep.dataset})")
     axes.set_ylabel("test accuracy (%)")
 
 

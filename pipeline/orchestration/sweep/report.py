@@ -44,12 +44,12 @@ def to_csv(sweep: Sweep) -> str:
         for entry in sweep.values
         for setting in entry.settings
     ]
-    return csv_text([sweep.param, *columns], rows)
+    return csv_text([sweep.key, *columns], rows)
 
 
 def to_text(sweep: Sweep) -> str:
     """Table and verdicts for a terminal."""
-    rows = [(sweep.param, *COLUMNS), *_setting_rows(sweep)]
+    rows = [(sweep.key, *COLUMNS), *_setting_rows(sweep)]
     verdicts = [entry.verdict_text for entry in sweep.values]
     return "\n".join([*align(rows), "* best on val", "", *verdicts, "", choice(sweep)])
 
@@ -58,7 +58,7 @@ def choice(sweep: Sweep) -> str:
     """What to pick out of the sweep, by the images that are there to choose by."""
     best = sweep.best_on_val
     return (
-        f"If you pick one: val is best with {sweep.param} {best.value} at {best.synthetic_percent} % synthetic "
+        f"If you pick one: val is best with {sweep.key} {best.value} at {best.synthetic_percent} % synthetic "
         f"({percent(best.val_accuracy_mean)} % on val). To pick by test would flatter what is picked."
     )
 
@@ -71,16 +71,16 @@ def to_markdown(sweep: Sweep) -> str:
     ]
     names = [str(entry.value) for entry in sweep.values]
     parts = [
-        f"## {escape_markdown(sweep.param)}: {escape_markdown(', '.join(names))}",
+        f"## {escape_markdown(sweep.key)}: {escape_markdown(', '.join(names))}",
         "\n".join(answers),
         escape_markdown(choice(sweep)),
         "![Test accuracy and gain against synthetic share, a curve a value](sweep.svg)",
-        md_table((sweep.param, *COLUMNS), _setting_rows(sweep)),
+        md_table((sweep.key, *COLUMNS), _setting_rows(sweep)),
         *map(escape_markdown, _setup_sentences(sweep)),
         "### The synthetic images",
         md_table(("measure", *map(escape_markdown, names), "what it says"), _fidelity_rows(sweep)),
         "### Reproduce",
-        f"```sh\nsynthmix sweep {sweep.param}={','.join(names)}\n```",
+        f"```sh\nsynthmix sweep {sweep.key}={','.join(names)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -113,7 +113,7 @@ def _setup_sentences(sweep: Sweep) -> Iterator[str]:
     yield (
         f"Data set {sweep.dataset}, profile {sweep.profile}; every row is the mean of "
         f"{sweep.values[0].settings[0].n} classifiers, one a seed, with its 95 % t-interval. Each value of "
-        f"{sweep.param} is a run of the whole graph; differences are paired by seed against the same value's 0 %, "
+        f"{sweep.key} is a run of the whole graph; differences are paired by seed against the same value's 0 %, "
         f"each interval for its row alone; p is the paired t-test's after Holm's correction over all "
         f"{sweep.num_compared} settings. The share marked * is the value's best on val; its verdict rests on that "
         "share's test accuracy alone."

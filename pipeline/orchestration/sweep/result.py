@@ -93,7 +93,7 @@ class BestOnVal(Record):
 class Sweep(Record):
     """results/sweep.json: each value of one param against the value's own real-only baseline."""
 
-    param: str
+    key: str
     """Dotted key of the param that differs."""
     dataset: str
     """`dataset.name`."""
@@ -109,26 +109,26 @@ class Sweep(Record):
     """One entry a value, in the order of the sweep."""
 
 
-def compare(param: str, results: Mapping[Value, Result], image: float) -> Sweep:
+def compare(key: str, results: Mapping[Value, Result], image: float) -> Sweep:
     """The settings of every value, against the value's own real-only baseline.
 
     The p-values are Holm-adjusted over all mixed settings of all values, so that a sweep finds no effect merely
     because it asks often. A value's verdict rests on the percent that is best on its own val.
 
     Args:
-        param: dotted key of the param that differs.
+        key: dotted key of the param that differs.
         results: what ablation.json holds, by value of the param.
         image: what one test image is in accuracy.
     """
     mixed = [setting for result in results.values() for setting in result.settings if setting.synthetic_percent]
     adjusted = iter(holm([setting.p_value for setting in mixed]))
-    first, curve = next(iter(results.values())), _joint_curve(param, results)
+    first, curve = next(iter(results.values())), _joint_curve(key, results)
     values = []
     for value, result in results.items():
         settings = tuple(_setting(setting, adjusted) for setting in result.settings)
-        values.append(_value(f"{param} {value}", value, result, settings, len(mixed)))
+        values.append(_value(f"{key} {value}", value, result, settings, len(mixed)))
     return Sweep(
-        param=param,
+        key=key,
         dataset=first.dataset,
         profile=first.profile,
         num_compared=len(mixed),
@@ -176,16 +176,16 @@ def _best_on_val(values: list[SweepValue]) -> BestOnVal:
     return BestOnVal(value=value, synthetic_percent=best.synthetic_percent, val_accuracy_mean=best.val_accuracy_mean)
 
 
-def _joint_curve(param: str, results: Mapping[Value, Result]) -> tuple[CurvePoint, ...]:
+def _joint_curve(key: str, results: Mapping[Value, Result]) -> tuple[CurvePoint, ...]:
     """The real-only settings of all train sizes as one learning curve; empty for another param.
 
     A smaller training set is a part of the larger ones, and under budget `steps` nothing else differs.
     """
-    if param != "dataset.train_size" or any(result.budget != "steps" for result in results.values()):
+    if key != "dataset.train_size" or any(result.budget != "steps" for result in results.values()):
         return ()
     sizes = {point.num_real: point for result in results.values() for point in result.learning_curve}
     return tuple(
-        CurvePoint(**{key: getattr(sizes[size], key) for key in CurvePoint.model_fields}) for size in sorted(sizes)
+        CurvePoint(**{name: getattr(sizes[size], name) for name in CurvePoint.model_fields}) for size in sorted(sizes)
     )
 
 

@@ -21,15 +21,15 @@ RESULTS = Path("results")
 def run_sweep(choice: str) -> None:
     """Runs each value of the swept param as a DVC experiment; writes results/sweep.{json,csv,svg,md}."""
     params = choose_param(load_all_params(), choice)
-    param, values = params.sweep.key, params.sweep.values
+    key, values = params.sweep.key, params.sweep.values
     name = sweep_name(params.model_dump())
     results: dict[Value, Result] = {}
     for number, value in enumerate(values, start=1):
-        typer.echo(f"sweep: {param} {value} ({number} of {len(values)})")
-        changed = {param: value, "sweep.key": param, "sweep.values": values}
+        typer.echo(f"sweep: {key} {value} ({number} of {len(values)})")
+        changed = {key: value, "sweep.key": key, "sweep.values": values}
         results[value] = run_experiment(experiment_name(name, value), changed)
-        write_json(RESULTS / "sweep" / f"{experiment_name(param, value)}.json", results[value].model_dump())
-    sweep = compare(param, results, image=1 / params.dataset.test_size)
+        write_json(RESULTS / "sweep" / f"{experiment_name(key, value)}.json", results[value].model_dump())
+    sweep = compare(key, results, image=1 / params.dataset.test_size)
     write_sweep(RESULTS, sweep)
     typer.echo(f"\n{to_text(sweep)}\n\nThe report: {RESULTS / 'sweep.md'}; each value: dvc exp show")
 
