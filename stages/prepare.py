@@ -8,7 +8,8 @@ from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag, run_stage
 from pipeline.shards.writer import write_split
 from pipeline.sources import cifar10, digits, image_folder
-from pipeline.sources.splits import check_sizes, describe, split
+from pipeline.sources.description import describe
+from pipeline.sources.splits import check_sizes, split
 from pipeline.tracking import tracked_run
 
 SOURCES = {"cifar10": cifar10.load, "digits": digits.load, "image_folder": image_folder.load}
@@ -27,7 +28,7 @@ def main(out: PathFlag) -> None:
         for name, images in splits.images.items():
             index = np.arange(len(images), dtype=np.int64)
             write_split(out / name, name, images, index=index, seed=dataset.seed, generator=source)
-        write_json(out / "dataset.json", describe(dataset.name, splits))
+        write_json(out / "dataset.json", describe(dataset.name, splits).model_dump())
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
     typer.echo(f"{dataset.name}: {told}; {sum(splits.duplicates_dropped.values())} duplicates dropped")
 

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classifier.record import read_cell_record
-from pipeline.evaluation.report.evidence import DatasetDescription
 from pipeline.evaluation.report.history import read_history
 from pipeline.evaluation.result import Fidelity
 from pipeline.files import read_record
 from pipeline.params.compose import write_params
 from pipeline.runtime.errors import UserError
+from pipeline.sources.description import read_description
 from tests.bad_files import change_json, check_refusal, cut, make_folder, run
 from tests.evaluation_inputs import CLASSES, FIDELITY, make_params, write_inputs
 from tests.test_sources import png_header
@@ -108,7 +108,7 @@ def test_any_damage_to_a_small_file_is_told_or_harmless(data: st.DataObject, res
     reads: dict[str, Callable[[Path], object]] = {
         CELL: read_cell_record,
         ASSESS: lambda path: read_record(path, Fidelity, again="x"),
-        DATASET: lambda path: read_record(path, DatasetDescription, again="x"),
+        DATASET: read_description,
         HISTORY: read_history,
     }
     name = data.draw(st.sampled_from(sorted(reads)))

@@ -77,20 +77,6 @@ def check_sizes(splits: Splits, real_percents: Sequence[int]) -> None:
         )
 
 
-def describe(name: str, splits: Splits) -> dict[str, object]:
-    """The content of dataset.json: what the splits of the dataset `name` hold."""
-    images = splits.images["train"]
-    return {
-        "dataset": name,
-        "class_names": list(images.class_names),
-        "image_size": images.images.shape[1],
-        "channels": images.images.shape[3],
-        "counts": {part: _counts(rows) for part, rows in splits.images.items()},
-        "duplicates_dropped": splits.duplicates_dropped,
-        "digests": {part: rows.digest() for part, rows in splits.images.items()},
-    }
-
-
 def _check_sizes(sizes: Sizes, num_classes: int) -> None:
     for name, size in sizes.items():
         if size is not None and size < num_classes:
@@ -174,7 +160,3 @@ def _asked(turns: range, num_classes: int) -> Indices:
 
 def _per_class(source: LabelledImages, labels: Indices) -> Indices:
     return np.bincount(labels, minlength=len(source.class_names)).astype(np.int64)
-
-
-def _counts(images: LabelledImages) -> dict[str, int]:
-    return dict(zip(images.class_names, _per_class(images, images.labels).tolist(), strict=True))

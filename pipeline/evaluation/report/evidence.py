@@ -6,48 +6,18 @@ import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Self
 
 import yaml
 from PIL import Image
-from pydantic import Field, model_validator
 
 from pipeline.evaluation.report.history import History, read_history
-from pipeline.evaluation.result import Count, Result
-from pipeline.files import Record, read_record
+from pipeline.evaluation.result import Result
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
+from pipeline.sources.description import DatasetDescription, read_description
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
-SPLITS = ("train", "reserve", "val", "test")
 MOST_PIXELS = 10**8  # of a picture in the report: a thousand classes fit
-
-
-class DatasetDescription(Record):
-    """data/prepared/dataset.json: the real images and their splits."""
-
-    dataset: str
-    """`dataset.name`."""
-    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names of the classes, in the order of their labels."""
-    image_size: Annotated[int, Field(gt=0)]
-    """Side of the square images, in pixels."""
-    channels: Annotated[int, Field(ge=1, le=3)]
-    """1 for grey, 3 for RGB."""
-    counts: dict[str, dict[str, Count]]
-    """Images of each split, by class."""
-    duplicates_dropped: dict[str, Count]
-    """Images left out of each split because their pixels had been drawn before."""
-    digests: dict[str, str]
-    """sha256 of each split's pixels and labels."""
-
-    @model_validator(mode="after")
-    def _splits_and_classes_are_complete(self) -> Self:
-        if not all(set(SPLITS) <= set(block) for block in (self.counts, self.duplicates_dropped, self.digests)):
-            raise ValueError("a split is missing")
-        if any(set(count) != set(self.class_names) for count in self.counts.values()):
-            raise ValueError("counts are not those of the classes")
-        return self
 
 
 @dataclass(frozen=True)
@@ -87,7 +57,7 @@ def read_evidence(params: Params, paths: EvidencePaths, result: Result) -> Evide
     Raises:
         UserError: a file is missing or corrupted, or of other classes; the line names the stage that writes it.
     """
-    dataset = read_record(paths.dataset, DatasetDescription, again="dvc repro prepare")
+    dataset = read_description(paths.dataset)
     if set(dataset.class_names) != set(result.per_class):
         raise UserError(f"{paths.dataset}: its classes are not those of the cells; run: dvc repro")
     return Evidence(

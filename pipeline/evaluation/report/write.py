@@ -12,12 +12,13 @@ from PIL import Image
 
 from pipeline.evaluation import wording
 from pipeline.evaluation.report import tables
-from pipeline.evaluation.report.evidence import DatasetDescription, Evidence
+from pipeline.evaluation.report.evidence import Evidence
 from pipeline.evaluation.report.history import history_svgs
 from pipeline.evaluation.report.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
 from pipeline.evaluation.result import Change, Result, SettingSummary, rounded
 from pipeline.files import escape_markdown, write_json
 from pipeline.runtime.atomic import write_bytes
+from pipeline.sources.description import DatasetDescription
 
 
 def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:

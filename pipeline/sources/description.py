@@ -1,0 +1,69 @@
+"""data/prepared/dataset.json: what the splits hold."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pipeline.files import Record, read_record
+from pipeline.images import LabelledImages
+from pipeline.sources.splits import Splits
+
+Count = Annotated[int, Field(ge=0)]
+SPLITS = {"train", "reserve", "val", "test"}
+
+
+class DatasetDescription(Record):
+    """The real images and their splits: train, reserve, val and test."""
+
+    dataset: str
+    """`dataset.name`."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the classes, in the order of their labels."""
+    image_size: Annotated[int, Field(gt=0)]
+    """Side of the square images, in pixels."""
+    channels: Annotated[int, Field(ge=1, le=3)]
+    """1 for grey, 3 for RGB."""
+    counts: dict[str, dict[str, Count]]
+    """Images of each split, by class."""
+    duplicates_dropped: dict[str, Count]
+    """Images left out of each split because their pixels had been drawn before."""
+    digests: dict[str, str]
+    """sha256 of each split's pixels and labels."""
+
+    @model_validator(mode="after")
+    def _splits_and_classes_are_complete(self) -> Self:
+        if any(set(block) != SPLITS for block in (self.counts, self.duplicates_dropped, self.digests)):
+            raise ValueError("a split is missing")
+        if any(set(count) != set(self.class_names) for count in self.counts.values()):
+            raise ValueError("counts are not those of the classes")
+        return self
+
+
+def describe(name: str, splits: Splits) -> DatasetDescription:
+    """What the splits of the dataset `name` hold."""
+    train = splits.images["train"]
+    return DatasetDescription(
+        dataset=name,
+        class_names=train.class_names,
+        image_size=train.images.shape[1],
+        channels=train.images.shape[3],
+        counts={part: _counts(images) for part, images in splits.images.items()},
+        duplicates_dropped=splits.duplicates_dropped,
+        digests={part: images.digest() for part, images in splits.images.items()},
+    )
+
+
+def _counts(images: LabelledImages) -> dict[str, int]:
+    numbers = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
+    return dict(zip(images.class_names, numbers, strict=True))
+
+
+def read_description(path: Path) -> DatasetDescription:
+    """What dataset.json holds.
+
+    Raises:
+        UserError: the file is missing or corrupted.
+    """
+    return read_record(path, DatasetDescription, again="dvc repro prepare")
