@@ -2,11 +2,10 @@
 
 import typer
 
+from pipeline.assessment.record import read_assess_record
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import to_text, write_report
-from pipeline.evaluation.result import Fidelity
-from pipeline.files import read_record
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag, run_stage
 from pipeline.tracking import tracked_run
@@ -24,7 +23,7 @@ def main(
 ) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
     params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
-    result = evaluate(params, cells, read_record(assess, Fidelity, again="dvc repro assess"))
+    result = evaluate(params, cells, read_assess_record(assess))
     evidence = read_evidence(params, EvidencePaths(dataset, gan_samples, gan_history, scores), result)
     with tracked_run("evaluate", {"models": models, "scores": scores, "dataset": dataset, "out": out}):
         write_report(out, result, evidence)

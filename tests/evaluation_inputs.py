@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.assessment.record import AssessRecord
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import write_report
-from pipeline.evaluation.result import Fidelity, Result
+from pipeline.evaluation.result import Result
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import Params
 
 CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
-FIDELITY = Fidelity(
+FIDELITY = AssessRecord(
     feature_space="pooled activations of the real-only classifier 100-0",
     generator=64 * "a",
     synthetic_digest=64 * "b",

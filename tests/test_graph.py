@@ -115,6 +115,7 @@ ALLOWED = {
     ("__main__", "orchestration"),
     ("assessment", "classifier"),
     ("evaluation", "classifier"),  # the records of files that it reads
+    ("evaluation", "assessment"),
     ("evaluation", "sources"),
 }
 

@@ -5,6 +5,7 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 
+from pipeline.assessment.record import AssessRecord
 from pipeline.classifier.record import CellRecord
 from pipeline.evaluation.effect import ErrorsRemoved, errors_removed
 from pipeline.evaluation.grid import Cells, read_grid
@@ -14,7 +15,6 @@ from pipeline.evaluation.result import (
     Answer,
     Champion,
     Change,
-    Fidelity,
     Headline,
     Optimism,
     RealEquivalent,
@@ -40,7 +40,7 @@ ITSELF = PairedComparison(Interval(0.0, 0.0, 0.0), 0.0, 1.0)  # the baseline aga
 SIX_DECIMALS = 1e-6  # what a cell's file resolves, where no count of images does
 
 
-def evaluate(params: Params, cells_dir: Path, fidelity: Fidelity) -> Result:
+def evaluate(params: Params, cells_dir: Path, fidelity: AssessRecord) -> Result:
     """Walks the grid that `params` declares and compares its cells with the baseline.
 
     Args:
@@ -54,7 +54,7 @@ def evaluate(params: Params, cells_dir: Path, fidelity: Fidelity) -> Result:
     return compare_cells(params, *read_grid(params, cells_dir), fidelity)
 
 
-def compare_cells(params: Params, real: Cells, synthetic: Cells, fidelity: Fidelity) -> Result:
+def compare_cells(params: Params, real: Cells, synthetic: Cells, fidelity: AssessRecord) -> Result:
     """The result of real-only cells by real_percent and mixed cells by synthetic_percent."""
     grid, image = params.ablation, 1 / params.dataset.test_size  # what one test image is in accuracy
     synthetic, baseline = dict(sorted(synthetic.items())), real[100]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.statistics import Verdict
 from pipeline.files import Record, read_record
@@ -13,39 +14,6 @@ from pipeline.params.schema import CurationParams
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
-
-
-class Fidelity(Record):
-    """results/assess.json: what was measured on the synthetic images themselves, beside real ones."""
-
-    feature_space: str
-    """Whose features the distances and neighbourhoods are of."""
-    num_images: Annotated[int, Field(gt=0)]
-    """Images of each kind that were compared."""
-    frechet_distance: float
-    """Fréchet distance between synthetic images and val in that space; 0 is none, there is no upper end."""
-    frechet_distance_floor: float
-    """The same distance between train and val: about as near as one can get."""
-    precision: Fraction
-    """Fraction of synthetic images that lie among real ones."""
-    recall: Fraction
-    """Fraction of real images that lie among synthetic ones."""
-    density: Annotated[float, Field(ge=0)]
-    """How thickly real images surround a synthetic one: 0 and up, about 1 for real images."""
-    coverage: Fraction
-    """Fraction of real images with a synthetic one in their neighbourhood."""
-    gan_test_accuracy: Fraction
-    """Fraction of synthetic images in which a real-only classifier sees the class that was asked for."""
-    gan_test_accuracy_per_class: dict[str, Fraction]
-    """`gan_test_accuracy` of each class, by its name."""
-    memorised_percent: Annotated[float, Field(ge=0, le=100)]
-    """Percent of synthetic images so close to one training image that they may be copies of it."""
-    memorised_percent_expected: Annotated[float, Field(ge=0, le=100)]
-    """The same percent for real images that are no copies."""
-    generator: str
-    """sha256 of the generator's weights."""
-    synthetic_digest: str
-    """sha256 over pixels and labels of all synthetic images."""
 
 
 class Headline(Record):
@@ -349,7 +317,7 @@ class Result(Record):
     """How many real images alone would do what the chosen percent did."""
     worth: RealEquivalent
     """The former name of `real_equivalent`, kept for one release."""
-    fidelity: Fidelity
+    fidelity: AssessRecord
     """What was measured on the synthetic images."""
 
     @property

@@ -40,7 +40,7 @@ CORRUPTIONS = ("corruption", *CLASSES[1:])
 FIDELITY = ("measure", "value", "what it says")
 SIGNS: dict[Bound, str] = {"equals": "", "more_than": "> ", "fewer_than": "< "}
 
-# key of `Fidelity`, its name, how it is shown, and what it says in one plain sentence
+# key of `AssessRecord`, its name, how it is shown, and what it says in one plain sentence
 MEASURES = (
     (
         "frechet_distance",

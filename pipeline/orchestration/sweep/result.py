@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.real_equivalent import measure, real_equivalent
-from pipeline.evaluation.result import Count, CurvePoint, Fidelity, Fraction, Percent, RealEquivalent, Result, Setting
+from pipeline.evaluation.result import Count, CurvePoint, Fraction, Percent, RealEquivalent, Result, Setting
 from pipeline.evaluation.statistics import Verdict, holm, verdict_of
 from pipeline.evaluation.wording import headline, p_text, points
 from pipeline.files import Record
@@ -70,7 +71,7 @@ class SweepValue(Record):
     """How many real images alone would do what the chosen percent did."""
     worth: RealEquivalent
     """The former name of `real_equivalent`, kept for one release."""
-    fidelity: Fidelity
+    fidelity: AssessRecord
     """What was measured on the value's synthetic images."""
 
     @property
