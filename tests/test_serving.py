@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ from pipeline.gan.sampling import Sampler
 from pipeline.images import LabelledImages, Pixels
 from pipeline.runtime.errors import UserError
 from pipeline.shards.writer import write_split
-from pipeline.tracking import backfill, execution, serve_classifier, serve_generator
+from pipeline.tracking import execution, registry, serve_classifier, serve_generator
+from pipeline.tracking.contents import Network
 from pipeline.tracking.package import write_package
 from tests.tracking_inputs import (
     CELL,
@@ -31,8 +33,9 @@ from tests.tracking_inputs import (
     ROOT,
     child,
     open_parent,
-    read_params,
     save_networks,
+    sync,
+    write_lock,
     write_results,
     write_run,
 )
@@ -60,14 +63,16 @@ def png(pixels: Pixels) -> bytes:
 def registered(repo: Path) -> Path:
     """A store with the version 1 of both models."""
     save_networks(repo)
-    register("train_gan", {}, "generator", repo / "generator", "current")
-    register("train_classifier", CELL, "classifier", repo / "classifier", "champion")
+    register("train_gan", Network("generator", "current", repo / "generator"))
+    register(CELL, Network("classifier", "champion", repo / "classifier"))
     return repo
 
 
-def register(stage: str, cell: dict[str, int], kind: str, folder: Path, alias: str) -> None:
-    """What a stage does."""
-    write_run(stage, cell, {"do": "register", "name": kind, "path": str(folder), "alias": alias})
+def register(name: str, network: Network) -> None:
+    """Registers a network in a new run of a stage."""
+    write_run(name)
+    parent = open_parent()
+    registry.register(parent, parent.run_id if name == "evaluate" else child(name).info.run_id, network)
 
 
 def versions(kind: str) -> dict[int, list[str]]:
@@ -125,8 +130,8 @@ def test_models_load_in_a_clean_process(registered: Path) -> None:
 def test_models_load_from_a_server(repo: Path) -> None:
     """The same over HTTP, artifacts included."""
     save_networks(repo)
-    register("train_gan", {}, "generator", repo / "generator", "current")
-    register("train_classifier", CELL, "classifier", repo / "classifier", "champion")
+    register("train_gan", Network("generator", "current", repo / "generator"))
+    register(CELL, Network("classifier", "champion", repo / "classifier"))
     check_answers(repo)
 
 
@@ -148,35 +153,41 @@ def test_a_version_is_known_by_its_network(registered: Path) -> None:
     """The same network again is no new version; its alias comes back to it; another network is version 2."""
     save_networks(registered / "other", seed=1)
     assert versions("classifier") == {1: ["champion"]}
-    register("evaluate", {}, "classifier", registered / "classifier", "champion")
+    register("evaluate", Network("classifier", "champion", registered / "classifier"))
     assert versions("classifier") == {1: ["champion"]}
-    register("evaluate", {}, "classifier", registered / "other" / "classifier", "champion")
+    register("evaluate", Network("classifier", "champion", registered / "other" / "classifier"))
     assert versions("classifier") == {1: [], 2: ["champion"]}
-    register("evaluate", {}, "classifier", registered / "classifier", "champion")
+    register("evaluate", Network("classifier", "champion", registered / "classifier"))
     assert versions("classifier") == {1: ["champion"], 2: []}
 
 
 def test_a_version_does_not_outlive_its_files(registered: Path) -> None:
     """A stage that runs again deletes its older run, so the version moves, with all its aliases, to the new one."""
     open_parent().client.set_registered_model_alias("digits-generator", "mine", "1")
-    register("train_gan", {}, "generator", registered / "generator", "current")
+    register("train_gan", Network("generator", "current", registered / "generator"))
     assert versions("generator") == {2: ["current", "mine"]}
     version = open_parent().client.get_model_version("digits-generator", "2")
     assert version.run_id == child("train_gan").info.run_id
 
 
-def test_sync_registers_what_is_there(repo: Path) -> None:
-    """A fresh clone has no versions before `dvc pull`, then those that the stages made, once."""
+def test_sync_registers_what_the_lock_names(repo: Path) -> None:
+    """No versions in a fresh clone, nor of networks that other runs left; those of dvc.lock once, however often."""
     write_results()
-    backfill.sync(read_params())
+    sync()
+    save_networks(repo)
+    shutil.move("generator", "models/gan")
+    shutil.move("classifier", "models/train_classifier/50-1")
+    sync()
     assert (versions("classifier"), versions("generator")) == ({}, {})
-    save_networks(repo / "models")
-    (repo / "models" / "generator").rename(repo / "models" / "gan")
-    (repo / "models" / "train_classifier").mkdir()
-    (repo / "models" / "classifier").rename(repo / "models" / "train_classifier" / "50-1")
+    write_lock()
     for _ in range(2):
-        backfill.sync(read_params())
+        sync()
         assert (versions("classifier"), versions("generator")) == ({1: ["champion"]}, {1: ["current"]})
+    save_networks(repo / "other", seed=1)
+    shutil.rmtree("models/gan")
+    shutil.move("other/generator", "models/gan")
+    sync()
+    assert versions("generator") == {1: ["current"]}
 
 
 def test_a_package_holds_no_code_and_no_pickle(repo: Path) -> None:

@@ -1,6 +1,5 @@
 """Tracking: runs, their execution, and what happens when the store is not there. Real SQLite, real processes."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,35 +11,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.files import hash_file, write_csv
 from pipeline.runtime.errors import UserError
-from pipeline.tracking import TrackedRun, backfill, execution, store, tracked_run
-from pipeline.tracking.view import view_url
+from pipeline.tracking import TrackedRun, execution, store
+from pipeline.tracking.lock import dvc_md5
+from tests.project import run
 from tests.tracking_inputs import (
     CELL,
     ROOT,
+    change_params,
     child,
     grow_history,
+    make_result,
     open_parent,
     read_params,
     save_networks,
-    track_cell,
-    track_gan,
+    sync,
+    track,
     wait_for,
+    write_answer,
     write_cell,
+    write_lock,
     write_results,
     write_run,
 )
 
-BASELINE = {"synthetic_percent": 0, "real_percent": 100, "seed": 0}
+USAGE = {"wall_seconds", "processor_seconds", "peak_memory_mib", "images_per_second"}
+CIRCUMSTANCES = ("git.", "mlflow.source", "mlflow.user", "mlflow.parentRunId", "torch", "device")  # as tags
 BEHIND = "is behind"
 STAGE = """
 import sys
-from tests.tracking_inputs import grow_history, track_gan, track_cell
-with track_cell(seed=int(sys.argv[2])) if sys.argv[1] == "cell" else track_gan() as run:
+from tests.tracking_inputs import grow_history, track
+with track(sys.argv[1]) as run:
     grow_history({1: 0.5, 2: 0.6})
     run.publish()
     print("logged", "mlflow" in sys.modules, flush=True)
@@ -54,28 +59,10 @@ def points(run: Any, metric: str) -> list[tuple[int, float]]:
     return sorted((item.step, item.value) for item in history)
 
 
-def metrics(step: int, **values: float) -> dict[str, Any]:
-    """The message by which a stage logs `values`."""
-    return {"do": "log", "metrics": values, "step": step, "time": 1}
-
-
-def write_lock(test_md5: str = "c" * 32) -> None:
-    """A dvc.lock with the data folders and the cells 50-0 and 50-1."""
-    outs = {"prepare": "data/prepared", "synthesize": "data/synthetic"}
-    entries: dict[str, Any] = {
-        stage: {"cmd": stage, "outs": [{"path": path, "md5": f"{letter * 32}.dir"}]}
-        for letter, (stage, path) in zip("ab", outs.items(), strict=True)
-    }
-    for seed in (0, 1):
-        deps = [{"path": "data/prepared", "md5": test_md5}]
-        entries[f"train_classifier@50-{seed}"] = {"cmd": f"train {seed}", "deps": deps, "params": {}}
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
-
-
-def start_stage(kind: str, seed: int = 0) -> "subprocess.Popen[str]":
-    """A stage in its own process, which has published two steps and waits for a line; `kind` is `gan` or `cell`."""
+def start_stage(name: str) -> "subprocess.Popen[str]":
+    """A stage in its own process, which has published two steps of the GAN's history and waits for a line."""
     return subprocess.Popen(
-        [sys.executable, "-c", STAGE, kind, str(seed)],
+        [sys.executable, "-c", STAGE, name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -86,8 +73,8 @@ def start_stage(kind: str, seed: int = 0) -> "subprocess.Popen[str]":
 
 def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A cell's run has its identity alone as params, its curve, its final metrics, lineage; the parent all params."""
-    write_lock()
-    with track_cell():
+    write_results()
+    with track(CELL):
         write_cell("train_classifier", 50, 0, 0.7)
     assert capfd.readouterr().err == ""
     cell, parent = child("train_classifier@50-0"), open_parent()
@@ -97,7 +84,7 @@ def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
     assert points(cell, "test_accuracy") == [(2, 0.7)]
     inputs = {item.dataset.name: item.dataset.digest for item in cell.inputs.dataset_inputs}
-    assert inputs == {"data/prepared": f"{'a' * 32}.dir", "data/synthetic": f"{'b' * 32}.dir"}
+    assert inputs == {name: dvc_md5(Path(name)) for name in ("data/prepared", "data/synthetic")}
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "RUNNING"
     assert top.info.run_name == cell.data.tags["pipeline.execution"] == parent.execution.name
@@ -107,7 +94,7 @@ def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_a_stage_took_is_logged(repo: Path) -> None:
     """Wall and processor time, peak memory, throughput: in MLflow alone."""
-    with track_cell():
+    with track(CELL):
         write_cell("train_classifier", 50, 0, 0.7)
     values = child("train_classifier@50-0").data.metrics
     assert values["images_per_second"] == pytest.approx(2 * 32 / values["wall_seconds"])  # steps of batches
@@ -144,40 +131,50 @@ def check_gan_run(repo: Path, stage: AbstractContextManager[TrackedRun]) -> None
 
 def test_gan_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """In SQLite."""
-    check_gan_run(repo, track_gan())
+    check_gan_run(repo, track("train_gan"))
     assert capfd.readouterr().err == ""
 
 
 def test_rerun_replaces(repo: Path) -> None:
     """The same stage again leaves one run: the newer one, with its own curve alone; the older files are passed over."""
     for rows in ({1: 0.1, 2: 0.2}, {2: 0.7}):
-        with track_gan() as run:
+        with track("train_gan") as run:
             run.publish()
             grow_history(rows)
     assert points(child("train_gan"), "cas") == [(2, 0.7)]
 
 
-def test_changed_params_start_a_new_execution(repo: Path) -> None:
+def test_changed_params_start_a_new_execution(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other params are another parent, also under a DVC experiment's name that is used again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_EXP_NAME", "wide")
-        write_run("train_classifier", CELL)
-        first = open_parent()
-        params = read_params()
-        params["gan"]["r3"]["width"] += 1
-        Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        write_run("train_classifier", CELL)
-        second = open_parent()
+    monkeypatch.setenv("DVC_EXP_NAME", "wide")
+    write_run("prepare")
+    first = open_parent()
+    change_params(gan={"steps": 9})
+    write_run("prepare")
+    second = open_parent()
     assert first.execution.name == second.execution.name == "wide"
     assert first.run_id != second.run_id
     assert len(store.children(first)) == len(store.children(second)) == 1
 
 
-def test_failed_stage(repo: Path) -> None:
-    """A stage's own error passes through, and its run says FAILED."""
-    with pytest.raises(ZeroDivisionError), tracked_run("prepare", {"out": repo}):
+def test_a_failed_stage_ends_its_parent(repo: Path) -> None:
+    """A stage's own error passes through, its run and its parent say FAILED until it has succeeded."""
+    write_results()
+    with pytest.raises(ZeroDivisionError), track("prepare"):
         _ = 1 / 0
-    assert child("prepare").info.status == "FAILED"
+    assert (child("prepare").info.status, parent_status()) == ("FAILED", "FAILED")
+    write_run("train_gan")
+    assert parent_status() == "FAILED"
+    write_run("prepare")
+    assert parent_status() == "RUNNING"
+    write_run("evaluate")
+    assert parent_status() == "FINISHED"
+
+
+def parent_status() -> str:
+    """How the only parent ended, or that it runs."""
+    parent = open_parent()
+    return str(parent.client.get_run(parent.run_id).info.status)
 
 
 def test_killed_stage_keeps_its_curve(repo: Path) -> None:
@@ -185,7 +182,7 @@ def test_killed_stage_keeps_its_curve(repo: Path) -> None:
 
     The stage's process never imports mlflow.
     """
-    process = start_stage("gan")
+    process = start_stage("train_gan")
     assert process.stdout
     assert process.stdout.readline() == "logged False\n"
     process.kill()
@@ -193,7 +190,7 @@ def test_killed_stage_keeps_its_curve(repo: Path) -> None:
     wait_for(lambda: (repo / "mlflow.db.lock").exists() and store.children(open_parent()))
     wait_for(lambda: child("train_gan").info.status == "KILLED")
     assert points(child("train_gan"), "cas") == [(1, 0.5), (2, 0.6)]
-    with track_gan():
+    with track("train_gan"):
         grow_history({1: 0.5, 2: 0.6, 3: 0.7})
     gan = child("train_gan")
     assert points(gan, "cas") == [(1, 0.5), (2, 0.6), (3, 0.7)]
@@ -206,7 +203,7 @@ def test_off(repo: Path) -> None:
     Path("mlflow.db").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_TRACKING", "off")
-        process = start_stage("gan")
+        process = start_stage("train_gan")
         output, errors = process.communicate("\n")
     assert (process.returncode, output, errors) == (0, "logged False\n", "")
     assert not list(repo.glob("ml*"))
@@ -215,7 +212,7 @@ def test_off(repo: Path) -> None:
 def test_switch_is_on_or_off(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt switch is the user's error, not a silent choice."""
     monkeypatch.setenv("PIPELINE_TRACKING", "no")
-    with pytest.raises(UserError, match="on or off"), tracked_run("prepare", {"out": repo}):
+    with pytest.raises(UserError, match="on or off"), track("prepare"):
         pass
 
 
@@ -226,7 +223,7 @@ def test_store_out_of_reach(
     """A store that is not there costs seconds and one line without the password; the stage's body runs."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     done, begin = False, time.monotonic()
-    with track_gan() as run:
+    with track("train_gan") as run:
         run.publish()
         done = True
     errors = capfd.readouterr().err
@@ -241,7 +238,7 @@ def test_store_out_of_reach(
 def test_writer_that_dies(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A companion that cannot even start is one line at the end of the stage."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with track_gan() as run:
+    with track("train_gan") as run:
         for _ in range(100):
             run.publish()
     assert capfd.readouterr().err.count(BEHIND) == 1
@@ -251,7 +248,7 @@ def test_store_fails_in_the_middle(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A file that cannot be read ends the run's tracking with one line, not the stage."""
-    with track_gan() as run:
+    with track("train_gan") as run:
         grow_history({1: 0.5})
         run.publish()
         Path("results/history/train_gan.csv").write_text("step,cas\n1,x\n", encoding="utf-8")
@@ -272,7 +269,7 @@ def test_credentials_are_never_printed(user: str, password: str, host: str) -> N
 def test_one_store_for_four(repo: Path) -> None:
     """Four stages that begin at once where no store is yet all get their run, under one parent."""
     Path("mlflow.db").unlink()
-    stages = [start_stage("cell", seed) for seed in range(4)]
+    stages = [start_stage(f"train_classifier@50-{seed}") for seed in range(4)]
     outcomes = [stage.communicate("\n") for stage in stages]
     assert [errors for _, errors in outcomes] == [""] * 4
     assert len(store.children(open_parent())) == 4
@@ -280,98 +277,139 @@ def test_one_store_for_four(repo: Path) -> None:
 
 
 def test_sync_rebuilds_the_runs(repo: Path) -> None:
-    """From the files in git alone: parent with curve, report and figure; GAN, assessment and declared cells."""
+    """From the files alone: every stage and declared cell, the parent with answer, curve, report and figure."""
     write_results()
-    write_lock()
-    tally = backfill.sync(read_params())
-    assert (tally.added, tally.kept, tally.absent) == (10, 0, 0)
+    assert sync() == (12, 0, 0)
     parent = open_parent()
     names = {run.data.tags["dvc.stage"] for run in store.children(parent)}
-    assert {"train_gan", "assess", "train_baseline@25-1", "train_classifier@100-0"} < names
+    assert {"prepare", "train_gan", "synthesize", "assess", "train_baseline@25-1", "train_classifier@100-0"} < names
     assert "train_classifier@10-0" not in names
     cell = child("train_classifier@50-1")
     assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "1"}
-    assert cell.data.tags["pipeline.source"] == "backfill"
-    assert len(cell.data.tags["pipeline.stage_key"]) == 64
     assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
     assert points(cell, "test_accuracy") == [(2, 0.71)]
-    assert child("assess").data.metrics == {"frechet_distance": 12.5}
+    assert child("prepare").data.metrics == {"num_train": 100, "num_val": 50}
+    assert child("synthesize").data.metrics == {"num_images": 300}
+    assert child("assess").data.metrics["frechet_distance"] == 12.5
     assert [file.path for file in parent.client.list_artifacts(child("train_gan").info.run_id)] == ["gan_samples.png"]
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "FINISHED"
     assert top.data.tags[store.NOTE] == "# It helps\n"
-    assert points(top, "test_accuracy_mean") == [(0, 0.8), (50, 0.8), (100, 0.8)]
-    assert points(top, "chosen_percent") == [(0, 50)]
+    assert points(top, "test_accuracy_mean") == [(0, 0.8), (50, 0.9), (100, 1.0)]
+    headline = {"baseline_test_accuracy": 0.8, "chosen_test_accuracy": 0.9, "difference": 0.1}
+    real_equivalent = make_result().real_equivalent.num_real_equivalent
+    p_value = round(make_result().chosen.p_value_holm, 6)
+    answer = {"chosen_percent": 50, "p_value": p_value, "real_equivalent": real_equivalent}
+    assert top.data.metrics == top.data.metrics | headline | answer
+    files = {file.path for file in parent.client.list_artifacts(parent.run_id)}
+    assert files == {"ablation.json", "ablation.svg", "report.md"}
 
 
 def test_sync_twice_adds_nothing(repo: Path) -> None:
     """Sync can be run at any time: the second one keeps every run and every point."""
     write_results()
-    backfill.sync(read_params())
+    sync()
     before = {run.info.run_id for run in store.children(open_parent())}
-    tally = backfill.sync(read_params())
-    assert (tally.added, tally.kept) == (0, 10)
+    assert sync() == (0, 12, 0)
     parent = open_parent()
     assert {run.info.run_id for run in store.children(parent)} == before
     assert len(points(parent.client.get_run(parent.run_id), "test_accuracy_low")) == 3
 
 
+def test_sync_adds_what_a_pull_brought(repo: Path) -> None:
+    """A clone without DVC's data has its history alone; once the data is there, the run that is there gets the rest."""
+    write_results()
+    shutil.move("data", "elsewhere")
+    assert sync() == (10, 0, 2)
+    shutil.move("elsewhere", "data")
+    assert sync() == (2, 10, 0)
+    assert child("prepare").data.metrics == {"num_train": 100, "num_val": 50}
+
+
+def test_sync_takes_no_files_but_those_of_the_lock(repo: Path) -> None:
+    """Files that dvc.lock does not name by their md5, and results of other params, are no results of this execution."""
+    write_results()
+    Path("data/synthetic/manifest.json").write_text('{"num_images": 7}', encoding="utf-8")
+    change_params(gan={"steps": 9})
+    assert sync() == (10, 0, 2)
+    names = {run.data.tags["dvc.stage"] for run in store.children(open_parent())}
+    assert not names & {"synthesize", "train_gan"}
+    parent = open_parent()
+    assert parent.client.get_run(parent.run_id).data.metrics == {}
+
+
 def test_sync_refuses_results_of_another_data_set(repo: Path) -> None:
     """Results of another profile's data are not logged as this one's."""
     write_results()
-    write_lock()
-    lock = yaml.safe_load(Path("dvc.lock").read_text())
-    lock["stages"]["prepare"]["params"] = {"params.yaml": {"dataset": {"name": "cifar10"}}}
-    Path("dvc.lock").write_text(yaml.safe_dump(lock))
-    with pytest.raises(UserError, match=r"results/ come from dataset.name 'cifar10', params.yaml says 'digits'"):
-        backfill.sync(read_params())
+    change_params(dataset={"seed": 7})
+    with pytest.raises(UserError, match=r"results/ come from dataset.seed 0, params.yaml says 7; run `dvc repro`"):
+        sync()
 
 
 def test_sync_believes_the_files(repo: Path) -> None:
     """A live run that agrees with the files stays; one that does not, or never ended, is replaced."""
     write_results()
-    second = CELL | {"seed": 1}
-    write_run("train_classifier", CELL, metrics(2, test_accuracy=0.7000001))
-    write_run("train_classifier", second, metrics(2, test_accuracy=0.5))
-    write_run("train_baseline", BASELINE, status=None)
-    kept = child("train_classifier@50-0").info.run_id
-    tally = backfill.sync(read_params())
-    assert (tally.added, tally.kept) == (9, 1)
-    assert child("train_classifier@50-0").info.run_id == kept
+    write_run(CELL)
+    write_cell("train_classifier", 50, 1, 0.5)
+    write_run("train_classifier@50-1")
+    write_cell("train_classifier", 50, 1, 0.71)
+    write_run("train_baseline@100-0", status=None)
+    kept = child(CELL).info.run_id
+    assert sync() == (11, 1, 0)
+    assert child(CELL).info.run_id == kept
     assert child("train_classifier@50-1").data.metrics["test_accuracy"] == 0.71
     assert child("train_baseline@100-0").info.status == "FINISHED"
 
 
 def test_evaluate_is_the_parent(repo: Path) -> None:
-    """Evaluate's run is the parent: curve with step = percent, report as description, cached cells beside the others.
+    """Evaluate's run is the parent; cells from DVC's cache get their runs beside the others.
 
-    Evaluating again adds no point.
+    Evaluating again adds no point but those that changed, and the answer is the newest.
     """
     write_results()
-    write_run("train_classifier", CELL, metrics(2, test_accuracy=0.7))
-    report = {"do": "artifact", "path": str(Path("results/report.md").resolve())}
-    for _ in range(2):
-        write_run("evaluate", {}, metrics(0, test_accuracy_mean=0.81), metrics(50, test_accuracy_mean=0.83), report)
+    write_run(CELL)
+    for difference in (0.1, 0.1, 0.05, 0.1):
+        write_answer(difference)
+        write_run("evaluate")
     parent = open_parent()
     top = parent.client.get_run(parent.run_id)
-    assert points(top, "test_accuracy_mean") == [(0, 0.81), (50, 0.83)]
+    assert [step for step, _ in points(top, "test_accuracy_mean")] == [0, 50, 50, 50, 100, 100, 100]
+    assert top.data.metrics["difference"] == 0.1
     assert top.data.tags[store.NOTE] == "# It helps\n"
     assert top.info.status == "FINISHED"
-    assert len(store.children(parent)) == 10
+    assert len(store.children(parent)) == 12
+
+
+def test_an_alarm_costs_no_live_run(repo: Path) -> None:
+    """Training that went back after an alarm shows steps twice; evaluate keeps the run, the later row counts."""
+    write_results()
+    rows = [
+        {"step": 10, "restarts": 0, "cas": 0.5}, {"step": 20, "restarts": 0, "cas": 0.4},
+        {"step": 20, "restarts": 1, "cas": 0.3},
+    ]  # fmt: skip
+    with track("train_gan") as run:
+        for count in (1, 3):
+            write_csv(Path("results/history/train_gan.csv"), rows[:count])
+            run.publish()
+    write_lock()
+    live = child("train_gan")
+    assert points(live, "cas") == [(10, 0.5), (20, 0.3), (20, 0.4)]
+    assert live.data.metrics["cas"] == 0.3
+    write_run("evaluate")
+    assert child("train_gan").info.run_id == live.info.run_id
 
 
 def test_sync_knows_an_applied_experiment(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `dvc exp run` tracked under its own name is not added again once its files are applied."""
     write_results()
-    write_lock()
     monkeypatch.setenv("DVC_EXP_NAME", "trial")
-    write_run("evaluate", {})
+    write_run("evaluate")
     monkeypatch.delenv("DVC_EXP_NAME")
-    tally = backfill.sync(read_params())
-    assert (tally.added, tally.kept) == (0, 2)
+    assert sync() == (0, 12, 0)
     assert len(store.search(store.open_experiment("digits"), {"pipeline.role": "parent"})) == 1
-    write_lock("d" * 32)
-    assert backfill.sync(read_params()).added == 10
+    write_cell("train_classifier", 50, 1, 0.75)
+    write_lock()
+    assert sync() == (12, 0, 0)
 
 
 def test_sync_without_a_store(repo: Path) -> None:
@@ -390,51 +428,72 @@ def test_sync_without_a_store(repo: Path) -> None:
     assert "secret" not in done.stderr
 
 
-def test_view_shows_the_ablation(repo: Path) -> None:
-    """The address's share key names a view of this execution's cells, grouped by percent, learning curve left out."""
-    write_results()
-    backfill.sync(read_params())
-    parent = open_parent()
-    tags = parent.client.get_experiment(parent.experiment.id).tags
-    state = json.loads(tags["mlflow.sharedViewState.bypercent"])
-    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "synthetic_percent"}]
-    found = parent.client.search_runs([parent.experiment.id], state["searchFilter"])
-    assert {run.data.tags["dvc.stage"].split("-")[0] for run in found} == {
-        "train_baseline@100",
-        "train_classifier@50",
-        "train_classifier@100",
+def shown(folder: Path) -> dict[str, dict[str, object]]:
+    """What the store of a project shows of each run, but for times, hosts and the state of git."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        experiment = store.open_experiment("digits")
+        return {
+            run.data.tags.get("dvc.stage", "parent"): describe(experiment.client, run)
+            for run in store.search(experiment, {"dataset": "digits"})
+        }
+
+
+def describe(client: Any, run: Any) -> dict[str, object]:
+    """Everything about a run that must not depend on who published it."""
+    inputs = run.inputs.dataset_inputs
+    run_id, files = run.info.run_id, Path(run.info.artifact_uri.removeprefix("file://"))
+    points = {
+        (point.key, point.step, point.value)
+        for name in run.data.metrics.keys() - USAGE
+        for point in client.get_metric_history(run_id, name)
     }
-    assert "viewStateShareKey=bypercent" in view_url("http://127.0.0.1:5000", parent.experiment.id)
-
-
-def test_view_shows_all_values_of_a_sweep(repo: Path) -> None:
-    """Executions that differ in the axis alone are shown together, grouped by percent and the axis's value."""
-    write_results()
-    params = read_params()
-    params["sweep"] = {"key": "dataset.seed", "values": [0, 1]}
-    for value in (0, 1):
-        params["dataset"]["seed"] = value
-        Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        backfill.sync(read_params())
-    parent = open_parent()
-    state = json.loads(parent.client.get_experiment(parent.experiment.id).tags["mlflow.sharedViewState.bypercent"])
-    assert state["groupBy"]["groupByKeys"] == [
-        {"mode": "param", "groupByData": "synthetic_percent"},
-        {"mode": "tag", "groupByData": "pipeline.axis_value"},
+    artifacts = (file for file in files.rglob("*") if file.is_file() and file.suffix not in ("", ".yaml"))
+    models = [
+        client.get_model_version(found.name, found.version)
+        for found in client.search_model_versions(f"run_id = '{run_id}'")
     ]
-    found = parent.client.search_runs([parent.experiment.id], state["searchFilter"])
-    cells = {(run.data.tags["pipeline.axis_value"], run.data.tags["dvc.stage"]) for run in found}
-    assert {value for value, _ in cells} == {"0", "1"}
-    assert len(cells) == len(found) == 2 * 6
+    return {
+        "status": run.info.status,
+        "metrics": points,
+        "latest": {name: value for name, value in run.data.metrics.items() if name not in USAGE},
+        "params": run.data.params,
+        "tags": {key: value for key, value in run.data.tags.items() if not key.startswith(CIRCUMSTANCES)},
+        "artifacts": {str(file.relative_to(files)): hash_file(file) for file in artifacts},
+        "datasets": {(used.dataset.name, used.dataset.digest, used.tags[0].value) for used in inputs},
+        "models": {(model.name, *model.tags.items(), *model.aliases) for model in models},
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_sync_of_a_clone_equals_what_the_stages_published(reproduced: Path, tmp_path: Path) -> None:
+    """Run by run, over a whole project: metrics with steps, params, tags, files, data sets, registered networks."""
+    original, clone = shutil.copytree(reproduced, tmp_path / "original", symlinks=True), tmp_path / "clone"
+    commit = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "results")
+    clone_it = ("git", "clone", "-q", ".", str(clone))
+    fill = ("dvc", "cache", "dir", "--local", str(original / ".dvc/cache")), ("dvc", "checkout", "-q")
+    sync = ("python", "-m", "pipeline", "track", "sync")
+    for folder, command in [(original, ("git", "add", "-A")), (original, commit), (original, clone_it),
+                            *((clone, command) for command in (*fill, sync))]:  # fmt: skip
+        done = run(folder, *command)
+        assert done.returncode == 0, done.stdout
+    published, synced = shown(reproduced), shown(clone)
+    assert len(published) == 15
+    assert published.keys() == synced.keys()
+    for name, expected in published.items():
+        assert synced[name] == expected, name
+    assert run(clone, *sync).stdout == "tracking: 0 runs added, 14 kept\n"
+    assert shown(clone) == synced
 
 
 @pytest.mark.slow
 def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.CaptureFixture[str]) -> None:
     """Over HTTP all is the same; a server that dies in the middle of a stage costs one line."""
-    check_gan_run(repo, track_gan())
+    check_gan_run(repo, track("train_gan"))
     assert capfd.readouterr().err == ""
     begin = time.monotonic()
-    with track_cell() as run:
+    with track(CELL) as run:
         wait_for(lambda: len(store.children(open_parent())) == 2)
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

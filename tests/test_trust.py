@@ -25,7 +25,7 @@ from pipeline.tracking import commands as tracking
 from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
 from tests.shard_inputs import dataset
 from tests.test_report import Page
-from tests.tracking_inputs import child, track_cell, wait_for
+from tests.tracking_inputs import CELL, child, track, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").glob("*.py")])
@@ -272,7 +272,7 @@ def test_a_secret_in_the_address_is_neither_told_nor_logged(
     """Runs go to http://user:secret@server, and the secret is in no output, param, tag, metric or file of theirs."""
     address = os.environ["MLFLOW_TRACKING_URI"].replace("//", "//Zq7user:Zq7secret@")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with track_cell() as run:
+    with track(CELL) as run:
         run.publish()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("Zq7user:Zq7secret@", ""))
     assert child("train_classifier@50-0").info.status == "FINISHED"

@@ -4,7 +4,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -13,15 +15,41 @@ from torch import nn
 
 from pipeline.classifier.network import Architecture, build_network
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
+from pipeline.evaluation.ablation import evaluate
+from pipeline.evaluation.result import Result, rounded
 from pipeline.files import write_csv, write_json
 from pipeline.gan.description import GanDescription
 from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
 from pipeline.gan.sampling import Sampler
+from pipeline.params.load import load_all_params
 from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
+from pipeline.tracking.lock import dvc_md5
+from pipeline.tracking.messages import FINISHED, End, Start, Status
+from pipeline.tracking.sync import sync as run_sync
+from tests.evaluation_inputs import FIDELITY, make_params, write_inputs
 
 ROOT = Path(__file__).resolve().parents[1]
-CELL = {"synthetic_percent": 50, "real_percent": 100, "seed": 0}
+CELL = "train_classifier@50-0"
 DIGITS = tuple("0123456789")
+COMMANDS = {  # of dvc.yaml: flags and paths
+    "prepare": "out data/prepared",
+    "train_gan": "train data/prepared/train val data/prepared/val out models/gan history results/history/train_gan.csv "
+    "samples results/gan_samples.png evolution results/gan_evolution.png",
+    "synthesize": "generator models/gan dataset data/prepared/dataset.json out data/synthetic",
+    "train_baseline": "prepared data/prepared out models/train_baseline/KEY results results",
+    "assess": "train data/prepared/train synthetic data/synthetic/data out data/scores metrics results/assess.json",
+    "train_classifier": "prepared data/prepared synthetic data/synthetic/data scores data/scores "
+    "out models/train_classifier/KEY results results",
+    "evaluate": "models models scores data/scores dataset data/prepared/dataset.json out results",
+}
+CELL_OUTS = ("models/{0}/KEY", "results/cells/{0}-KEY.json", "results/history/{0}-KEY.csv")
+OUTS = {
+    "prepare": ("data/prepared",),
+    "train_gan": ("models/gan", "results/history/train_gan.csv", "results/gan_samples.png"),
+    "synthesize": ("data/synthetic",),
+    "assess": ("data/scores", "results/assess.json"),
+    "evaluate": ("results/ablation.json", "results/report.md", "results/report.html", "results/ablation.svg"),
+} | {stage: tuple(out.format(stage) for out in CELL_OUTS) for stage in ("train_baseline", "train_classifier")}
 GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
 
 
@@ -29,6 +57,19 @@ def read_params() -> dict[str, Any]:
     """The values in force."""
     values: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     return values
+
+
+def change_params(**blocks: dict[str, Any]) -> None:
+    """Changes values of blocks of params.yaml."""
+    values = read_params()
+    changed = {name: values[name] | block for name, block in blocks.items()}
+    Path("params.yaml").write_text(yaml.safe_dump(values | changed), encoding="utf-8")
+
+
+def sync() -> tuple[int, int, int]:
+    """What `synthmix track sync` added, kept and found no result of."""
+    tally = run_sync(load_all_params())
+    return tally.added, tally.kept, tally.absent
 
 
 def open_parent() -> store.Parent:
@@ -42,13 +83,6 @@ def child(name: str) -> Any:
     """The only child of DVC's stage `name`."""
     (run,) = store.children(open_parent(), name)
     return run
-
-
-def write_run(stage: str, cell: dict[str, int], *messages: dict[str, Any], status: str | None = "FINISHED") -> None:
-    """Writes a run as the companion does, in this process."""
-    start = {"do": "start", "stage": stage, "cell": cell, "time": 1}
-    end = [{"do": "end", "status": status}] if status else []
-    writer.write(start, iter([*messages, *end]))
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -88,18 +122,35 @@ def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module
     return PixelShuffleGenerator(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
 
 
-def track_gan() -> AbstractContextManager[TrackedRun]:
-    """The run of train_gan, on the paths of dvc.yaml."""
-    files = {"history": "history/train_gan.csv", "samples": "gan_samples.png", "evolution": "gan_evolution.png"}
-    paths = {"train": Path("data/prepared/train"), "val": Path("data/prepared/val"), "out": Path("models/gan")}
-    return tracked_run("train_gan", paths | {flag: Path("results", name) for flag, name in files.items()})
+def track(name: str) -> AbstractContextManager[TrackedRun]:
+    """The run of a stage as its script opens it, on the paths of dvc.yaml; `name` is DVC's, as in `prepare`."""
+    stage, _, key = name.partition("@")
+    return tracked_run(stage, paths_of(name), cell=cell_of(stage, key))
 
 
-def track_cell(seed: int = 0) -> AbstractContextManager[TrackedRun]:
-    """The run of the cell 50-`seed`."""
-    paths = {"prepared": "data/prepared", "synthetic": "data/synthetic/data", "scores": "data/scores"}
-    files = {flag: Path(path) for flag, path in (paths | {"results": "results"}).items()}
-    return tracked_run("train_classifier", files, cell=CELL | {"seed": seed})
+def paths_of(name: str) -> dict[str, Path]:
+    """The paths of a stage's command, by flag."""
+    stage, _, key = name.partition("@")
+    words = COMMANDS[stage].replace("KEY", key).split()
+    return {flag: Path(path) for flag, path in zip(words[::2], words[1::2], strict=True)}
+
+
+def write_run(name: str, status: Status | None = FINISHED) -> None:
+    """The run of a stage whose files are there, written in this process; without a status it is killed."""
+    stage, _, key = name.partition("@")
+    now = time.time_ns() // 1_000_000
+    start = Start(stage=stage, cell=cell_of(stage, key), paths=paths_of(name), time=now)
+    end = [End(status=status, tags={}, usage={"wall_seconds": 1.0}, time=now)] if status else []
+    writer.write(start, iter(end))
+
+
+def cell_of(stage: str, key: str) -> dict[str, int]:
+    """What identifies a cell."""
+    if not key:
+        return {}
+    percent, seed = map(int, key.split("-"))
+    percents = {"train_baseline": (0, percent), "train_classifier": (percent, 100)}[stage]
+    return {"synthetic_percent": percents[0], "real_percent": percents[1], "seed": seed}
 
 
 def grow_history(cas: dict[int, float]) -> None:
@@ -124,21 +175,60 @@ def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
 
 
 def write_results() -> None:
-    """Everything a finished `dvc repro` leaves in git, and the files of a cell that the grid lost since."""
+    """Everything a finished `dvc repro` leaves, dvc.lock too, and the files of a cell that the grid lost since."""
     for seed in (0, 1):
         for percent in (25, 100):
             write_cell("train_baseline", percent, seed, 0.8 + seed / 100)
         for percent in (10, 50, 100):
             write_cell("train_classifier", percent, seed, 0.7 + seed / 100)
-    settings = [
-        {"synthetic_percent": p, "test_accuracy_mean": 0.8, "test_accuracy_low": 0.7, "test_accuracy_high": 0.9}
-        for p in (0, 50, 100)
-    ]
-    champion = {"stage": "train_classifier", "percent": 50, "seed": 1}
-    answer = {"chosen_percent": 50, "chosen_difference_mean": 0.01}
-    write_json(Path("results/ablation.json"), {"settings": settings, "champion": champion, "answer": answer})
-    write_json(Path("results/assess.json"), {"feature_space": "ours", "frechet_distance": 12.5})
+    write_answer(0.1)
+    write_json(Path("results/assess.json"), FIDELITY.model_dump())
     write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
     Path("results/gan_samples.png").write_bytes(b"picture")
+    counts = {"train": {"0": 60, "1": 40}, "val": {"0": 25, "1": 25}}
+    write_json(Path("data/prepared/dataset.json"), {"counts": counts})
+    write_json(Path("data/synthetic/manifest.json"), {"num_images": 300})
+    write_lock()
+
+
+def write_answer(difference: float) -> None:
+    """What evaluate writes, where 50 % gain `difference` over the baseline's 0.8."""
+    result = rounded(make_result().model_dump(mode="json"))
+    assert isinstance(result, dict)
+    for setting in (*result["settings"], result["baseline"], result["chosen"]):
+        gain = difference * setting["synthetic_percent"] / 50
+        setting |= {"test_accuracy_mean": 0.8 + gain, "difference_mean": gain}
+    write_json(Path("results/ablation.json"), result)
     Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
     Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")
+
+
+@cache
+def make_result() -> Result:
+    """A result of evaluate, of which 50 % are chosen."""
+    params = make_params(*(f"ablation.{axis}={values}" for axis, values in GRID.items()))
+    with TemporaryDirectory() as folder:
+        write_inputs(Path(folder), params, lambda percent: 0.01 if percent == 50 else 0.0)
+        return evaluate(params, Path(folder) / "cells", FIDELITY)
+
+
+def write_lock() -> None:
+    """A dvc.lock of the files that are there, with the params in force."""
+    values, grid = read_params(), GRID
+    params = {"prepare": ("dataset",), "train_gan": ("gan",), "evaluate": ("gan", "ablation")}
+    cells = {
+        "train_baseline": [f"{percent}-{seed}" for percent in grid["real_percent"] for seed in grid["seeds"]],
+        "train_classifier": [f"{percent}-{seed}" for percent in grid["synthetic_percent"] for seed in grid["seeds"]],
+    }
+    entries: dict[str, Any] = {}
+    for stage, words in COMMANDS.items():
+        for key in cells.get(stage, [""]):
+            name, command = (f"{stage}@{key}" if key else stage), words.replace("KEY", key)
+            flags = " ".join(word if i % 2 else f"--{word}" for i, word in enumerate(command.split()))
+            outs = [Path(path.replace("KEY", key)) for path in OUTS[stage]]
+            entries[name] = {
+                "cmd": f"exec python -m stages.{stage} {flags}",
+                "params": {"params.yaml": {block: values[block] for block in params.get(stage, ("classifier",))}},
+                "outs": [{"path": str(out), "md5": dvc_md5(out)} for out in outs if out.exists()],
+            }
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")

@@ -1,13 +1,12 @@
 """Runs in MLflow, written by a companion process so that no stage waits for them or fails by them.
 
-mlflow takes two seconds to import and a server may take any time to answer. The stage therefore only writes
-JSON lines into a pipe; `python -m pipeline.tracking.writer` at its other end imports mlflow while the stage
-computes, and ends with it. A process that runs many stages shares one companion between them.
+mlflow takes two seconds to import and a server may take any time to answer. The stage therefore only says that it
+begins, that its files have grown, and that it ends; `python -m pipeline.tracking.writer` at the other end of a pipe
+imports mlflow while the stage computes, publishes what the files hold, and ends with it. A process that runs many
+stages shares one companion between them.
 """
 
-import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -16,12 +15,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import StoppedError, UserError
 from pipeline.tracking.execution import behind
+from pipeline.tracking.messages import FAILED, FINISHED, KILLED, End, Message, Publish, Start, Status, encode
+from pipeline.tracking.usage import Usage, describe_torch
 
-Message = dict[str, Any]
 PATIENCE = 60.0  # seconds that a finished stage waits for its last upload
 Companion = subprocess.Popen[bytes]
 _shared: ContextVar[list[Companion] | None] = ContextVar(
@@ -37,7 +36,7 @@ class TrackedRun:
 
     def publish(self) -> None:
         """Brings the run up to what the stage's files hold by now: the rows of a history, pictures."""
-        self._send({"do": "publish", "time": _now()})
+        self._send(Publish(time=_now()))
 
 
 @contextmanager
@@ -61,40 +60,19 @@ def tracked_run(
         yield TrackedRun(_ignore)
         return
     writer = _get_writer()
-    status, usage = "FAILED", Usage()
+    usage = Usage()
+    status: Status = FAILED
     try:
-        files = {flag: str(path) for flag, path in paths.items()}
-        _send(writer, {"do": "start", "stage": stage, "cell": dict(cell or {}), "paths": files, "time": _now()})
+        _send(writer, Start(stage=stage, cell=dict(cell or {}), paths=dict(paths), time=_now()))
         yield TrackedRun(partial(_send, writer))
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+        status = FINISHED
+    except (KeyboardInterrupt, StoppedError):
+        status = KILLED
         raise
     finally:
-        end = {"do": "end", "status": status, "tags": _torch_tags(), "usage": usage.measure(), "time": _now()}
-        _send(writer, end)
+        _send(writer, End(status=status, tags=describe_torch(), usage=usage.measure(), time=_now()))
         if _shared.get() is None:
             _finish(writer)
-
-
-class Usage:
-    """What a stage took of its machine since this was made; never part of an output."""
-
-    def __init__(self) -> None:
-        self._wall, self._processor = time.monotonic(), time.process_time()
-
-    def measure(self) -> dict[str, float]:
-        """Wall and processor time in s, peak memory in MiB: that of the process, of earlier stages in it too."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
-        used = {
-            "wall_seconds": time.monotonic() - self._wall,
-            "processor_seconds": time.process_time() - self._processor,
-            "peak_memory_mib": peak / 2**20,
-        }
-        torch = sys.modules.get("torch")
-        if torch and torch.cuda.is_initialized():
-            used["peak_device_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        return used
 
 
 @contextmanager
@@ -121,7 +99,7 @@ def _get_writer() -> Companion:
 
 
 def _ignore(message: Message) -> None:
-    """Takes what a run logs where nobody tracks."""
+    """Takes what a run says where nobody tracks."""
 
 
 def _is_on() -> bool:
@@ -144,8 +122,8 @@ def _start_writer() -> Companion:
 
 def _send(writer: Companion, message: Message) -> None:
     assert writer.stdin is not None
-    with suppress(BrokenPipeError):  # the companion died: _finish tells
-        writer.stdin.write(json.dumps(message).encode() + b"\n")
+    with suppress(BrokenPipeError):  # the companion died: _finish says so
+        writer.stdin.write(encode(message))
 
 
 def _finish(writer: Companion) -> None:
@@ -160,15 +138,6 @@ def _finish(writer: Companion) -> None:
         died, reason = True, f"no answer for {PATIENCE:.0f} s"
     if died:
         sys.stderr.write(behind(reason) + "\n")
-
-
-def _torch_tags() -> dict[str, str]:
-    """Where the stage computed, if it used torch at all."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return {}
-    device = torch.cuda.get_device_name() if torch.cuda.is_initialized() else "cpu"
-    return {"torch": str(torch.__version__), "device": device}
 
 
 def _now() -> int:

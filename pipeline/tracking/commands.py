@@ -8,46 +8,58 @@ import typer
 
 from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
-from pipeline.tracking import backfill, store
-from pipeline.tracking import execution as names
-from pipeline.tracking.view import ALL, ONE, view_url
+from pipeline.tracking import execution, store
+from pipeline.tracking.sync import sync
 
 
 def sync_runs() -> str:
-    """Rebuilds the runs of params.yaml's grid from the files in results/; says what it added."""
-    params = load_all_params().model_dump()
-    names.lock_entries()  # a torn dvc.lock is told before a store is made
+    """Publishes what the files that dvc.lock names hold, and the store lacks; reports what it added."""
+    params = load_all_params()
     try:
-        tally = backfill.sync(params)
+        tally = sync(params)
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a store or a network throws, the user gets one line
-        reason = names.without_credentials(f"{type(error).__name__}: {error}")[:200]
-        where = names.without_credentials(names.store_uri())
-        raise UserError(f"tracking: {where} cannot be written ({reason}); mend it and run sync again") from None
+        reason = execution.without_credentials(f"{type(error).__name__}: {error}")[:200]
+        where = execution.without_credentials(execution.store_uri())
+        raise UserError(f"tracking: {where} cannot be written ({reason}); repair it and run sync again") from None
     absent = f", {tally.absent} without a result yet" if tally.absent else ""
     return f"tracking: {tally.added} runs added, {tally.kept} kept{absent}"
 
 
 def serve(port: int) -> None:
-    """Prints the views' addresses and becomes MLflow's server on 127.0.0.1."""
-    if names.is_server():
-        raise UserError(f"MLFLOW_TRACKING_URI names a server: open {names.without_credentials(names.store_uri())}")
-    database = names.repository() / "mlflow.db"
+    """Prints the addresses of this execution's chart and of all executions, and becomes MLflow's server there."""
+    if execution.is_server():
+        address = execution.without_credentials(execution.store_uri())
+        raise UserError(f"MLFLOW_TRACKING_URI names a server: open {address}")
+    database = execution.repository() / "mlflow.db"
     if not database.exists() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError("mlflow.db: no runs yet; run `dvc repro`, or `synthmix track sync`")
-    experiment = store.open_experiment(load_all_params().dataset.name)
-    for told, name in (("this execution", ONE), ("all executions", ALL)):
-        typer.echo(f"{told}: {view_url(f'http://127.0.0.1:{port}', experiment.id, name)}")
+    described = execution.current_execution(load_all_params().model_dump())
+    experiment = store.open_experiment(described.dataset)
+    server = f"http://127.0.0.1:{port}"
+    typer.echo(f"all executions: {experiment_url(server, experiment.id)}")
+    if parent := store.find_parent(experiment, described):
+        typer.echo(f"accuracy against synthetic_percent: {chart_url(server, experiment.id, parent.run_id)}")
     typer.echo("Ctrl-C ends MLflow")
     sys.stdout.flush()
     _become_server(database.parent, port)
 
 
+def experiment_url(server: str, experiment_id: str) -> str:
+    """Address of the list of runs on `server`."""
+    return f"{server.rstrip('/')}/?workflowType=machine_learning#/experiments/{experiment_id}/runs"
+
+
+def chart_url(server: str, experiment_id: str, run_id: str) -> str:
+    """Address of the charts of a run's metrics on `server`: of a parent, accuracy over synthetic_percent as step."""
+    return f"{experiment_url(server, experiment_id)}/{run_id}/model-metrics"
+
+
 def _become_server(root: Path, port: int) -> None:
     """Becomes the server: 2 processes and half a gigabyte, where `mlflow ui` takes 14 and 2.8."""
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = names.store_uri()  # every user of the machine can read arguments
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = execution.store_uri()  # every user of the machine can read arguments
     arguments = ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
     stores = ["--artifacts-destination", str(root / "mlruns")]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments, *stores])  # noqa: S606

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.assessment.record import read_assess_record
 from pipeline.classifier.record import read_cell_record
 from pipeline.runtime.errors import UserError
 
@@ -102,10 +103,10 @@ def _read_synthesize(paths: Paths, _: str, is_there: IsThere) -> Contents | None
 
 
 def _read_assess(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
-    about = _read_json(paths["metrics"], is_there)
-    if about is None:
+    if not is_there(paths["metrics"]):
         return None
-    return Contents([Point(metric, value, 0) for metric, value in about.items() if isinstance(value, int | float)])
+    values = read_assess_record(paths["metrics"]).model_dump()
+    return Contents([Point(metric, value, 0) for metric, value in values.items() if isinstance(value, int | float)])
 
 
 def _read_cell(paths: Paths, name: str, is_there: IsThere) -> Contents | None:
@@ -120,26 +121,27 @@ def _read_cell(paths: Paths, name: str, is_there: IsThere) -> Contents | None:
 
 
 def _read_evaluate(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
+    from pipeline.evaluation.result import read_result  # here, as scipy comes with it and takes a second of each stage
+
     file = paths["out"] / "ablation.json"
-    result = _read_json(file, is_there)
-    if result is None:
+    if not is_there(file):
         return None
-    points = [Point(name, item[name], item["synthetic_percent"]) for item in result["settings"] for name in CURVE]
+    result = read_result(file)
+    points = [Point(name, getattr(item, name), item.synthetic_percent) for item in result.settings for name in CURVE]
     headline = {
-        "baseline_test_accuracy": result["baseline"]["test_accuracy_mean"],
-        "chosen_test_accuracy": result["chosen"]["test_accuracy_mean"],
-        "chosen_percent": result["chosen_percent"],
-        "difference": result["chosen"]["difference_mean"],
-        "p_value": result["chosen"]["p_value_holm"],
-        "real_equivalent": result["worth"]["num_real_equivalent"],
+        "baseline_test_accuracy": result.baseline.test_accuracy_mean,
+        "chosen_test_accuracy": result.chosen.test_accuracy_mean,
+        "chosen_percent": result.chosen_percent,
+        "difference": result.chosen.difference_mean,
+        "p_value": result.chosen.p_value_holm,
+        "real_equivalent": result.real_equivalent.num_real_equivalent,
     }
-    points += [Point(name, value, 0) for name, value in headline.items() if value is not None]
-    names = ("ablation.csv", "ablation.svg", "report.md", "report.html")
-    files = [file, *(path for path in (paths["out"] / name for name in names) if is_there(path))]
-    best = result["champion"]
-    folder = paths["models"] / best["stage"] / f"{best['percent']}-{best['seed']}"
-    network = Network("classifier", "champion", folder) if is_there(folder) else None
-    return Contents(points, files, network)
+    points += [Point(metric, value, 0) for metric, value in headline.items()]
+    names = ("ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html")
+    files = [path for path in (paths["out"] / name for name in names) if is_there(path)]
+    best = result.champion
+    folder = paths["models"] / best.stage / f"{best.percent}-{best.seed}"
+    return Contents(points, files, Network("classifier", "champion", folder) if is_there(folder) else None)
 
 
 READERS: dict[str, Callable[[Paths, str, IsThere], Contents | None]] = {

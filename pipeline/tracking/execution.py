@@ -1,4 +1,4 @@
-"""What a run is called and tied to: execution, cell, dvc.lock entry, data folders. Imports no mlflow."""
+"""What a run is called and tagged with: execution, cell, commit; which store holds it. Imports no mlflow."""
 
 import hashlib
 import json
@@ -9,10 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
-
-from pipeline.runtime.errors import UserError
 
 PARENT_STAGE = "evaluate"  # its run is the parent itself
 AXES = {
@@ -88,7 +84,7 @@ def without_credentials(text: str) -> str:
 
 
 def behind(reason: object) -> str:
-    """The one line that says why the tracking store lacks something, and how to catch up."""
+    """The one line about why the tracking store lacks something, and how to catch up."""
     why = without_credentials(f"{reason}")[:200]
     return (f"tracking: {without_credentials(store_uri())} is behind ({why}); the result is safe; "
             "catch up with: synthmix track sync")  # fmt: skip
@@ -112,7 +108,7 @@ def dvc_name(stage: str, key: str) -> str:
 def run_tags(execution: Execution, stage: str, cell: Mapping[str, int]) -> dict[str, str]:
     """Tags that hold wherever the run is written: now, or later by `sync`.
 
-    `pipeline.curve` tells the cells of the ablation, the baseline among them, from the other real-only ones,
+    `pipeline.curve` separates the cells of the ablation, the baseline among them, from the other real-only ones,
     which draw the learning curve.
     """
     tags = execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
@@ -128,7 +124,7 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
     if execution.sweep:
         value = execution.params[execution.params["sweep.key"]]
-        tags |= {"pipeline.orchestration.sweep": execution.sweep, "pipeline.axis_value": value}
+        tags |= {"pipeline.sweep": execution.sweep, "pipeline.axis_value": value}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})
 
@@ -148,36 +144,3 @@ def _git(*arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def lock_entries() -> dict[str, Any]:
-    """dvc.lock's entries by stage name; none before the first `dvc repro`."""
-    return dict(_yaml(Path("dvc.lock")).get("stages") or {})
-
-
-def stage_key(entry: Mapping[str, Any] | None) -> str | None:
-    """sha256 over command, md5 of the deps and params of a dvc.lock entry: equal keys, equal results."""
-    if entry is None:
-        return None
-    deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-    content = json.dumps([entry["cmd"], deps, entry.get("params", {})], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def data_inputs(stage: str) -> dict[str, str]:
-    """md5 by path of the data folders that `stage` reads, wholly or in part: outs of other stages."""
-    deps = _yaml(Path("dvc.yaml")).get("stages", {}).get(stage, {}).get("deps", [])
-    outs = {out["path"]: out["md5"] for entry in lock_entries().values() for out in entry.get("outs", [])}
-    folders = {folder for dep in deps for folder in (dep, *map(str, Path(dep).parents))}
-    return {path: md5 for path, md5 in outs.items() if path in folders and path.startswith("data/")}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a lock of 200 cells takes PyYAML's own seconds
-    try:
-        return yaml.load(path.read_bytes(), Loader=loader) or {}  # noqa: S506 - both loaders are the safe ones
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not YAML ({reason}); mend it (synthmix repair) or restore it") from None

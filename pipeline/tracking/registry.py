@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.files import hash_file
 from pipeline.tracking import store
+from pipeline.tracking.contents import Network
 from pipeline.tracking.package import model_files, write_package
 from pipeline.tracking.store import Parent
 
@@ -16,25 +17,25 @@ if TYPE_CHECKING:
 DIGEST = "pipeline.weights"
 
 
-def register(parent: Parent, run_id: str, kind: str, folder: Path, alias: str) -> None:
-    """Makes the network in `folder` a version of the model `<dataset>-<kind>`, and gives it the alias.
+def register(parent: Parent, run_id: str, network: Network) -> None:
+    """Makes the network a version of the model `<dataset>-<kind>`, and gives it the alias.
 
     A network that is a version already keeps it, unless the run that holds its files was deleted.
     """
-    name, digest = f"{parent.execution.dataset}-{kind}", _digest(folder, kind)
+    name, digest = f"{parent.execution.dataset}-{network.kind}", _digest(network)
     with store.creation_lock():
         known = _find(parent, name, digest)
         version = known if known and _is_alive(parent, known) else None
         if version is None:
-            version = _create(parent, run_id, name, kind, folder, digest)
+            version = _create(parent, run_id, name, network, digest)
             if known:
                 _replace(parent, known, version)
-        parent.client.set_registered_model_alias(name, alias, version.version)
+        parent.client.set_registered_model_alias(name, network.alias, version.version)
 
 
-def _digest(folder: Path, kind: str) -> str:
+def _digest(network: Network) -> str:
     """sha256 over the hashes of description and weights."""
-    return hashlib.sha256("".join(map(hash_file, model_files(folder, kind))).encode()).hexdigest()
+    return hashlib.sha256("".join(map(hash_file, model_files(network.folder, network.kind))).encode()).hexdigest()
 
 
 def _find(parent: Parent, name: str, digest: str) -> "ModelVersion | None":
@@ -53,18 +54,18 @@ def _is_alive(parent: Parent, version: "ModelVersion") -> bool:
         return False
 
 
-def _create(parent: Parent, run_id: str, name: str, kind: str, folder: Path, digest: str) -> "ModelVersion":
+def _create(parent: Parent, run_id: str, name: str, network: Network, digest: str) -> "ModelVersion":
     """Uploads the network into the run, as an MLflow model, and makes it the newest version."""
-    client, place = parent.client, f"{kind}-{digest[:12]}"
+    client, path = parent.client, f"{network.kind}-{digest[:12]}"
     with tempfile.TemporaryDirectory() as temporary:
         package = Path(temporary) / "model"
-        write_package(package, kind, folder, run_id, place)
-        client.log_artifacts(run_id, str(package), place)
+        write_package(package, network.kind, network.folder, run_id, path)
+        client.log_artifacts(run_id, str(package), path)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
-    told = f"{folder.parent.name}/{folder.name} of execution {parent.execution.name}"
-    return client.create_model_version(name, source, run_id, tags={DIGEST: digest}, description=told)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{path}"
+    text = f"{network.folder.parent.name}/{network.folder.name} of execution {parent.execution.name}"
+    return client.create_model_version(name, source, run_id, tags={DIGEST: digest}, description=text)
 
 
 def _replace(parent: Parent, old: "ModelVersion", new: "ModelVersion") -> None:

@@ -2,20 +2,20 @@
 
 import fcntl
 import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.tracking import execution as names
+from pipeline.tracking import execution
 from pipeline.tracking.contents import Contents, Point
-from pipeline.tracking.execution import Execution
+from pipeline.tracking.execution import PARENT_STAGE, Execution
+from pipeline.tracking.messages import FAILED, KILLED
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 ENVIRONMENT = {
@@ -28,9 +28,9 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
-CURVE = ("test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")  # on the parent, step = percent
 NOTE = "mlflow.note.content"
 NOTE_CHARACTERS = 7500  # a run tag holds 8,000
+UNSUCCESSFUL = (FAILED, KILLED)
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,24 @@ class Parent:
         return self.experiment.client
 
 
+@dataclass(frozen=True)
+class Published:
+    """What a run holds already: its points, its files with their time of change in ns, its last time stamp in ms."""
+
+    points: frozenset[Point] = frozenset()
+    files: frozenset[tuple[Path, int]] = frozenset()
+    time: int = 0
+
+
+# ---- the store itself ----------------------------------------------------------------------------------------------
+
+
 def open_experiment(name: str) -> Experiment:
     """Opens the store and the experiment, creating what is absent."""
     import_mlflow()
     with creation_lock():
         client = connect()
         return Experiment(client, _experiment_id(client, name))
-
-
-def open_parent(experiment: Experiment, execution: Execution, *, time: int, source: str | None = None) -> Parent:
-    """Finds the execution's parent run, or creates it with start `time` (ms since 1970) and tag `source`."""
-    with creation_lock():
-        if (parent := find_parent(experiment, execution)) is None:
-            return _create_parent(experiment, execution, time, source)
-        if not experiment.client.get_run(parent.run_id).data.params:  # its writer was killed before it came to them
-            _log_params(experiment.client, parent.run_id, execution.params)
-        return parent
 
 
 def import_mlflow() -> None:
@@ -86,8 +88,8 @@ def connect() -> "MlflowClient":
     from mlflow.store.db.db_types import DATABASE_ENGINES
     from mlflow.tracking import MlflowClient
 
-    uri = names.store_uri()
-    path = names.repository() / "mlflow.db"
+    uri = execution.store_uri()
+    path = execution.repository() / "mlflow.db"
     if uri == f"sqlite:///{path}" and not path.exists():
         unfinished = path.with_name("mlflow.db.unfinished")
         unfinished.unlink(missing_ok=True)
@@ -110,7 +112,7 @@ def _probe(uri: str) -> None:
 @contextmanager
 def creation_lock() -> Iterator[None]:
     """One process a machine at a time: two that migrate one new database at once break each other."""
-    with (names.repository() / "mlflow.db.lock").open("a") as file:
+    with (execution.repository() / "mlflow.db.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -119,35 +121,14 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         return str(experiment.experiment_id)
-    location = None if names.is_server() else (names.repository() / "mlruns" / name).as_uri()
+    location = None if execution.is_server() else (execution.repository() / "mlruns" / name).as_uri()
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def unite_parents(experiment: Experiment, execution: Execution) -> None:
-    """Leaves the execution's oldest parent, with the children of all: where an answer gets lost, MLflow asks again."""
-    parents = _parents(experiment, execution)
-    for other in parents[:-1]:
-        for run in search(experiment, {"mlflow.parentRunId": other.run_id}):
-            experiment.client.set_tag(run.info.run_id, "mlflow.parentRunId", parents[-1].run_id)
-        experiment.client.delete_run(other.run_id)
-
-
-def find_parent(experiment: Experiment, execution: Execution) -> Parent | None:
-    """The oldest parent run of the execution with these params."""
-    return next(iter(_parents(experiment, execution)[::-1]), None)
-
-
-def _parents(experiment: Experiment, execution: Execution) -> list[Parent]:
-    """Newest first; there is one, but for a fault."""
-    tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
-    runs = search(experiment, tags | {"pipeline.role": "parent"})
-    return [Parent(experiment, run.info.run_id, execution) for run in runs]
-
-
-def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[MlflowRun]":
+def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[Run]":
     """All runs that bear `tags`, newest first."""
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    runs: list[MlflowRun] = []
+    runs: list[Run] = []
     token = None
     while True:
         page = experiment.client.search_runs([experiment.id], query, max_results=1000, page_token=token)
@@ -157,17 +138,73 @@ def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[MlflowRun]"
             return runs
 
 
-def _create_parent(experiment: Experiment, execution: Execution, time: int, source: str | None) -> Parent:
-    tags = names.execution_tags(execution) | {"pipeline.role": "parent", "stage": names.PARENT_STAGE}
-    run = experiment.client.create_run(
-        experiment.id, start_time=time, tags=tags | _source(source), run_name=execution.name
-    )
-    _log_params(experiment.client, run.info.run_id, execution.params)
-    return Parent(experiment, run.info.run_id, execution)
+# ---- parents and children ------------------------------------------------------------------------------------------
 
 
-def _source(source: str | None) -> dict[str, str]:
-    return {"pipeline.source": source} if source else names.git_tags()
+def find_parents(experiment: Experiment, described: Execution) -> list[Parent]:
+    """Runs of executions with these params and this graph, under whatever name, newest first."""
+    tags = {"pipeline.digest": described.digest, "pipeline.role": "parent"}
+    return [Parent(experiment, run.info.run_id, described) for run in search(experiment, tags)]
+
+
+def find_parent(experiment: Experiment, described: Execution) -> Parent | None:
+    """The oldest parent run of this execution."""
+    runs = _named(experiment, described)
+    return Parent(experiment, runs[-1].info.run_id, described) if runs else None
+
+
+def _named(experiment: Experiment, described: Execution) -> "list[Run]":
+    """Newest first; there is one, but for a fault."""
+    tags = {"pipeline.execution": described.name, "pipeline.digest": described.digest}
+    return search(experiment, tags | {"pipeline.role": "parent"})
+
+
+def open_parent(experiment: Experiment, described: Execution, *, time: int, tags: Mapping[str, str]) -> Parent:
+    """Finds the execution's parent run, or creates it with start `time` (ms since 1970) and `tags`."""
+    with creation_lock():
+        parent = find_parent(experiment, described)
+        if parent is None:
+            own = execution.execution_tags(described) | {"pipeline.role": "parent", "stage": PARENT_STAGE}
+            run = experiment.client.create_run(experiment.id, time, tags=own | dict(tags), run_name=described.name)
+            parent = Parent(experiment, run.info.run_id, described)
+        if not experiment.client.get_run(parent.run_id).data.params:  # new, or its writer was killed before this
+            _log_params(experiment.client, parent.run_id, described.params)
+        return parent
+
+
+def unite_parents(experiment: Experiment, described: Execution) -> None:
+    """Leaves the oldest of several parents of one execution, which two hosts or a lost answer can make."""
+    runs = _named(experiment, described)
+    for other in runs[:-1]:
+        for run in search(experiment, {"mlflow.parentRunId": other.info.run_id}):
+            experiment.client.set_tag(run.info.run_id, "mlflow.parentRunId", runs[-1].info.run_id)
+        experiment.client.delete_run(other.info.run_id)
+
+
+def create_child(parent: Parent, stage: str, cell: Mapping[str, int], *, time: int, tags: Mapping[str, str]) -> str:
+    """Creates the run of a stage or cell under its parent, with params and tags; returns its id."""
+    own = execution.run_tags(parent.execution, stage, cell) | {"mlflow.parentRunId": parent.run_id}
+    name = " ".join(filter(None, (stage, execution.cell_key(stage, cell))))
+    run = parent.client.create_run(parent.experiment.id, time, tags=own | dict(tags), run_name=name)
+    _log_params(parent.client, run.info.run_id, cell)
+    return str(run.info.run_id)
+
+
+def children(parent: Parent, stage: str | None = None) -> "list[Run]":
+    """Runs under the parent, newest first; of `stage` (DVC's name, with the cell) alone if given."""
+    tags = {"mlflow.parentRunId": parent.run_id} | ({"dvc.stage": stage} if stage else {})
+    return search(parent.experiment, tags)
+
+
+def reopen(parent: Parent) -> None:
+    """Says of the execution that it runs again, where no stage of it is left that did not succeed."""
+    if parent.client.get_run(parent.run_id).info.status in UNSUCCESSFUL and not any(
+        run.info.status in UNSUCCESSFUL for run in children(parent)
+    ):
+        parent.client.update_run(parent.run_id, "RUNNING")
+
+
+# ---- what a run holds ----------------------------------------------------------------------------------------------
 
 
 def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
@@ -178,59 +215,41 @@ def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, object
         client.log_batch(run_id, params=batch[start : start + 100])
 
 
-def create_child(parent: Parent, stage: str, cell: Mapping[str, int], *, time: int, source: str | None = None) -> str:
-    """Creates the run of a stage or cell under its parent, with params, tags and lineage; returns its id."""
-    tags = names.run_tags(parent.execution, stage, cell) | _source(source)
-    run = parent.client.create_run(
-        parent.experiment.id,
-        start_time=time,
-        tags=tags | {"mlflow.parentRunId": parent.run_id},
-        run_name=" ".join(filter(None, (stage, names.cell_key(stage, cell)))),
-    )
-    _log_params(parent.client, run.info.run_id, cell)
-    log_inputs(parent, run.info.run_id, stage)
-    return str(run.info.run_id)
-
-
-def children(parent: Parent, stage: str | None = None) -> "list[MlflowRun]":
-    """Runs under the parent, newest first; of `stage` (DVC's name, with the cell) alone if given."""
-    tags = {"mlflow.parentRunId": parent.run_id} | ({"dvc.stage": stage} if stage else {})
-    return search(parent.experiment, tags)
-
-
-def log_inputs(parent: Parent, run_id: str, stage: str) -> None:
-    """Ties the run to the md5 of the data folders that its stage reads."""
+def log_inputs(client: "MlflowClient", run_id: str, stage: str, inputs: Mapping[str, str]) -> None:
+    """Ties the run to the data folders, md5 by path, that its stage reads."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     context = [InputTag("mlflow.data.context", "training" if stage.startswith("train_") else stage)]
-    inputs = [
-        DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})), context)
-        for path, md5 in names.data_inputs(stage).items()
+    datasets = [
+        DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})), context) for path, md5 in inputs.items()
     ]
-    if inputs:
-        parent.client.log_inputs(run_id, inputs)
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a run holds already: its points, and its files with their time of change."""
-
-    points: frozenset[Point] = frozenset()
-    files: frozenset[tuple[Path, int]] = frozenset()
+    if datasets:
+        client.log_inputs(run_id, datasets)
 
 
 def publish(client: "MlflowClient", run_id: str, contents: Contents, before: Published, time: int) -> Published:
-    """Adds to the run what `contents` has more than `before`; returns what it holds then."""
+    """Adds to the run what `contents` has more than `before`; returns what it holds then.
+
+    The one function that writes metrics and files, while a stage runs and in `sync`.
+    """
     points = [point for point in dict.fromkeys(contents.points) if point not in before.points]
+    time = max(time, before.time + 1)  # each stamp is later than those before, so that of a step the last value counts
     log_points(client, run_id, points, time)
-    files = {(path, path.stat().st_mtime_ns) for path in contents.artifacts}
+    files = stamps(contents)
     for path, _ in sorted(files - before.files):
-        log_file(client, run_id, path)
-    return Published(before.points.union(points), before.files | files)
+        client.log_artifact(run_id, str(path))
+        if path.name == "report.md":  # becomes the run's description too
+            client.set_tag(run_id, NOTE, path.read_text(encoding="utf-8")[:NOTE_CHARACTERS])
+    return Published(before.points.union(points), before.files | files, time + len(points))
 
 
-def log_points(client: "MlflowClient", run_id: str, points: list[Point], time: int) -> None:
-    """Logs the points in as few batches as MLflow takes; of two at one step, the later one counts."""
+def stamps(contents: Contents) -> frozenset[tuple[Path, int]]:
+    """The files with their time of change."""
+    return frozenset((path, path.stat().st_mtime_ns) for path in contents.artifacts)
+
+
+def log_points(client: "MlflowClient", run_id: str, points: Sequence[Point], time: int) -> None:
+    """Logs the points in as few batches as MLflow takes, a millisecond apart."""
     from mlflow.entities import Metric
 
     batch = [Metric(point.metric, point.value, time + turn, point.step) for turn, point in enumerate(points)]
@@ -238,25 +257,9 @@ def log_points(client: "MlflowClient", run_id: str, points: list[Point], time: i
         client.log_batch(run_id, metrics=batch[start : start + 1000])
 
 
-def log_new_points(client: "MlflowClient", run_id: str, points: list[Point], time: int) -> None:
-    """Logs those points that the run does not hold yet, so that saying it again adds nothing."""
-    logged = {p[::2]: p.value for p in points_of(client, run_id, {point.metric for point in points})}
-    log_points(client, run_id, [p for p in points if not agree(p.value, logged.get(p[::2], math.nan))], time)
-
-
-def agree(value: float, other: float) -> bool:
-    """Whether two values are one but for the six digits to which files round."""
-    return math.isclose(value, other, rel_tol=1e-5, abs_tol=1e-6)
-
-
-def points_of(client: "MlflowClient", run_id: str, metrics: Iterable[str]) -> list[Point]:
-    """Every point of `metrics` that the run holds."""
+def published_points(client: "MlflowClient", run_id: str) -> frozenset[Point]:
+    """The newest value of each metric at each step of the run."""
+    metrics = client.get_run(run_id).data.metrics
     history = [item for metric in metrics for item in client.get_metric_history(run_id, metric)]
-    return [Point(item.key, item.value, item.step) for item in history]
-
-
-def log_file(client: "MlflowClient", run_id: str, path: Path) -> None:
-    """Uploads a file; report.md becomes the run's description too."""
-    client.log_artifact(run_id, str(path))
-    if path.name == "report.md":
-        client.set_tag(run_id, NOTE, path.read_text(encoding="utf-8")[:NOTE_CHARACTERS])
+    newest = {(item.key, item.step): item.value for item in sorted(history, key=lambda item: item.timestamp)}
+    return frozenset(Point(metric, value, step) for (metric, step), value in newest.items())
