@@ -58,7 +58,7 @@ def history_svgs(history: History) -> dict[str, str]:
 
 
 def _svg(history: History, lines: Lines, title: str, unit: str, scale: float) -> str:
-    def draw(axes: Axes, _: None) -> None:
+    def draw(axes: Axes) -> None:
         images = [count / 1000 for count in history["images"]]
         for name, label, colour, style in lines:
             seen = [(at, scale * y) for at, y in zip(images, history[name], strict=True) if isfinite(y)]
@@ -67,7 +67,7 @@ def _svg(history: History, lines: Lines, title: str, unit: str, scale: float) ->
         _mark_restarts(axes, history)
         finish(axes, title, "real images shown (thousands)", unit)
 
-    return render([(draw, None)], f"{title}, while the GAN trained")
+    return render([draw], f"{title}, while the GAN trained")
 
 
 def _mark_restarts(axes: Axes, history: History) -> None:

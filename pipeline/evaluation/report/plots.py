@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
 NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
 
 PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
-STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
     "svg.hashsalt": "synthmix",  # else element ids are random
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -53,17 +54,20 @@ STYLE: dict[Any, Any] = {
 
 def ablation_svg(result: Result) -> str:
     """Accuracy against synthetic_percent beside the learning curve: the one figure that goes into git."""
-    return render([(_draw_accuracy, result), (_draw_learning_curve, result)], "Ablation and learning curve")
+    return render(
+        [partial(_draw_accuracy, result=result), partial(_draw_learning_curve, result=result)],
+        "Ablation and learning curve",
+    )
 
 
 def accuracy_svg(result: Result) -> str:
     """Test accuracy against synthetic_percent, with band, seeds and baseline."""
-    return render([(_draw_accuracy, result)], "Test accuracy against the share of synthetic images")
+    return render([partial(_draw_accuracy, result=result)], "Test accuracy against the share of synthetic images")
 
 
 def learning_curve_svg(result: Result) -> str:
     """Test accuracy of real-only training against its number of images, with the equivalent read off."""
-    return render([(_draw_learning_curve, result)], "Test accuracy against the number of real images")
+    return render([partial(_draw_learning_curve, result=result)], "Test accuracy against the number of real images")
 
 
 def inline(svg: str, name: str) -> str:
@@ -75,14 +79,14 @@ def inline(svg: str, name: str) -> str:
     return svg
 
 
-def render(panels: Sequence[tuple[Callable[[Axes, Any], None], Any]], title: str) -> str:
+def render(panels: Sequence[Callable[[Axes], None]], title: str) -> str:
     """Draws the panels side by side; `title` is what a screen reader says."""
     with mpl.rc_context():
         mpl.rcdefaults()  # a user's matplotlibrc must not reach the bytes
         mpl.rcParams.update(STYLE)
         figure = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
-        for axes, (draw, data) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            draw(axes, data)
+        for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            draw(axes)
         buffer = io.StringIO()
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # time and version
         figure.savefig(buffer, format="svg", metadata=no_metadata)

@@ -1,5 +1,7 @@
 """The figure of a sweep: a curve a value, named where it ends."""
 
+from functools import partial
+
 from matplotlib.axes import Axes
 
 from pipeline.evaluation.report.plots import INK, MUTED, render
@@ -14,7 +16,7 @@ GAP = 0.06  # between two names, as a share of the axis: less would overlap
 def sweep_svg(sweep: Sweep) -> str:
     """Test accuracy, and its difference to the same value's baseline, against synthetic_percent."""
     title = f"Test accuracy and gain against the share of synthetic images, by {sweep.key}"
-    return render([(_draw_accuracy, sweep), (_draw_difference, sweep)], title)
+    return render([partial(_draw_accuracy, sweep=sweep), partial(_draw_difference, sweep=sweep)], title)
 
 
 def _draw_accuracy(axes: Axes, sweep: Sweep) -> None:
