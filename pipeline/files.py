@@ -84,22 +84,6 @@ def load_weights(folder: Path, name: str) -> dict[str, "Tensor"]:
         raise UserError(f"{folder}: no {name} can be read here ({error}); {AGAIN}") from None
 
 
-def load_model(folder: Path, name: str) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """Weights and description that `save_model` wrote.
-
-    Raises:
-        UserError: a file is missing or not what its name says.
-    """
-    weights = load_weights(folder, name)
-    try:
-        description = parse_json((folder / f"{name}.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no {name} can be read here ({error}); {AGAIN}") from None
-    if not isinstance(description, dict):
-        raise UserError(f"{folder / name}.json: not a description of a {name} (no JSON object); {AGAIN}")
-    return weights, description
-
-
 @contextmanager
 def wrong_model(folder: Path, name: str) -> Iterator[None]:
     """Turns what a description or weights of another network lead to into a UserError that names the folder."""
@@ -108,8 +92,8 @@ def wrong_model(folder: Path, name: str) -> Iterator[None]:
     except UserError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder}: not a {name} of this pipeline ({told}); make it again with `dvc repro`") from None
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: not a {name} of this pipeline ({problem}); {AGAIN}") from None
 
 
 def fill_network(network: "Module", weights: Mapping[str, "Tensor"]) -> None:
