@@ -1,3 +1,5 @@
 """One module a claim; each prints a ratio against a limit or a peer, in one run."""
 
-import stages  # noqa: F401 - before torch: it sets how OpenMP waits, as in every stage
+from pipeline.runtime.entry import shorten_spinning
+
+shorten_spinning()  # before torch, as in every stage

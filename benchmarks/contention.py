@@ -1,7 +1,7 @@
 """Two jobs on the cores of one: `python -m benchmarks.contention`.
 
 An OpenMP thread that waits spins, and so keeps the other job's threads from the core that they need. The stages
-cut the spinning short (GOMP_SPINCOUNT, set in stages/__init__.py); this prints, against OpenMP's default, what
+cut the spinning short (GOMP_SPINCOUNT, set when a stage starts); this prints, against OpenMP's default, what
 that gains when cores are shared and costs when they are not.
 """
 
@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 
-import stages
+from pipeline.runtime.entry import SPIN_COUNT
 
 ROUNDS = 3
 JOB = (
@@ -36,9 +36,9 @@ def steps_per_second(jobs: int, environment: dict[str, str]) -> float:
 
 def main() -> None:
     """Prints the ratio ours / default for one job alone and for two at once."""
-    ours = dict(os.environ)
-    default = {name: value for name, value in ours.items() if name != "GOMP_SPINCOUNT"}
-    print(f"{stages.__name__} set GOMP_SPINCOUNT={ours['GOMP_SPINCOUNT']}; {os.cpu_count()} cores, {ROUNDS} rounds")
+    default = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    ours = default | {"GOMP_SPINCOUNT": SPIN_COUNT}
+    print(f"stages set GOMP_SPINCOUNT={SPIN_COUNT}; {os.cpu_count()} cores, {ROUNDS} rounds")
     for jobs in (1, 2):
         ratios = [steps_per_second(jobs, ours) / steps_per_second(jobs, default) for _ in range(ROUNDS)]
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}"

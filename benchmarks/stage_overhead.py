@@ -17,7 +17,7 @@ ROUNDS = 5
 GOALS = {"on": 8.0, "off": 5.0}  # seconds of overhead a stage, with and without tracking
 MARKED = (
     "import runpy, sys, time\n"
-    "import stages\n"
+    "import benchmarks\n"
     "from pipeline.classifier import cell, training\n"
     "progress, run_cell = training.Progress, cell.run_cell\n"
     "def marked_progress(*arguments, **keywords):\n"

@@ -1,5 +1,10 @@
 """Measure the synthetic set: fidelity, diversity, class faithfulness, memorisation, and a score an image."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("assess")  # imports this module, and so torch, when the machine is checked
+
 from pipeline.assessment.assess import assess, check_generator, neighbours_picture
 from pipeline.assessment.judge import judge_by
 from pipeline.classifier.saved import load_classifier
@@ -7,7 +12,7 @@ from pipeline.device import pick_device
 from pipeline.files import write_json, write_picture
 from pipeline.gan.discriminator import TrainedDiscriminator
 from pipeline.params.load import load_params
-from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.entry import PathFlag
 from pipeline.shards.reader import read_alike
 from pipeline.shards.scores import write_scores
 from pipeline.tracking import tracked_run
@@ -36,7 +41,3 @@ def main(
         write_scores(out, scores | {"discriminator": discriminator.score(drawn)})
         write_picture(out / "neighbours.png", neighbours_picture(drawn, seen, nearest))
         write_json(metrics, record.model_dump())
-
-
-if __name__ == "__main__":
-    run_stage(main)

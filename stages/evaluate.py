@@ -1,5 +1,10 @@
 """Compare every declared cell with the baseline and report the result: tables, figure, page."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("evaluate")  # imports this module, and so torch, when the machine is checked
+
 import typer
 
 from pipeline.assessment.record import read_assess_record
@@ -7,7 +12,7 @@ from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import to_text, write_report
 from pipeline.params.load import load_params
-from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.entry import PathFlag
 from pipeline.tracking import tracked_run
 
 
@@ -28,7 +33,3 @@ def main(
     with tracked_run("evaluate", {"models": models, "scores": scores, "dataset": dataset, "out": out}):
         write_report(out, result, evidence)
     typer.echo(to_text(result))
-
-
-if __name__ == "__main__":
-    run_stage(main)

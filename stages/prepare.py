@@ -1,11 +1,16 @@
 """Split the real images into train, reserve, val and test."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("prepare")  # imports this module, and so torch, when the machine is checked
+
 import numpy as np
 import typer
 
 from pipeline.files import write_json
 from pipeline.params.load import load_params
-from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.entry import PathFlag
 from pipeline.shards.writer import write_split
 from pipeline.sources import cifar10, digits, image_folder
 from pipeline.sources.description import describe
@@ -31,7 +36,3 @@ def main(out: PathFlag) -> None:
         write_json(out / "dataset.json", describe(dataset.name, splits).model_dump())
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
     typer.echo(f"{dataset.name}: {told}; {sum(splits.duplicates_dropped.values())} duplicates dropped")
-
-
-if __name__ == "__main__":
-    run_stage(main)

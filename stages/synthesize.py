@@ -1,5 +1,10 @@
 """Draw the labelled synthetic dataset: shards, manifest and card."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("synthesize")  # imports this module, and so torch, when the machine is checked
+
 import json
 import shutil
 
@@ -10,7 +15,7 @@ from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
-from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.entry import PathFlag
 from pipeline.runtime.errors import StoppedError, UserError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.resources import need_disk, size_below
@@ -70,7 +75,3 @@ def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
         write_card(root, name=f"synthetic {params.dataset.name}", licence=values.licence, about=about)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(root, out)
-
-
-if __name__ == "__main__":
-    run_stage(main)

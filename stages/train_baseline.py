@@ -1,12 +1,17 @@
 """Train one real-only classifier: the baseline at 100 %, a point of the learning curve elsewhere."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("train_baseline")  # imports this module, and so torch, when the machine is checked
+
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.training import TrainingData
 from pipeline.device import pick_device
 from pipeline.images import empty_like
 from pipeline.params.load import load_params
-from pipeline.runtime.entry import IntFlag, PathFlag, run_stage
+from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
@@ -24,7 +29,3 @@ def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag
 
     with tracked_run("train_baseline", {"prepared": prepared, "results": results}, cell=plan.identity):
         run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -1,12 +1,17 @@
 """Train one classifier of the ablation: real images plus a share of synthetic ones."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("train_classifier")  # imports this module, and so torch, when the machine is checked
+
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.curation import curate
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.training import TrainingData
 from pipeline.device import pick_device
 from pipeline.params.load import load_params
-from pipeline.runtime.entry import IntFlag, PathFlag, run_stage
+from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.shards.reader import read_alike
 from pipeline.shards.scores import read_scores
 from pipeline.tracking import tracked_run
@@ -42,7 +47,3 @@ def main(
     paths = {"prepared": prepared, "synthetic": synthetic, "scores": scores, "results": results}
     with tracked_run("train_classifier", paths, cell=plan.identity):
         run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -1,5 +1,10 @@
 """Train the class-conditional GAN on the training split, watched on val."""
 
+if __name__ == "__main__":
+    from pipeline.runtime.entry import run_stage
+
+    run_stage("train_gan")  # imports this module, and so torch, when the machine is checked
+
 import typer
 
 from pipeline.assessment.probe import train_probe
@@ -11,7 +16,7 @@ from pipeline.gan.state import Row
 from pipeline.gan.training import Callbacks, train_gan
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
-from pipeline.runtime.entry import PathFlag, run_stage
+from pipeline.runtime.entry import PathFlag
 from pipeline.runtime.signals import hold_signals
 from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
@@ -56,7 +61,3 @@ def main(
         write_csv(history, trained.history)
         trained.save(out)
     typer.echo(f"train_gan: {trained.description.summary(gan)}")
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.params.compose import write_params
 from pipeline.params.load import load_all_params
-from pipeline.runtime.entry import run_stage
+from pipeline.runtime.entry import run_command
 from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan
 from tests.conftest import TINY
 from tests.evaluation_inputs import FIDELITY, write_inputs
@@ -61,7 +61,7 @@ def run(stage: str, patch: pytest.MonkeyPatch) -> int:
     """Exit code of a stage, run in this process by its own entry point in the working folder."""
     patch.setattr(sys, "argv", [f"stages/{stage}.py", *FLAGS[stage].split()])
     try:
-        run_stage(STAGES[stage].main)
+        run_command(STAGES[stage].main)
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0

@@ -1,3 +1,5 @@
+"""Where commands start and end: the machine, the flags, and which failure is whose."""
+
 import errno
 import resource
 import subprocess
@@ -5,19 +7,43 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from pipeline.runtime import entry, resources
-from pipeline.runtime.entry import exhaustion
-from pipeline.runtime.errors import ExhaustedError
+from pipeline.runtime import resources
+from pipeline.runtime.entry import error_boundary
 
-FAILURES = [MemoryError(), SystemError("error return without exception set"), ImportError("failed to map segment"),
-            RuntimeError("could not create a primitive")]  # fmt: skip
+ROOT = Path(__file__).resolve().parent.parent
+NOTHING_LEFT = [
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+]
+FAULTS = [
+    SystemError("error return without exception set"),
+    ImportError("no such name"),
+    RuntimeError("could not create a primitive"),
+    OSError(errno.ENOENT, "No such file"),
+]
 
 
-def test_an_operating_system_without_memory_is_told() -> None:
-    """ENOMEM, as from mapping a file, is memory and no disk."""
-    with pytest.raises(ExhaustedError, match=r"^out of memory .*Cannot allocate memory"), exhaustion():
-        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+@pytest.mark.parametrize("failure", NOTHING_LEFT, ids=lambda failure: type(failure).__name__)
+def test_want_of_memory_is_one_line(failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """Python's, the operating system's and torch's own: the stage says what is free, and exits with 2."""
+    with pytest.raises(SystemExit) as ended, error_boundary("train_gan"):
+        raise failure
+    line = capsys.readouterr().err
+    assert (ended.value.code, line.count("\n")) == (2, 1)
+    assert line.startswith("error: train_gan: out of memory (")
+    assert "are free for this process" in line
+
+
+@pytest.mark.parametrize("failure", FAULTS, ids=lambda failure: type(failure).__name__)
+def test_any_other_failure_keeps_its_traceback(failure: Exception) -> None:
+    """However little memory is free: what does not name it is a fault of ours."""
+    with pytest.raises(type(failure)) as caught, error_boundary("train_gan"):
+        raise failure
+    assert caught.value is failure
 
 
 def test_a_container_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,40 +61,67 @@ def test_a_container_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest
     assert resources.available_memory() > 400_000_000
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
-def test_what_fails_where_memory_is_scarce_has_failed_for_want_of_it(
-    monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    """Libraries raise whatever they like when nothing is left: the stage tells what is free."""
-    monkeypatch.setattr(entry, "available_memory", lambda: entry.SCARCE - 1)
-    with pytest.raises(ExhaustedError, match=r"^out of memory .* are free for this process"), exhaustion():
-        raise failure
+STAGES = ("prepare", "train_gan", "synthesize", "assess", "train_baseline", "train_classifier", "evaluate")
 
 
-@pytest.mark.parametrize("failure", FAILURES[1:], ids=lambda failure: type(failure).__name__)
-def test_with_memory_left_a_fault_of_ours_keeps_its_traceback(failure: Exception) -> None:
-    """The same errors are told as they are where memory is not the reason."""
-    with pytest.raises(type(failure)) as caught, exhaustion():
-        raise failure
-    assert caught.value is failure
+def start(
+    folder: Path, *command: str, limit: int = resource.RLIM_INFINITY, orphan: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs Python with `command` in `folder`, on an address space of `limit` bytes, or as what a dead dvc left."""
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | ({"DVC_STAGE": "x"} if orphan else {})
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=orphan,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY)),
+    )
 
 
-STAGES = ["prepare", "train_gan", "synthesize", "assess", "train_baseline", "train_classifier", "evaluate"]
-
-
-@pytest.mark.parametrize("command", [*(["-m", f"stages.{stage}"] for stage in STAGES), ["-Bmstages.prepare"],
-                                     ["-m", "benchmarks"],
-                                     ["-m", "pipeline", "run", "--jobs", "2"]], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize("command", [*(f"stages.{stage}" for stage in STAGES), "pipeline run --jobs 2"])
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is not kept elsewhere")
-def test_a_limit_without_room_for_the_libraries_is_told_before_they_load(tmp_path: Path, command: list[str]) -> None:
+def test_a_limit_without_room_for_the_libraries_is_reported_before_they_load(tmp_path: Path, command: str) -> None:
     """`ulimit -v` of 3 GB: one line with the stage, the need and what there is, and nothing touched."""
-    done = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000, 3_000_000_000)),
-        env={"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
-    assert done.returncode == 2
-    name = command[0 if len(command) == 1 else 1].rpartition(".")[2]
+    done = start(tmp_path, "-m", *command.split(), limit=3_000_000_000)
+    name = command.removeprefix("stages.") if command.startswith("stages.") else "synthmix"
+    assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"error: {name}: any stage: needs 5.5 GB of address space")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("stages.prepare --ouut x", "error: prepare: no such option: --ouut (Possible options: --out)"),
+        ("stages.prepare", "error: prepare: missing option '--out'"),
+        ("stages.train_baseline --seed one", "error: train_baseline: invalid value for '--seed'"),
+        ("pipeline rnu", "error: synthmix: no such command 'rnu'. Did you mean 'run'?"),
+        ("pipeline dataset verfy x", "error: synthmix dataset: no such command 'verfy'. Did you mean 'verify'?"),
+        ("pipeline run --jobs -1", "error: synthmix run: invalid value for '--jobs'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(tmp_path: Path, command: str, message: str) -> None:
+    """Commands, flags and keys: what is wrong, what was meant, exit code 2."""
+    done = start(tmp_path, "-m", *command.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_stage_whose_dvc_is_dead_does_nothing(tmp_path: Path) -> None:
+    """It has become the child of another session before it could ask to end with its parent."""
+    done = start(tmp_path, "-m", "stages.prepare", orphan=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "the dvc that started this stage is dead" in done.stderr
+
+
+def test_nothing_happens_on_import_of_the_stages(tmp_path: Path) -> None:
+    """No variable is set, no limit asked for, no library loaded."""
+    code = "import os, sys; before = dict(os.environ); import stages; assert dict(os.environ) == before"
+    done = start(tmp_path, "-c", f"{code}; assert not {{'torch', 'typer', 'pipeline'}} & set(sys.modules)")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ from pipeline.orchestration.repair import LOCK_FILE, repair_all
 from pipeline.orchestration.workers import Engine, Job, Outcome, arguments, run_in_processes
 from pipeline.params.load import load_all_params
 from pipeline.runtime.dvc import refuse_company
-from pipeline.runtime.entry import LEAST_ADDRESS_SPACE, LIBRARIES, need_room_to_start
+from pipeline.runtime.entry import need_room_to_start
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.signals import hold_signals
@@ -27,7 +27,7 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
     """Brings `targets` and what they need up to date, `jobs` cells at once."""
     from dvc.exceptions import DvcException
 
-    need_room_to_start(LEAST_ADDRESS_SPACE + LIBRARIES)  # of a worker: it could not say what it lacks
+    need_room_to_start()  # of a worker: it could not say what it lacks
     load_all_params()  # a wrong value is told here once, not by every cell
     for repaired in repair_all():
         say(repaired)

@@ -20,6 +20,7 @@ from multiprocessing.context import SpawnProcess
 from typing import IO
 
 from pipeline.runtime import progress
+from pipeline.runtime.entry import shorten_spinning
 from pipeline.runtime.signals import die_with_parent
 from pipeline.tracking import shared_writer
 
@@ -135,6 +136,7 @@ def start_worker() -> Worker:
 
 def work(pipe: "Connection[int, Job]", log: str) -> None:
     """A worker's life: runs what comes in, until the pipe closes."""
+    shorten_spinning()
     die_with_parent()
     parent = multiprocessing.parent_process()
     if parent and not parent.is_alive():

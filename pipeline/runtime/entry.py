@@ -1,100 +1,148 @@
-"""Where a stage runs: its entry point, device, determinism, and its end when the parent dies."""
+"""How every command starts and ends: its flags, the checks of the machine, and the one boundary for errors."""
 
 import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_errors
+from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_error
 from pipeline.runtime.resources import available_memory, in_words, need_address_space, need_memory
 from pipeline.runtime.signals import die_with_parent
-
-if TYPE_CHECKING:  # stages without a network start without torch
-    pass
 
 PathFlag = Annotated[Path, typer.Option(show_default=False)]
 IntFlag = Annotated[int, typer.Option(show_default=False)]
 
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, of which Typer has its own copy
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-# Of torch on CPU and on a GPU, of Python, of the operating system.
-MEMORY_WORDS = ("can't allocate memory", "out of memory", "can't start new thread", os.strerror(errno.ENOMEM))
+# What torch says when its allocator on CPU, its allocator on a GPU or a mapping of a file gets nothing.
+ALLOCATOR_MESSAGES = ("can't allocate memory", "out of memory", os.strerror(errno.ENOMEM))
 # With less, libraries abort or hang where they cannot load or start a thread; Arrow's allocator alone maps 1 GiB.
 LEAST_MEMORY, LEAST_ADDRESS_SPACE = 500_000_000, 2_000_000_000
 LIBRARIES = 3_500_000_000  # of address space, torch's for CUDA included
-SCARCE = 64_000_000  # with less left, an import or a library's call that fails has failed for want of memory
+SPIN_COUNT = "5000"
 
 
-def run_stage(main: Callable[..., Any]) -> None:
-    """`run_program` of a stage, which does not start where its libraries could not say what they lack."""
-    with one_line(program_name()):
-        need_room_to_start(LEAST_ADDRESS_SPACE)
-    run_program(main)
+def run_stage(name: str) -> None:
+    """Runs `main` of `stages.NAME` as a command line; the script calls this before it imports anything heavy.
+
+    A killed dvc takes the stage with it, also while torch loads, and the machine is asked for memory before torch
+    fails in its own words.
+    """
+    shorten_spinning()
+    die_with_parent()
+    with error_boundary(name):
+        refuse_orphan()
+        need_room_to_start()
+        run_command(import_module(f"stages.{name}").main)
 
 
-def run_program(main: Callable[..., Any]) -> None:
-    """Runs `main` as a command line: its keyword arguments are the flags; ends as `one_line` says."""
+def run_command(main: Callable[..., Any]) -> None:
+    """Runs `main` as a command line: its keyword arguments are the flags."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     run_app(app)
 
 
 def run_app(app: typer.Typer) -> None:
-    """Runs a command of several sub-commands; ends as `one_line` says."""
-    die_with_parent()
-    with one_line(program_name()), exhaustion():
-        app()
+    """Runs a command line, inside `error_boundary`."""
+    name = program_name()
+    with error_boundary(name):
+        sys.exit(app(prog_name=name, standalone_mode=False))
 
 
 def program_name() -> str:
-    """What runs: `train_gan`, `sweep`."""
+    """What runs: `train_gan`, `synthmix`."""
     file = Path(sys.argv[0])
-    return file.parent.name if file.stem == "__main__" else file.stem
+    return "synthmix" if file.stem == "__main__" else file.stem
 
 
 @contextmanager
-def one_line(name: str) -> Iterator[None]:
-    """A UserError ends in one line and exit code 2, and so do a disk or memory that is used up, with the stage's name.
+def error_boundary(name: str) -> Iterator[None]:
+    """Ends the process with one line where a user can act; any other exception is a fault of ours, with traceback.
 
-    Any other exception keeps its traceback. A stage that saves before it stops exits with 128 + the signal, as Typer
-    does after Ctrl-C.
+    A UserError, a wrong flag, a full disk or memory that is used up exit with 2; work that was saved before it
+    stopped exits with 128 + the signal.
     """
     try:
         yield
-    except UserError as error:
-        named = f"{name}: " if isinstance(error, ExhaustedError) else ""
-        print(f"error: {named}{error}", file=sys.stderr)  # noqa: T201 - the one line that the user gets
-        sys.exit(2)
     except StoppedError as stopped:
-        print(stopped, file=sys.stderr)  # noqa: T201 - as above
-        sys.exit(stopped.exit_code)
-
-
-def need_room_to_start(address_space: int) -> None:
-    """Refuses a machine or a limit so small that no library could say what it lacks."""
-    need_memory(LEAST_MEMORY, "any stage", "stop other programs, or take a larger machine")
-    need_address_space(address_space, "any stage", "raise this process's limit")
-
-
-@contextmanager
-def exhaustion() -> Iterator[None]:
-    """Turns what any library raises where disk or memory is used up into an ExhaustedError."""
-    try:
-        yield
-    except (OSError, MemoryError, RuntimeError, SystemError, ImportError) as error:
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            with disk_errors(Path(os.fsdecode(error.filename or Path.cwd()))):
-                raise
-        text, free = str(error), available_memory()
-        named = isinstance(error, MemoryError) or any(word in text for word in MEMORY_WORDS)
-        if not named and (isinstance(error, OSError) or free >= SCARCE):
+        _end(str(stopped), stopped.exit_code)
+    except ExhaustedError as error:
+        _end(f"error: {name}: {error}", 2)
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except USAGE_ERROR as error:
+        _end(_describe_usage(error, name), 2)
+    except typer.Abort:
+        _end(f"{name}: aborted", 1)
+    except (OSError, MemoryError, RuntimeError) as error:
+        exhausted = as_exhausted(error)
+        if exhausted is None:
             raise
-        told = " ".join(text.split())[:200] or "Python's own objects"
-        raise ExhaustedError(
-            f"out of memory ({told}): {in_words(free)} are free for this process; stop other programs, "
-            "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
-        ) from None
+        _end(f"error: {name}: {exhausted}", 2)
+
+
+def as_exhausted(error: OSError | MemoryError | RuntimeError) -> ExhaustedError | None:
+    """The disk or memory that is used up, where that is what a library says; None for every other failure."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return disk_error(Path(os.fsdecode(error.filename or Path.cwd())), error)
+    if isinstance(error, OSError):
+        lacks_memory = error.errno == errno.ENOMEM
+    else:
+        lacks_memory = isinstance(error, MemoryError) or any(words in str(error) for words in ALLOCATOR_MESSAGES)
+    if not lacks_memory:
+        return None
+    message = " ".join(str(error).split())[:200] or "Python's own objects"
+    return ExhaustedError(
+        f"out of memory ({message}): {in_words(available_memory())} are free for this process; stop other programs, "
+        "raise its limit, or lower sizes in params.yaml, then run again: what is finished is kept"
+    )
+
+
+def shorten_spinning() -> None:
+    """Lets an OpenMP thread that waits spin only briefly, which torch reads when it is loaded.
+
+    By default it spins on, and two jobs that share their cores all but stop each other (benchmarks/contention.py).
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+
+
+def refuse_orphan() -> None:
+    """Ends a stage whose dvc died before the stage could ask to end with it: it is a child of another session by now.
+
+    Raises:
+        UserError: the parent is not the dvc that started this process.
+    """
+    if "DVC_STAGE" in os.environ and os.getsid(os.getppid()) != os.getsid(0):
+        raise UserError("the dvc that started this stage is dead; run `dvc repro` again")
+
+
+def need_room_to_start() -> None:
+    """Refuses a machine or a limit so small that no library could say what it lacks.
+
+    Raises:
+        ExhaustedError: memory, or the address space that loading and running torch takes.
+    """
+    need_memory(LEAST_MEMORY, "any stage", "stop other programs, or take a larger machine")
+    to_load = 0 if "torch" in sys.modules else LIBRARIES
+    need_address_space(LEAST_ADDRESS_SPACE + to_load, "any stage", "raise this process's limit")
+
+
+def _describe_usage(error: Any, name: str) -> str:
+    """What is wrong with a command line, on one line; the help where a group of commands was given none."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(error.format_message())
+    command = error.ctx.command_path if error.ctx else name
+    message = str(error.format_message()).strip()
+    return f"error: {command}: {message[:1].lower()}{message[1:].rstrip('.')}; see: {command} --help"
+
+
+def _end(line: str, code: int) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the one line that the user gets
+    sys.exit(code)

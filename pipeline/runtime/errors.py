@@ -12,7 +12,7 @@ def printable(text: str) -> str:
 
 
 class UserError(ValueError):
-    """A user's mistake, told in one line: what is wrong, where (file, row, key), and what to do.
+    """A user's mistake, described in one line: what is wrong, where (file, row, key), and what to do.
 
     Entry points print the line and exit with code 2; every other exception is a fault of ours and keeps
     its traceback. What stands in it may come from data, so it is made `printable`.
@@ -40,11 +40,16 @@ def disk_errors(path: Path, need: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        size = "" if need is None else f"needs {need:,} bytes, "
-        raise ExhaustedError(
-            f"{path}: cannot write ({error.strerror or error}): {size}{free_bytes(path):,} bytes are free there; "
-            "free space or make the folder writable, then run again: what is finished is kept"
-        ) from None
+        raise disk_error(path, error, need) from None
+
+
+def disk_error(path: Path, error: OSError, need: int | None = None) -> ExhaustedError:
+    """What the disk refused, with what is free on it."""
+    size = "" if need is None else f"needs {need:,} bytes, "
+    return ExhaustedError(
+        f"{path}: cannot write ({error.strerror or error}): {size}{free_bytes(path):,} bytes are free there; "
+        "free space or make the folder writable, then run again: what is finished is kept"
+    )
 
 
 def free_bytes(path: Path) -> int:
