@@ -40,6 +40,7 @@ from tests.tracking_inputs import (
 )
 
 USAGE = {"wall_seconds", "processor_seconds", "peak_memory_mib", "images_per_second"}
+PREPARED = {"num_train": 100, "num_reserve": 10, "num_val": 50, "num_test": 50}
 CIRCUMSTANCES = ("git.", "mlflow.source", "mlflow.user", "mlflow.parentRunId", "torch", "device")  # as tags
 BEHIND = "is behind"
 STAGE = """
@@ -288,7 +289,7 @@ def test_sync_rebuilds_the_runs(repo: Path) -> None:
     assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "1"}
     assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
     assert points(cell, "test_accuracy") == [(2, 0.71)]
-    assert child("prepare").data.metrics == {"num_train": 100, "num_val": 50}
+    assert child("prepare").data.metrics == PREPARED
     assert child("synthesize").data.metrics == {"num_images": 300}
     assert child("assess").data.metrics["frechet_distance"] == 12.5
     assert [file.path for file in parent.client.list_artifacts(child("train_gan").info.run_id)] == ["gan_samples.png"]
@@ -323,7 +324,7 @@ def test_sync_adds_what_a_pull_brought(repo: Path) -> None:
     assert sync() == (10, 0, 2)
     shutil.move("elsewhere", "data")
     assert sync() == (2, 10, 0)
-    assert child("prepare").data.metrics == {"num_train": 100, "num_val": 50}
+    assert child("prepare").data.metrics == PREPARED
 
 
 def test_sync_takes_no_files_but_those_of_the_lock(repo: Path) -> None:

@@ -22,9 +22,10 @@ from pipeline.gan.description import GanDescription
 from pipeline.gan.networks import ImageShape, PixelShuffleGenerator, PixelUnshuffleDiscriminator
 from pipeline.gan.sampling import Sampler
 from pipeline.params.load import load_all_params
+from pipeline.sources.description import DatasetDescription
 from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
 from pipeline.tracking.lock import dvc_md5
-from pipeline.tracking.messages import FINISHED, End, Start, Status
+from pipeline.tracking.messages import End, Start, Status
 from pipeline.tracking.sync import sync as run_sync
 from tests.evaluation_inputs import FIDELITY, make_params, write_inputs
 
@@ -135,7 +136,7 @@ def paths_of(name: str) -> dict[str, Path]:
     return {flag: Path(path) for flag, path in zip(words[::2], words[1::2], strict=True)}
 
 
-def write_run(name: str, status: Status | None = FINISHED) -> None:
+def write_run(name: str, status: Status | None = "FINISHED") -> None:
     """The run of a stage whose files are there, written in this process; without a status it is killed."""
     stage, _, key = name.partition("@")
     now = time.time_ns() // 1_000_000
@@ -185,8 +186,13 @@ def write_results() -> None:
     write_json(Path("results/assess.json"), FIDELITY.model_dump())
     write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
     Path("results/gan_samples.png").write_bytes(b"picture")
-    counts = {"train": {"0": 60, "1": 40}, "val": {"0": 25, "1": 25}}
-    write_json(Path("data/prepared/dataset.json"), {"counts": counts})
+    sizes = {"train": 100, "reserve": 10, "val": 50, "test": 50}
+    description = DatasetDescription(
+        dataset="digits", class_names=DIGITS, image_size=16, channels=1, digests=dict.fromkeys(sizes, "a"),
+        counts={split: dict.fromkeys(DIGITS, size // 10) for split, size in sizes.items()},
+        duplicates_dropped=dict.fromkeys(sizes, 0),
+    )  # fmt: skip
+    write_json(Path("data/prepared/dataset.json"), description.model_dump())
     write_json(Path("data/synthetic/manifest.json"), {"num_images": 300})
     write_lock()
 

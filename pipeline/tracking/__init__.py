@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.runtime.errors import StoppedError, UserError
 from pipeline.tracking.execution import behind
-from pipeline.tracking.messages import FAILED, FINISHED, KILLED, End, Message, Publish, Start, Status, encode
+from pipeline.tracking.messages import End, Message, Publish, Start, Status, encode
 from pipeline.tracking.usage import Usage, describe_torch
 
 PATIENCE = 60.0  # seconds that a finished stage waits for its last upload
@@ -60,14 +60,14 @@ def tracked_run(
         yield TrackedRun(_ignore)
         return
     writer = _get_writer()
-    usage = Usage()
-    status: Status = FAILED
+    usage = Usage(own_process=_shared.get() is None)
+    status: Status = "FAILED"
     try:
         _send(writer, Start(stage=stage, cell=dict(cell or {}), paths=dict(paths), time=_now()))
         yield TrackedRun(partial(_send, writer))
-        status = FINISHED
+        status = "FINISHED"
     except (KeyboardInterrupt, StoppedError):
-        status = KILLED
+        status = "KILLED"
         raise
     finally:
         _send(writer, End(status=status, tags=describe_torch(), usage=usage.measure(), time=_now()))

@@ -5,7 +5,6 @@ that a stage can say them at its start and `sync` finds the same ones in dvc.loc
 """
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,14 @@ from typing import Any, NamedTuple
 
 from pipeline.assessment.record import read_assess_record
 from pipeline.classifier.record import read_cell_record
+from pipeline.files import parse_json
 from pipeline.runtime.errors import UserError
+from pipeline.sources.description import read_description
 
 Paths = Mapping[str, Path]  # of a stage, by the names of its flags
 IsThere = Callable[[Path], bool]
 CELL_METRICS = ("test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy")
+REPORTS = ("ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html")
 CURVE = ("test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")  # step = percent
 
 
@@ -59,7 +61,7 @@ class Contents:
 
 
 def read_contents(stage: str, key: str, paths: Paths, is_there: IsThere = Path.exists) -> Contents | None:
-    """What the files of a stage hold; None where none of them is there.
+    """What the files of a stage hold; None before its record is there.
 
     Args:
         stage: name of the stage, without its cell.
@@ -70,62 +72,50 @@ def read_contents(stage: str, key: str, paths: Paths, is_there: IsThere = Path.e
     Raises:
         UserError: a file is corrupted.
     """
-    return READERS[stage](paths, f"{stage}-{key}", is_there)
+    record, read = RECORDS[stage]
+    file = Path(record.format(**paths, stage=stage, key=key))
+    return read(file, paths, is_there) if is_there(file) else None
 
 
-def _read_prepare(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
-    about = _read_json(paths["out"] / "dataset.json", is_there)
-    if about is None:
-        return None
-    sizes = {name: sum(counts.values()) for name, counts in about["counts"].items()}
-    return Contents([Point(f"num_{name}", size, 0) for name, size in sizes.items()], num_images=sum(sizes.values()))
+def _read_prepare(file: Path, *_: object) -> Contents:
+    sizes = {split: sum(counts.values()) for split, counts in read_description(file).counts.items()}
+    return Contents([Point(f"num_{split}", size, 0) for split, size in sizes.items()], num_images=sum(sizes.values()))
 
 
-def _read_train_gan(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
-    history = _read_history(paths["history"], is_there)
-    if not history:
-        return None
-    last = history[-1].step
+def _read_train_gan(file: Path, paths: Paths, is_there: IsThere) -> Contents:
+    history = _read_history(file)
     images = [int(point.value) for point in history if point.metric == "images"]
-    if about := _read_json(paths["out"] / "generator.json", is_there):
-        values = {"degraded": about["degraded"], "kept_images": about["images_seen"], "kept_cas": about["small_cas"]}
-        history += [Point(metric, float(value), last) for metric, value in values.items()]
+    if is_there(about := paths["out"] / "generator.json"):
+        values = _read_json(about)  # its model would bring torch
+        kept = {"degraded": values["degraded"], "kept_images": values["images_seen"], "kept_cas": values["small_cas"]}
+        history += [Point(metric, float(value), history[-1].step) for metric, value in kept.items()]
     pictures = [path for path in (paths["samples"], paths["evolution"]) if is_there(path)]
     network = Network("generator", "current", paths["out"]) if is_there(paths["out"]) else None
-    return Contents(history, pictures, network, num_images=images[-1] if images else 0)
+    return Contents(history, pictures, network, num_images=max(images, default=0))
 
 
-def _read_synthesize(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
-    about = _read_json(paths["out"] / "manifest.json", is_there)
-    if about is None:
-        return None
-    return Contents([Point("num_images", about["num_images"], 0)], num_images=about["num_images"])
+def _read_synthesize(file: Path, *_: object) -> Contents:
+    size = int(_read_json(file)["num_images"])  # the manifest's model would bring pyarrow
+    return Contents([Point("num_images", size, 0)], num_images=size)
 
 
-def _read_assess(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
-    if not is_there(paths["metrics"]):
-        return None
-    values = read_assess_record(paths["metrics"]).model_dump()
-    return Contents([Point(metric, value, 0) for metric, value in values.items() if isinstance(value, int | float)])
+def _read_assess(file: Path, *_: object) -> Contents:
+    record = read_assess_record(file)
+    numbers = {metric: value for metric, value in record.model_dump().items() if isinstance(value, int | float)}
+    return Contents([Point(metric, value, 0) for metric, value in numbers.items()], num_images=record.num_images)
 
 
-def _read_cell(paths: Paths, name: str, is_there: IsThere) -> Contents | None:
-    file = paths["results"] / "cells" / f"{name}.json"
-    if not is_there(file):
-        return None
-    record = read_cell_record(file)
-    points = _read_history(paths["results"] / "history" / f"{name}.csv", is_there)
+def _read_cell(file: Path, paths: Paths, is_there: IsThere) -> Contents:
+    record, history = read_cell_record(file), paths["results"] / "history" / f"{file.stem}.csv"
+    points = _read_history(history) if is_there(history) else []
     points += [Point(metric, getattr(record, metric), record.steps) for metric in CELL_METRICS]
     cell = {key: getattr(record, key) for key in ("synthetic_percent", "real_percent", "seed")}
     return Contents(points, cell=cell, num_steps=record.steps)
 
 
-def _read_evaluate(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
+def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     from pipeline.evaluation.result import read_result  # here, as scipy comes with it and takes a second of each stage
 
-    file = paths["out"] / "ablation.json"
-    if not is_there(file):
-        return None
     result = read_result(file)
     points = [Point(name, getattr(item, name), item.synthetic_percent) for item in result.settings for name in CURVE]
     headline = {
@@ -137,40 +127,35 @@ def _read_evaluate(paths: Paths, _: str, is_there: IsThere) -> Contents | None:
         "real_equivalent": result.real_equivalent.num_real_equivalent,
     }
     points += [Point(metric, value, 0) for metric, value in headline.items()]
-    names = ("ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html")
-    files = [path for path in (paths["out"] / name for name in names) if is_there(path)]
+    files = [path for path in (paths["out"] / name for name in REPORTS) if is_there(path)]
     best = result.champion
     folder = paths["models"] / best.stage / f"{best.percent}-{best.seed}"
     return Contents(points, files, Network("classifier", "champion", folder) if is_there(folder) else None)
 
 
-READERS: dict[str, Callable[[Paths, str, IsThere], Contents | None]] = {
-    "prepare": _read_prepare,
-    "train_gan": _read_train_gan,
-    "synthesize": _read_synthesize,
-    "train_baseline": _read_cell,
-    "assess": _read_assess,
-    "train_classifier": _read_cell,
-    "evaluate": _read_evaluate,
+RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents]]] = {
+    "prepare": ("{out}/dataset.json", _read_prepare),
+    "train_gan": ("{history}", _read_train_gan),
+    "synthesize": ("{out}/manifest.json", _read_synthesize),
+    "train_baseline": ("{results}/cells/{stage}-{key}.json", _read_cell),
+    "assess": ("{metrics}", _read_assess),
+    "train_classifier": ("{results}/cells/{stage}-{key}.json", _read_cell),
+    "evaluate": ("{out}/ablation.json", _read_evaluate),
 }
 
 
-def _read_history(path: Path, is_there: IsThere) -> list[Point]:
+def _read_history(file: Path) -> list[Point]:
     """Points of a CSV with a column `step` and one a metric; empty fields are no points."""
-    if not is_there(path):
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
-        return [Point(metric, float(value), int(row["step"])) for row in rows for metric, value in row.items()
-                if metric != "step" and value]  # fmt: skip
+        with file.open(encoding="utf-8", newline="") as rows:
+            return [Point(metric, float(value), int(row["step"])) for row in csv.DictReader(rows)
+                    for metric, value in row.items() if metric != "step" and value]  # fmt: skip
     except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: corrupted ({error!r}); restore it, or delete it and run: dvc repro") from None
+        raise UserError(f"{file}: corrupted ({error!r}); delete it and run: dvc repro") from None
 
 
-def _read_json(path: Path, is_there: IsThere) -> dict[str, Any] | None:
+def _read_json(file: Path) -> Any:
     try:
-        value = json.loads(path.read_bytes()) if is_there(path) else None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: corrupted ({error}); restore it, or delete it and run: dvc repro") from None
-    return value
+        return parse_json(file.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{file}: corrupted ({error}); delete it and run: dvc repro") from None

@@ -106,16 +106,8 @@ def dvc_name(stage: str, key: str) -> str:
 
 
 def run_tags(execution: Execution, stage: str, cell: Mapping[str, int]) -> dict[str, str]:
-    """Tags that hold wherever the run is written: now, or later by `sync`.
-
-    `pipeline.curve` separates the cells of the ablation, the baseline among them, from the other real-only ones,
-    which draw the learning curve.
-    """
-    tags = execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
-    if stage in AXES:
-        is_ablation = stage == "train_classifier" or cell["real_percent"] == 100
-        tags["pipeline.curve"] = "ablation" if is_ablation else "learning_curve"
-    return tags
+    """Tags that hold wherever the run is published: now, or later by `sync`."""
+    return execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
 
 
 def execution_tags(execution: Execution) -> dict[str, str]:

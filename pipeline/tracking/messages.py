@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-FINISHED: Status = "FINISHED"
-FAILED: Status = "FAILED"
-KILLED: Status = "KILLED"
 
 
 class _Base(BaseModel):

@@ -5,14 +5,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.tracking import execution
 from pipeline.tracking.contents import Contents, Point
 from pipeline.tracking.execution import PARENT_STAGE, Execution
-from pipeline.tracking.messages import FAILED, KILLED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -30,7 +29,7 @@ ENVIRONMENT = {
 }
 NOTE = "mlflow.note.content"
 NOTE_CHARACTERS = 7500  # a run tag holds 8,000
-UNSUCCESSFUL = (FAILED, KILLED)
+UNSUCCESSFUL = ("FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
@@ -142,21 +141,17 @@ def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[Run]":
 
 
 def find_parents(experiment: Experiment, described: Execution) -> list[Parent]:
-    """Runs of executions with these params and this graph, under whatever name, newest first."""
+    """Runs of executions with these params and this graph, under whatever name, oldest first."""
     tags = {"pipeline.digest": described.digest, "pipeline.role": "parent"}
-    return [Parent(experiment, run.info.run_id, described) for run in search(experiment, tags)]
+    return [
+        Parent(experiment, run.info.run_id, replace(described, name=run.data.tags["pipeline.execution"]))
+        for run in reversed(search(experiment, tags))
+    ]
 
 
 def find_parent(experiment: Experiment, described: Execution) -> Parent | None:
     """The oldest parent run of this execution."""
-    runs = _named(experiment, described)
-    return Parent(experiment, runs[-1].info.run_id, described) if runs else None
-
-
-def _named(experiment: Experiment, described: Execution) -> "list[Run]":
-    """Newest first; there is one, but for a fault."""
-    tags = {"pipeline.execution": described.name, "pipeline.digest": described.digest}
-    return search(experiment, tags | {"pipeline.role": "parent"})
+    return next((parent for parent in find_parents(experiment, described) if parent.execution == described), None)
 
 
 def open_parent(experiment: Experiment, described: Execution, *, time: int, tags: Mapping[str, str]) -> Parent:
@@ -174,11 +169,11 @@ def open_parent(experiment: Experiment, described: Execution, *, time: int, tags
 
 def unite_parents(experiment: Experiment, described: Execution) -> None:
     """Leaves the oldest of several parents of one execution, which two hosts or a lost answer can make."""
-    runs = _named(experiment, described)
-    for other in runs[:-1]:
-        for run in search(experiment, {"mlflow.parentRunId": other.info.run_id}):
-            experiment.client.set_tag(run.info.run_id, "mlflow.parentRunId", runs[-1].info.run_id)
-        experiment.client.delete_run(other.info.run_id)
+    parents = [parent for parent in find_parents(experiment, described) if parent.execution == described]
+    for other in parents[1:]:
+        for run in children(other):
+            experiment.client.set_tag(run.info.run_id, "mlflow.parentRunId", parents[0].run_id)
+        experiment.client.delete_run(other.run_id)
 
 
 def create_child(parent: Parent, stage: str, cell: Mapping[str, int], *, time: int, tags: Mapping[str, str]) -> str:

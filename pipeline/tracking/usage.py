@@ -4,19 +4,22 @@ import resource
 import sys
 import time
 
+import psutil
+
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 class Usage:
-    """Measures from its making on."""
+    """Measures a stage: the whole of its own process, or, in one that runs many, what follows the making of this."""
 
-    def __init__(self) -> None:
-        self._wall, self._processor = time.monotonic(), time.process_time()
+    def __init__(self, *, own_process: bool) -> None:
+        self._began = psutil.Process().create_time() if own_process else time.time()
+        self._processor = 0.0 if own_process else time.process_time()
 
     def measure(self) -> dict[str, float]:
         """Wall and processor time in s, peak memory in MiB: that of the process, of earlier stages in it too."""
         used = {
-            "wall_seconds": time.monotonic() - self._wall,
+            "wall_seconds": time.time() - self._began,
             "processor_seconds": time.process_time() - self._processor,
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 2**20,
         }

@@ -16,7 +16,7 @@ from pipeline.tracking import registry, store, sync
 from pipeline.tracking.contents import Contents, IsThere, Point, read_contents
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name, git_tags
 from pipeline.tracking.lock import Lock
-from pipeline.tracking.messages import FINISHED, KILLED, End, Message, Publish, Start, decode
+from pipeline.tracking.messages import End, Message, Publish, Start, decode
 from pipeline.tracking.store import Parent, Published
 
 CLOCK_GRAIN = 100  # ms by which the time stamp of a file may lag behind the clock
@@ -71,7 +71,7 @@ class Writer:
     def end(self, message: End) -> None:
         """Publishes the whole of a success, logs what the stage took, and closes the run with the stage's status."""
         usage = dict(message.usage)
-        if message.status == FINISHED and (contents := self._publish(message.time, Path.exists)):
+        if message.status == "FINISHED" and (contents := self._publish(message.time, Path.exists)):
             if contents.network:
                 registry.register(self._parent, self._run_id, contents.network)
             images = contents.num_images or contents.num_steps * self._params.classifier.batch_size
@@ -96,7 +96,7 @@ def write(start: Start, messages: Iterator[Message]) -> None:
         elif isinstance(message, End):
             writer.end(message)
             return
-    writer.end(End(status=KILLED, tags={}, usage={}, time=last))
+    writer.end(End(status="KILLED", tags={}, usage={}, time=last))
 
 
 def _messages() -> Iterator[Message]:

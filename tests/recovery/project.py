@@ -68,8 +68,8 @@ class Truth:
 
     @property
     def tracked(self) -> list[str]:
-        """Stages and cells whose results are in git, so that `sync` can make their runs."""
-        return [name for name in self.jobs if "@" in name or name in ("train_gan", "assess")]
+        """Stages and cells that have a run beside the parent, which is evaluate's."""
+        return [name for name in self.jobs if name != "evaluate"]
 
     def copy(self, folder: Path, *, dvc: bool = False) -> Path:
         """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
