@@ -34,8 +34,8 @@ from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import ClassifierParams
+from pipeline.sources.load import load
 from pipeline.sources.splits import split
-from stages.prepare import SOURCES
 
 ROUNDS = 5
 SIDE, WIDE = 2048, 512  # of the matrices, and channels of the convolution, whose products set the limit
@@ -74,7 +74,7 @@ def main() -> None:
     """Prints the three ratios."""
     params, device = parse_params(compose_params(sys.argv[1:] or ["dataset=cifar10", "profile=cpu"])), pick_device()
     values = params.classifier
-    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    splits = split(*load(params.dataset), params.dataset).images
     print(
         f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {values.network} of "
         f"width {values.width}, {values.steps} steps of {values.batch_size}, {values.precision}; "

@@ -37,8 +37,8 @@ from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import CurationParams, Params
 from pipeline.runtime.checkpoint import fingerprint
+from pipeline.sources.load import load
 from pipeline.sources.splits import split
-from stages.prepare import SOURCES
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
 GENERATOR = os.environ.get("GENERATOR", "")
@@ -114,7 +114,7 @@ SETTINGS = [
 def prepare(params: Params) -> Bench:
     """Real images and judge; prints what they are and what real images alone give."""
     device = pick_device()
-    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    splits = split(*load(params.dataset), params.dataset).images
     environment = describe_environment(device)
     if GENERATOR:  # tells at once what is missing
         load_gan(Path(GENERATOR), params, splits["train"], device)

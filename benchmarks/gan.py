@@ -38,8 +38,8 @@ from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import GanParams, Params
 from pipeline.runtime.checkpoint import fingerprint
+from pipeline.sources.load import load
 from pipeline.sources.splits import split
-from stages.prepare import SOURCES
 
 GAN_SEEDS = [int(seed) for seed in os.environ.get("GAN_SEEDS", "0,1,2").split(",")]
 CLASSIFIER_SEEDS = int(os.environ.get("CLASSIFIER_SEEDS", "5"))
@@ -82,7 +82,7 @@ class Memory:
 def main() -> None:
     """Prints one row a generator, then the mean of each recipe with its 95 % interval, and their difference."""
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
-    splits = split(*SOURCES[params.dataset.name](params.dataset), params.dataset).images
+    splits = split(*load(params.dataset), params.dataset).images
     environment = describe_environment(device)
     key = fingerprint("train_gan", {"params": params.model_dump(mode="json"), "environment": environment})
     memory = Memory(Path(".resume/benchmarks.gan") / f"{key}.jsonl")

@@ -32,7 +32,8 @@ from pipeline.images import Indices, Pixels
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import GanParams
-from pipeline.shards.content import Content
+from pipeline.shards.digest import ContentDigest
+from pipeline.shards.plan import SplitPlan
 from pipeline.shards.schema import ROW_GROUP_ROWS
 from pipeline.shards.writer import write_shards
 
@@ -101,8 +102,8 @@ def rate(loop: Callable[[Draw, int, Path], None], draw: Draw, count: int) -> flo
 
 def write(draw: Draw, count: int, folder: Path) -> None:
     """Ours, with the digests that the manifest needs."""
-    write_shards(folder / "data", "train", num_images=count, class_names=NAMES, seed=0, generator="benchmark",
-                 draw=draw, recipe_digest="", encoding="stored_png", content=Content())  # fmt: skip
+    plan = SplitPlan("train", count, NAMES, 0, "benchmark", "", "stored_png")
+    write_shards(folder / "data", plan, draw, ContentDigest())
 
 
 def groups(draw: Draw, count: int) -> list[tuple[Pixels, Indices]]:

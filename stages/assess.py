@@ -38,6 +38,6 @@ def main(
     paths = {"train": train, "val": val, "synthetic": synthetic, "out": out, "metrics": metrics}
     with tracked_run("assess", paths):
         record, scores, nearest = assess(params.assess, drawn, seen, unseen, classifier, generator=weights)
-        write_scores(out, scores | {"discriminator": discriminator.score(drawn)})
+        write_scores(out, scores | {"discriminator": discriminator.score(drawn)}, drawn)
         write_picture(out / "neighbours.png", neighbours_picture(drawn, seen, nearest))
         write_json(metrics, record.model_dump())

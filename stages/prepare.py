@@ -12,12 +12,10 @@ from pipeline.files import write_json
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag
 from pipeline.shards.writer import write_split
-from pipeline.sources import cifar10, digits, image_folder
 from pipeline.sources.description import describe
+from pipeline.sources.load import load
 from pipeline.sources.splits import check_sizes, split
 from pipeline.tracking import tracked_run
-
-SOURCES = {"cifar10": cifar10.load, "digits": digits.load, "image_folder": image_folder.load}
 
 
 def main(out: PathFlag) -> None:
@@ -26,7 +24,7 @@ def main(out: PathFlag) -> None:
     dataset = params.dataset
     source = f"real:{dataset.name}"
     with tracked_run("prepare", {"out": out}):
-        splits = split(*SOURCES[dataset.name](dataset), dataset)
+        splits = split(*load(dataset), dataset)
         check_sizes(splits, params.ablation.real_percent)
         counts = {name: len(images) for name, images in splits.images.items()}
         (out / "dataset.json").unlink(missing_ok=True)  # written last: where it stands, the splits are whole
@@ -34,5 +32,5 @@ def main(out: PathFlag) -> None:
             index = np.arange(len(images), dtype=np.int64)
             write_split(out / name, name, images, index=index, seed=dataset.seed, generator=source)
         write_json(out / "dataset.json", describe(dataset.name, splits).model_dump())
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    typer.echo(f"{dataset.name}: {told}; {sum(splits.duplicates_dropped.values())} duplicates dropped")
+    sizes = ", ".join(f"{name} {count}" for name, count in counts.items())
+    typer.echo(f"{dataset.name}: {sizes}; {sum(splits.duplicates_dropped.values())} duplicates dropped")

@@ -39,7 +39,7 @@ def main(
     device = pick_device(params.ablation.threads)
 
     train, val, test, pool = read_alike(*(prepared / split for split in ("train", "val", "test")), synthetic)
-    columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool.labels)
+    columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool)
     plan = plan_cell(params, train_size=len(train), seed=seed, synthetic_percent=synthetic_percent)
     kept = pool.select(curate(params.curation, pool.labels, columns, size=plan.num_synthetic))
     data = TrainingData(select_real(plan, train), kept, val)

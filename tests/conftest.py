@@ -21,7 +21,7 @@ from pipeline.images import LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import Params
-from pipeline.shards import job
+from pipeline.shards import plan
 from pipeline.tracking import store
 from tests.shard_inputs import dataset, labelled
 from tests.tracking_inputs import GRID, ROOT, answers, wait_for
@@ -75,8 +75,8 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four rows a group, eight a shard: many shards from few images."""
-    monkeypatch.setattr(job, "ROW_GROUP_ROWS", 4)
-    monkeypatch.setattr(job, "SHARD_ROWS", 8)
+    monkeypatch.setattr(plan, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(plan, "SHARD_ROWS", 8)
 
 
 @pytest.fixture

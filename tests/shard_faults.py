@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.images import Indices, Pixels
 from pipeline.runtime.errors import UserError
-from pipeline.shards import job
+from pipeline.shards import plan
 from tests.shard_inputs import dataset, drawing, labelled, tree, write
 
 IMAGES = labelled(30)  # four shards
@@ -109,6 +109,6 @@ def mount(*arguments: str) -> None:
 
 if __name__ == "__main__":
     os.fsync = lambda fd: None  # what was written outlives its process without; a thousand of them take minutes
-    vars(job).update(ROW_GROUP_ROWS=4, SHARD_ROWS=8)
+    vars(plan).update(ROW_GROUP_ROWS=4, SHARD_ROWS=8)
     case = {"kill": kill_everywhere, "disk": refuse_disk}[sys.argv[1]]
     print(json.dumps(case(Path(sys.argv[2]))))  # noqa: T201 - for the test

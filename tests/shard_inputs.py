@@ -7,13 +7,22 @@ import numpy as np
 
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards.card import write_card
-from pipeline.shards.content import Content
-from pipeline.shards.job import ShardRecord
-from pipeline.shards.manifest import write_manifest
+from pipeline.shards.digest import ContentDigest
+from pipeline.shards.manifest import Recipe, write_manifest
+from pipeline.shards.plan import ShardRecord, SplitPlan
 from pipeline.shards.schema import Encoding, describe_format
 from pipeline.shards.writer import write_shards
 
 NAMES = ("cat", "dög", "no", "7")
+RECIPE = Recipe(
+    num_images=40,
+    class_balance="balanced",
+    class_shares=(),
+    seed=5,
+    latent_std=1.0,
+    generator_sha256="test",
+    real_counts=(1,) * len(NAMES),
+)
 Draw = Callable[[int, int], tuple[Pixels, Indices]]
 
 
@@ -29,21 +38,23 @@ def drawing(images: LabelledImages) -> Draw:
 
 
 def write(
-    folder: Path, images: LabelledImages, draw: Draw | None = None, digest: str = "d",
-    encoding: Encoding = "stored_png", content: Content | None = None,
-) -> list[ShardRecord]:  # fmt: skip
+    folder: Path,
+    images: LabelledImages,
+    draw: Draw | None = None,
+    recipe_digest: str = "d",
+    encoding: Encoding = "stored_png",
+    digest: ContentDigest | None = None,
+) -> list[ShardRecord]:
     """Shards of drawn images."""
-    return write_shards(
-        folder, "train", num_images=len(images), class_names=images.class_names, seed=5, generator="test",
-        draw=draw or drawing(images), recipe_digest=digest, encoding=encoding, content=content or Content(),
-    )  # fmt: skip
+    plan = SplitPlan("train", len(images), images.class_names, RECIPE.seed, "test", recipe_digest, encoding)
+    return write_shards(folder, plan, draw or drawing(images), digest or ContentDigest())
 
 
 def dataset(root: Path, images: LabelledImages, encoding: Encoding = "stored_png") -> Path:
     """A finished dataset folder."""
-    content = Content()
-    splits = {"train": write(root / "data", images, encoding=encoding, content=content)}
-    write_manifest(root, splits, content, recipe={"seed": 5}, environment=describe_format(encoding))
+    digest = ContentDigest()
+    splits = {"train": write(root / "data", images, encoding=encoding, digest=digest)}
+    write_manifest(root, splits, digest, recipe=RECIPE, environment=describe_format(encoding))
     write_card(root, name="Test images", licence="other", about={"images_seen": 64, "small_cas": 0.5})
     return root
 

@@ -68,12 +68,13 @@ def without_params() -> None:
 
 CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "manifest: missing": (f"verify {SET}", Path(MANIFEST).unlink, (MANIFEST, "not found")),
-    "manifest: cut off": (f"verify {SET}", lambda: cut(MANIFEST, 0.5), (MANIFEST, "not a manifest")),
-    "manifest: a list": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[]"), (MANIFEST, "not a manifest")),
-    "manifest: nested": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[" * 10**5), (MANIFEST, "too deeply")),
+    "manifest: cut off": (f"verify {SET}", lambda: cut(MANIFEST, 0.5), (MANIFEST, "corrupted")),
+    "manifest: a list": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[]"), (MANIFEST, "corrupted")),
+    "manifest: nested": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[" * 10**5), (MANIFEST, "corrupted")),
     "manifest: leads outside": (f"verify {SET}", lead_outside, (MANIFEST, "is no shard in data")),
-    "manifest: counts are text": (f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "none")),
-    "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "seed: missing")),
+    "manifest: counts are text": (
+        f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "num_images")),
+    "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "recipe.seed")),
     "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (MANIFEST, "seed")),
     "recipe: shares of gigabytes": (
         REDRAW, lambda: recipe(class_balance="shares", class_shares=[10**12] * 10), (MANIFEST, "class_shares")),

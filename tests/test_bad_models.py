@@ -90,17 +90,17 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "generator: recipe of another": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", recipe="dcgan"), (GAN, "dvc repro")),
     "generator: unknown recipe": (
-        "synthesize", lambda: change_json(f"{GAN}/generator.json", recipe="wgan"), (GAN, "wgan")),
+        "synthesize", lambda: change_json(f"{GAN}/generator.json", recipe="wgan"), (GAN, "recipe")),
     "generator: width of petabytes": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", width=10**9), (GAN, "dvc repro")),
     "generator: latent_dim beyond numbers": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", latent_dim=10**30), (GAN, "dvc repro")),
     "generator: latent_dim as text": (
-        "synthesize", lambda: change_json(f"{GAN}/generator.json", latent_dim="64"), ("latent_dim is '64'",)),
+        "synthesize", lambda: change_json(f"{GAN}/generator.json", latent_dim="64"), ("latent_dim", "integer")),
     "generator: odd image size": (
-        "synthesize", lambda: change_json(f"{GAN}/generator.json", image_size=17), ("image_size is 17",)),
+        "synthesize", lambda: change_json(f"{GAN}/generator.json", image_size=17), ("image_size: is 17",)),
     "generator: four channels": (
-        "synthesize", lambda: change_json(f"{GAN}/generator.json", channels=4), ("channels is 4",)),
+        "synthesize", lambda: change_json(f"{GAN}/generator.json", channels=4), ("channels: is 4",)),
     "generator: other classes": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", class_names=[str(9 - k) for k in range(10)]),
         ("data/prepared/dataset.json", "dvc repro prepare")),
@@ -111,15 +111,15 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "generator: description lacks a key": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", width=...), (GAN, "width")),
     "generator: description is a list": (
-        "synthesize", lambda: Path(f"{GAN}/generator.json").write_text("[]"), ("no JSON object",)),
+        "synthesize", lambda: Path(f"{GAN}/generator.json").write_text("[]"), (GAN, "corrupted")),
     "generator: description nested": (
-        "synthesize", lambda: Path(f"{GAN}/generator.json").write_text("[" * 10**5), (GAN, "too deeply")),
+        "synthesize", lambda: Path(f"{GAN}/generator.json").write_text("[" * 10**5), (GAN, "corrupted")),
     "generator: description not UTF-8": (
         "synthesize", lambda: Path(f"{GAN}/generator.json").write_bytes(b"\xff\xfe{"), (GAN, "dvc repro")),
     "generator: names code": (
         "synthesize", lambda: change_json(f"{GAN}/generator.json", networks="os:system"), (OTHERS, "write it there")),
     "generator: names a type of code": (
-        "synthesize", lambda: change_json(f"{GAN}/generator.json", networks=["os"]), ("gan.networks",)),
+        "synthesize", lambda: change_json(f"{GAN}/generator.json", networks=["os"]), (GAN, "networks")),
     "generator: params name other code": (
         "synthesize", lambda: set_param("gan.networks", "my_networks:build"), ("gan.networks", "dvc repro train_gan")),
     "discriminator: names code": (

@@ -158,12 +158,17 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
         ("data/prepared/val", "differ")),
     "scores: missing": ("train_classifier", lambda: Path(SCORES).unlink(), (SCORES, AGAIN)),
     "scores: cut off": ("train_classifier", lambda: cut(SCORES, 0.5), (SCORES, AGAIN)),
-    "scores: a row less": ("train_classifier", lambda: rewrite(SCORES, fewer_rows), (SCORES, "39 rows for 40", AGAIN)),
-    "scores: of other images": ("train_classifier", lambda: put(SCORES, "label", 0, 5), (SCORES, "labels", AGAIN)),
+    "scores: a row less": (
+        "train_classifier", lambda: rewrite(SCORES, fewer_rows), (SCORES, "other images than the 40", AGAIN)),
+    "scores: of other images": (
+        "train_classifier",
+        lambda: rewrite(SCORES, lambda t: t.replace_schema_metadata({"images_sha256": "0" * 64})),
+                                (SCORES, "other images", AGAIN)),
     "scores: column missing": (
         "train_classifier", lambda: rewrite(SCORES, lambda t: t.drop_columns(["confidence"])), (SCORES, "confidence")),
-    "scores: no labels": (
-        "train_classifier", lambda: rewrite(SCORES, lambda t: t.drop_columns(["label"])), (SCORES, "label")),
+    "scores: no digest": (
+        "train_classifier",
+        lambda: rewrite(SCORES, lambda t: t.replace_schema_metadata(None)), (SCORES, "other images")),
     "scores: value missing": ("train_classifier", lambda: put(SCORES, "confidence", 3, None), (SCORES, "confidence")),
     "scores: NaN": ("train_classifier", lambda: put(SCORES, "confidence", 3, float("nan")), (SCORES, "confidence")),
     "scores: text": ("train_classifier", lambda: retype(SCORES, "confidence", pa.string()), (SCORES, "confidence")),
@@ -251,9 +256,9 @@ def test_any_damage_to_scores_is_told_or_harmless(project: Path, tmp_path: Path,
     """Bytes over any part of scores.parquet: the columns in their types, or a UserError."""
     whole = (project / SCORES).read_bytes()
     (tmp_path / "scores.parquet").write_bytes(whole[:place] + junk + whole[place + len(junk) :])
-    labels = pq.read_table(project / SCORES)["label"].to_numpy()
-    found = only_user_errors(lambda: read_scores(tmp_path, ("confidence", "near_copy"), labels))
-    assert found is None or all(len(column) == len(labels) for column in found.values())  # type: ignore[attr-defined]
+    images = read_images(project / "data/synthetic/data")
+    found = only_user_errors(lambda: read_scores(tmp_path, ("confidence", "near_copy"), images))
+    assert found is None or all(len(column) == len(images) for column in found.values())  # type: ignore[attr-defined]
 
 
 def test_a_manifest_cannot_lead_outside(root: Path) -> None:
@@ -261,5 +266,5 @@ def test_a_manifest_cannot_lead_outside(root: Path) -> None:
     content = json.loads((root / "manifest.json").read_text())
     content["splits"]["train"][0]["file"] = "../../../etc/passwd"
     (root / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="not a manifest"):
+    with pytest.raises(UserError, match="no shard in data"):
         find_problems(root)

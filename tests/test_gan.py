@@ -1,5 +1,4 @@
 import copy
-import json
 import math
 import os
 import re
@@ -23,7 +22,7 @@ from pipeline.gan.build import build_networks
 from pipeline.gan.discriminator import TrainedDiscriminator
 from pipeline.gan.ema import update_ema
 from pipeline.gan.health import find_alarm
-from pipeline.gan.labels import Labels, choose_labels, read_real_counts
+from pipeline.gan.labels import Labels, choose_labels
 from pipeline.gan.networks import (
     ImageShape,
     PixelShuffleGenerator,
@@ -320,19 +319,13 @@ def test_filling_evens_out_what_real_images_lack(real: list[int], start: int, co
     assert labels.at(start, count).tolist() == expected[start : start + count]
 
 
-def test_a_class_balance_is_chosen_by_its_name(tmp_path: Path) -> None:
-    """Level classes make `fill` the same as `balanced`; a list needs a share a class; counts come from the file."""
+def test_a_class_balance_is_chosen_by_its_name() -> None:
+    """Level classes make `fill` the same as `balanced`; a list needs a share a class."""
     assert np.array_equal(choose_labels("fill", [], [7, 7]).at(0, 9), choose_labels("balanced", [], [7, 7]).at(0, 9))
     assert choose_labels("fill", [], [7, 4]).at(0, 7).tolist() == [0, 1, 1, 1, 1, 0, 1]
     assert np.bincount(choose_labels("shares", [300, 100], [7, 7]).at(0, 4)).tolist() == [3, 1]
     with pytest.raises(UserError, match="class_shares has 3 numbers for 2 classes"):
         choose_labels("shares", [1, 1, 1], [7, 7])
-    file = tmp_path / "dataset.json"
-    counts = {"train": {"cat": 4, "dog": 4}, "reserve": {"cat": 3, "dog": 0}, "val": {"cat": 9}}
-    file.write_text(json.dumps({"class_names": ["dog", "cat"], "counts": counts}))
-    assert read_real_counts(file, ("dog", "cat")) == [4, 7]
-    with pytest.raises(UserError, match=r"dataset.json: .*'bird'.*dvc repro prepare"):
-        read_real_counts(file, ("bird",))
 
 
 # ---- training and sampling -----------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from pipeline.gan.labels import Labels
 from pipeline.gan.networks import ImageShape
 from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.shards import job
-from pipeline.shards.content import Content
+from pipeline.shards import plan
+from pipeline.shards.digest import ContentDigest
 from pipeline.shards.schema import Encoding
 from tests.shard_inputs import NAMES, Draw, tree, write
 
@@ -49,7 +49,7 @@ def may_mount() -> bool:
 def test_a_writer_killed_anywhere_resumes(tmp_path: Path) -> None:
     """kill -9 before every single draw, fsync and rename of a write: the same call then ends in the same bytes."""
     found = fault("kill", tmp_path)
-    assert found["killed"] == 8 + (1 + 2 * 4) * 3  # draws; the job's file and two a shard, each with three steps
+    assert found["killed"] == 8 + (1 + 2 * 4) * 3  # draws; the plan's file and two a shard, each with three steps
     assert found["differing"] == []
 
 
@@ -98,23 +98,23 @@ def test_any_history_gives_the_same_bytes(
     And the same digest of the content, part of which was read back.
     """
     monkeypatch.setattr(os, "fsync", lambda _: None)  # of no effect on bytes, and slow
-    monkeypatch.setattr(job, "ROW_GROUP_ROWS", 64)
-    monkeypatch.setattr(job, "SHARD_ROWS", 128)
+    monkeypatch.setattr(plan, "ROW_GROUP_ROWS", 64)
+    monkeypatch.setattr(plan, "SHARD_ROWS", 128)
     num_images, attempts = history
     images = LabelledImages(*sampler.draw(0, num_images, seed=3, std=1.0, labels=LABELS), NAMES)
     shutil.rmtree(tmp_path)
-    whole = Content()
-    write(tmp_path / "whole" / "data", images, encoding=encoding, content=whole)
+    whole = ContentDigest()
+    write(tmp_path / "whole" / "data", images, encoding=encoding, digest=whole)
     threads = torch.get_num_threads()
     for number, (num_threads, batch, end) in enumerate(attempts, 1):
         torch.set_num_threads(num_threads)
         draw = in_batches(sampler, batch, num_images if number == len(attempts) else end)
-        content = Content()
+        digest = ContentDigest()
         with suppress(KeyboardInterrupt):
-            write(tmp_path / "cut" / "data", images, draw, encoding=encoding, content=content)
+            write(tmp_path / "cut" / "data", images, draw, encoding=encoding, digest=digest)
     torch.set_num_threads(threads)
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
-    assert (content.sha256(), content.class_counts) == (whole.sha256(), whole.class_counts)
+    assert (digest.sha256(), digest.class_counts) == (whole.sha256(), whole.class_counts)
 
 
 def in_batches(sampler: Sampler, batch: int, end: int) -> Draw:

@@ -18,7 +18,7 @@ from torchvision.datasets import ImageFolder
 from pipeline.dataset.export import Form, export
 from pipeline.dataset.regenerate import compare_rows, find_row
 from pipeline.images import Indices, LabelledImages, Pixels
-from pipeline.runtime.background import Lane
+from pipeline.runtime.background import BackgroundWorker
 from pipeline.runtime.errors import UserError
 from pipeline.shards import writer
 from pipeline.shards.reader import read_column, read_images
@@ -142,15 +142,15 @@ def test_a_grown_dataset_keeps_its_rows(tmp_path: Path, short_shards: None, befo
     assert (found[0].labels[:kept] == found[1].labels[:kept]).all()
 
 
-def test_a_lane_stops_with_the_error_of_its_work() -> None:
+def test_a_worker_stops_with_the_error_of_its_work() -> None:
     """An error in the thread beside comes out where items are put, also while the queue is full."""
 
     def work(items: Iterator[int]) -> None:
         raise UserError("no room")
 
-    with pytest.raises(UserError, match="no room"), Lane(work, depth=1) as lane:
+    with pytest.raises(UserError, match="no room"), BackgroundWorker(work, depth=1) as worker:
         for i in range(1000):
-            lane.put(i)
+            worker.put(i)
 
 
 def test_drawing_is_never_far_ahead_of_writing(

@@ -182,6 +182,7 @@ def test_describe_counts_every_class_of_every_split() -> None:
         "duplicates_dropped": dict.fromkeys(PARTS, 0),
     }
     assert description.digests == {part: splits.images[part].digest() for part in PARTS}
+    assert description.real_counts() == [6, 6, 6]
 
 
 def test_a_learning_curve_beyond_the_reserve_is_stopped_early() -> None:

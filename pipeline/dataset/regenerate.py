@@ -9,17 +9,17 @@ import numpy as np
 from pipeline.dataset.verify import FoundProblemsError
 from pipeline.files import hash_file
 from pipeline.images import Indices, Pixels
-from pipeline.params.load import PARAMS_FILE, load_all_params, parse_recipe
+from pipeline.params.load import PARAMS_FILE, load_all_params
 from pipeline.randomness import Stream, permutation
 from pipeline.runtime.errors import UserError
-from pipeline.shards.manifest import DATA_FOLDER, MANIFEST_FILE, read_manifest
+from pipeline.shards.manifest import DATA_FOLDER, read_manifest
 from pipeline.shards.reader import group_sizes, read_file_column, read_group, read_header, shard_files
 
 CHOICE_SEED = 0
 
 
 @dataclass(frozen=True)
-class Row:
+class FoundRow:
     """A row found again: its file, its row there, index, pixels (uint8 HWC) and label."""
 
     file: Path
@@ -30,7 +30,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RegeneratedRows:
     """Rows drawn again.
 
     Attributes:
@@ -48,7 +48,7 @@ class Comparison:
 
 def compare_rows(
     folder: Path, count: int, draw: Callable[[int, int], tuple[Pixels, Indices]], *, tolerance: int
-) -> Comparison:
+) -> RegeneratedRows:
     """Draws `count` rows of the split in `folder` again, always the same ones, and compares them.
 
     Args:
@@ -68,18 +68,20 @@ def compare_rows(
         images, labels = draw(found.index, found.index + 1)
         where = f"{found.file}: row {found.row} (index {found.index})"
         if images[0].shape != found.image.shape or labels[0] != found.label:
-            problems.append(f"{where}: has label {found.label} and shape {found.image.shape}, "
-                            f"the generator draws {labels[0]} and {images[0].shape}")  # fmt: skip
+            problems.append(
+                f"{where}: has label {found.label} and shape {found.image.shape}, "
+                f"the generator draws {labels[0]} and {images[0].shape}"
+            )
             continue
         distance = np.abs(images[0].astype(np.int16) - found.image)
         differing, values = differing + int(np.count_nonzero(distance)), values + distance.size
         largest = max(largest, int(distance.max()))
         if distance.max() > tolerance:
             problems.append(f"{where}: differs from what the generator draws by up to {distance.max()} levels")
-    return Comparison(len(chosen), differing / max(values, 1), largest, problems)
+    return RegeneratedRows(len(chosen), differing / max(values, 1), largest, problems)
 
 
-def find_row(folder: Path, index: int) -> Row:
+def find_row(folder: Path, index: int) -> FoundRow:
     """The row whose column `index` has this value.
 
     Raises:
@@ -91,8 +93,8 @@ def find_row(folder: Path, index: int) -> Row:
             row, ends = int(rows[0]), np.cumsum(group_sizes(file))
             group = int(np.searchsorted(ends, row, side="right"))
             images, labels = read_group(file, group, read_header(file))
-            place = row - (int(ends[group - 1]) if group else 0)
-            return Row(file, row, index, images[place], int(labels[place]))
+            offset = row - (int(ends[group - 1]) if group else 0)
+            return FoundRow(file, row, index, images[offset], int(labels[offset]))
     raise UserError(f"{folder}: no row has index {index}; ask its shards: SELECT min(index), max(index)")
 
 
@@ -104,21 +106,20 @@ def regenerate_rows(folder: Path, count: int, generator: Path, *, tolerance: int
         FoundProblemsError: rows differ by more than `tolerance` levels.
     """
     from pipeline.device import describe_environment, pick_device
-    from pipeline.gan.labels import check_real_counts, choose_labels
+    from pipeline.gan.labels import choose_labels
     from pipeline.gan.sampling import Sampler  # here, because nothing else needs a network
 
-    manifest = read_manifest(folder)
-    device, recipe = pick_device(), parse_recipe(manifest.recipe, folder / MANIFEST_FILE)
+    manifest, device = read_manifest(folder), pick_device()
+    recipe = manifest.recipe
     networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
     sampler = Sampler.load(generator, device, networks=networks)
-    found, wanted = hash_file(generator / "generator.safetensors"), str(manifest.recipe.get("generator_sha256"))
+    found, wanted = hash_file(generator / "generator.safetensors"), recipe.generator_sha256
     if found != wanted:
-        raise UserError(f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "
-                        "name that one's folder with --generator")  # fmt: skip
-    real_counts = check_real_counts(
-        manifest.recipe.get("real_counts"), folder / MANIFEST_FILE, len(sampler.class_names)
-    )
-    classes = choose_labels(recipe.class_balance, recipe.class_shares, real_counts)
+        raise UserError(
+            f"{generator}: is generator {found[:12]}…, {folder} was drawn by {wanted[:12]}…; "
+            "name that one's folder with --generator"
+        )
+    classes = choose_labels(recipe.class_balance, recipe.class_shares, recipe.real_counts)
     here = describe_environment(device)
     made = {key: manifest.environment.get(key) for key in here}
     compared = compare_rows(

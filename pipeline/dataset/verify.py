@@ -5,8 +5,7 @@ from pathlib import Path
 
 from pipeline.files import hash_file
 from pipeline.runtime.errors import UserError, printable
-from pipeline.shards.content import Content
-from pipeline.shards.job import ShardRecord
+from pipeline.shards.digest import ContentDigest
 from pipeline.shards.manifest import (
     CARD_FILE,
     DATA_FOLDER,
@@ -16,6 +15,7 @@ from pipeline.shards.manifest import (
     all_records,
     read_manifest,
 )
+from pipeline.shards.plan import ShardRecord
 from pipeline.shards.reader import RESTORE, read_file_column, read_files, read_header, read_schema
 from pipeline.shards.schema import image_schema
 
@@ -46,17 +46,17 @@ def verify_dataset(root: Path) -> str:
     )
 
 
-def read_content(root: Path, splits: dict[str, list[ShardRecord]]) -> Content:
+def digest_shards(root: Path, manifest: Manifest) -> ContentDigest:
     """What the shards in a dataset folder hold.
 
     Raises:
         UserError: a shard is not readable.
     """
-    content = Content()
-    for split in sorted(splits):
-        for record in splits[split]:
-            content.add_shard(split, root / record.file)
-    return content
+    digest = ContentDigest()
+    for split in sorted(manifest.splits):
+        for record in manifest.splits[split]:
+            digest.add_shard(split, root / record.file)
+    return digest
 
 
 def find_problems(root: Path) -> list[str]:
@@ -71,11 +71,12 @@ def find_problems(root: Path) -> list[str]:
         problems.extend(_shard_problems(root / record.file, record, manifest))
     if problems:  # the content could only repeat them
         return problems
-    content, told = read_content(root, manifest.splits), f"{root / MANIFEST_FILE}:"
-    if content.class_counts != manifest.class_counts:
-        problems.append(f"{told} class_counts is {manifest.class_counts}, the shards have {content.class_counts}")
-    if content.sha256() != manifest.content_sha256:
-        problems.append(f"{told} content_sha256 is {manifest.content_sha256}, the shards give {content.sha256()}")
+    digest, file = digest_shards(root, manifest), root / MANIFEST_FILE
+    counts = {split: tuple(numbers) for split, numbers in digest.class_counts.items()}
+    if counts != manifest.class_counts:
+        problems.append(f"{file}: class_counts is {manifest.class_counts}, the shards have {counts}")
+    if digest.sha256() != manifest.content_sha256:
+        problems.append(f"{file}: content_sha256 is {manifest.content_sha256}, the shards give {digest.sha256()}")
     return problems
 
 
@@ -125,9 +126,9 @@ def _content_problems(path: Path, record: ShardRecord, manifest: Manifest) -> It
         if not read_schema(path).equals(image_schema(manifest.class_names, header.shape), check_metadata=True):
             yield f"{path}: its columns or class names are not those of the dataset; {RESTORE}"
         read_files([path])  # decodes every image and checks every label
-        for column, key in (("seed", "seed"), ("generator", "generator_sha256")):
-            told = set(read_file_column(path, column).tolist())
-            if key in manifest.recipe and list(told) != [manifest.recipe[key]]:  # which may be anything
-                yield f"{path}: column {column} is not the recipe's {key}, {manifest.recipe[key]}; {RESTORE}"
+        recipe = manifest.recipe
+        for column, wanted in (("seed", recipe.seed), ("generator", recipe.generator_sha256)):
+            if set(read_file_column(path, column).tolist()) - {wanted}:
+                yield f"{path}: column {column} is not the recipe's, {wanted}; {RESTORE}"
     except UserError as error:
         yield str(error)

@@ -3,18 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
-from pipeline.files import parse_json
 from pipeline.images import Indices
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.resources import need_memory
 
 BYTES_A_GAP = 32  # while turns are sorted
-MOST_REAL = 10**9  # images of a class, as params allow
 
 
 @dataclass(frozen=True)
@@ -78,40 +75,6 @@ def choose_labels(
             f"params.yaml: synthesize.class_shares has {len(class_shares)} numbers for {len(real_counts)} classes"
         )
     return Labels.by_share(class_shares)
-
-
-def read_real_counts(file: Path, class_names: tuple[str, ...]) -> list[int]:
-    """Images of every class that one may train on, from the dataset.json that `prepare` wrote.
-
-    Those of train and of reserve: train alone is class-balanced, what is left of the user's images need not be.
-
-    Raises:
-        UserError: the file is missing or damaged, or tells of other classes.
-    """
-    try:
-        counts = _real_counts(parse_json(file.read_bytes()), class_names)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: no counts of the generator's classes ({error!r}); run: dvc repro prepare") from None
-    return check_real_counts(counts, file, len(class_names))
-
-
-def _real_counts(about: dict[str, Any], class_names: tuple[str, ...]) -> object:
-    if about["class_names"] != list(class_names):
-        raise ValueError(f"it has {about['class_names']}, the generator {list(class_names)}")
-    return [about["counts"]["train"][name] + about["counts"]["reserve"][name] for name in class_names]
-
-
-def check_real_counts(counts: object, file: Path, num_classes: int) -> list[int]:
-    """`counts` from `file`, one a class.
-
-    Raises:
-        UserError: they are something else.
-    """
-    if isinstance(counts, list) and len(counts) == num_classes:
-        numbers = [count for count in counts if type(count) is int and 0 <= count <= MOST_REAL]
-        if len(numbers) == num_classes:
-            return numbers
-    raise UserError(f"{file}: has no count of real images for each class; restore it, or run: dvc repro")
 
 
 def _earliest_first(turns: Sequence[np.ndarray]) -> Indices:

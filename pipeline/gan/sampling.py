@@ -1,6 +1,5 @@
 """Drawing images from a trained generator: image i is a function of (generator, seed, i)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,10 +18,6 @@ from pipeline.randomness import Stream, latents
 
 BLOCK = 256  # rows of every forward pass: another shape may round differently, so the shape never varies
 CALIBRATION_BLOCKS = 16
-
-
-def _ignore(count: int) -> None:
-    """For callers that show no progress."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +52,11 @@ class Sampler:
         seed: int,
         std: float,
         labels: Labels,
-        done: Callable[[int], None] = _ignore,
     ) -> tuple[Pixels, Indices]:
-        """Images start ... stop (uint8 NHWC) and their labels, the same however the range is cut.
-
-        `done` takes how many images were drawn.
-        """
+        """Images start ... stop (uint8 NHWC) and their labels, the same however the range is cut."""
         first = start // BLOCK * BLOCK
         blocks = [self._block(i, seed, std, labels) for i in range(first, stop, BLOCK)]
         images = np.concatenate(blocks)[start - first : stop - first]
-        done(len(images))
         return images, labels.at(start, stop - start)
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.dvc import holder, refuse_company
 
 LOCK_FILE = Path("dvc.lock")
@@ -66,9 +67,7 @@ def repair(file: Path) -> list[str]:
     if not kept:
         file.unlink()  # torn in the first lines: DVC starts a new one
     elif dropped:
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.write_text(head + "".join(kept), encoding="utf-8")
-        temporary.replace(file)
+        write_bytes(file, (head + "".join(kept)).encode())
     return dropped if kept else ["the whole file"]
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.params.schema import Params, SynthesizeParams, describe_problem
+from pipeline.params.schema import Params, describe_problem
 from pipeline.runtime.errors import UserError
 
 B = TypeVar("B", bound=BaseModel)
@@ -104,16 +104,6 @@ def parse_params(values: dict[str, Any]) -> Params:
         UserError: one line that names every wrong key.
     """
     return _validate(Params, values, PARAMS_FILE)
-
-
-def parse_recipe(recipe: dict[str, Any], file: Path) -> SynthesizeParams:
-    """The values of `synthesize` that decide the pixels, as the manifest of a dataset, `file`, tells them.
-
-    Raises:
-        UserError: one is missing or out of its range.
-    """
-    decisive = {key: value for key, value in recipe.items() if key in SynthesizeParams.model_fields}
-    return _validate(SynthesizeParams, decisive | {"encoding": "stored_png", "licence": "unknown"}, file)
 
 
 def _validate(kind: type[B], values: dict[str, Any], file: Path) -> B:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Files and folders that are whole or absent, whatever happens while they are written."""
 
 import fcntl
 import os
@@ -12,40 +12,43 @@ from pipeline.runtime.errors import UserError, disk_errors
 
 
 @contextmanager
-def replacing(path: Path, tmp: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, tmp: Path | None = None, size: int | None = None) -> Iterator[BinaryIO]:
     """A file to write; at the end of the block `path` holds all of it, or after an error what it held before.
 
-    Holds even after a power cut.
+    Holds after a power cut too, and processes that write one `path` take turns.
 
     Args:
-        path: in an existing folder.
-        tmp: existing folder on the same disk, for the unfinished file.
+        path: its folder is made if absent.
+        tmp: existing folder on the same disk for the unfinished file; None hides it beside `path`.
+        size: bytes that will be written, where they are known, for the error.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        ExhaustedError: the disk is full or refuses.
     """
-    part = tmp / f"{path.name}.part"
-    with disk_errors(path):
-        try:
-            with part.open("wb") as file:
+    part = tmp / f"{path.name}.part" if tmp else path.with_name(f".{path.name}.part")
+    with disk_errors(path, size):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open_alone(part) as file:
+            try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
-            _fsync_folder(path.parent)
-        finally:
-            part.unlink(missing_ok=True)  # a full disk gets its space back
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)  # a full disk gets its space back
+                raise
+        _fsync_folder(path.parent)
 
 
-def replace_file(path: Path, data: bytes, tmp: Path) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, tmp: Path | None = None) -> None:
     """Writes `data`, the whole content of `path`; see `replacing`."""
-    with replacing(path, tmp) as file:
+    with replacing(path, tmp, len(data)) as file:
         file.write(data)
 
 
 @contextmanager
 def creating(out: Path) -> Iterator[Path]:
-    """A free place beside `out` for a file or folder, which becomes `out` unless the block ends in an error.
+    """A free path beside `out` for a new file or folder, which becomes `out` unless the block ends in an error.
 
     Raises:
         UserError: `out` is there already, the disk is full or the folder cannot be written.
@@ -63,19 +66,31 @@ def creating(out: Path) -> Iterator[Path]:
             _remove(part)
 
 
+def remove_tmp(tmp: Path) -> None:
+    """Deletes `tmp`, and the `.tmp` above it once that is empty."""
+    shutil.rmtree(tmp)
+    if not any(tmp.parent.iterdir()):
+        tmp.parent.rmdir()
+
+
+def _open_alone(file: Path) -> BinaryIO:
+    """`file`, empty and locked until it is closed."""
+    while True:
+        stream = file.open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
+                stream.truncate(0)
+                return stream
+        stream.close()  # while this waited, the file got its final name: another one is needed
+
+
 def _remove(path: Path) -> None:
     """Deletes a file, a folder or nothing."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def remove_tmp(tmp: Path) -> None:
-    """Deletes `tmp`, and the `.tmp` above it once that is empty."""
-    shutil.rmtree(tmp)
-    if not any(tmp.parent.iterdir()):
-        tmp.parent.rmdir()
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -85,34 +100,3 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_bytes(file: Path, data: bytes) -> None:
-    """Makes `data` the whole content of `file`, which at any moment holds what it held before or all of `data`.
-
-    Raises:
-        ExhaustedError: the disk is full or refuses.
-    """
-    temporary = file.with_name(f".{file.name}.tmp")
-    with disk_errors(file, len(data)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _open_alone(temporary) as stream:
-            try:
-                stream.write(data)
-                stream.flush()
-                temporary.replace(file)
-            except OSError:
-                temporary.unlink(missing_ok=True)  # a full disk gets its space back
-                raise
-
-
-def _open_alone(file: Path) -> BinaryIO:
-    """`file`, empty and locked until it is closed: two processes that write one file take turns."""
-    while True:
-        stream = file.open("ab")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
-                stream.truncate(0)
-                return stream
-        stream.close()  # while this waited, the file got its final name: another one is needed

@@ -11,10 +11,10 @@ Item = TypeVar("Item")
 
 
 class CutShortError(Exception):
-    """Told to the work of a lane: what should come next never will, because of an error elsewhere."""
+    """Ends the work of a BackgroundWorker early: what should come next never will, because of an error elsewhere."""
 
 
-class Lane(Generic[Item]):
+class BackgroundWorker(Generic[Item]):
     """A thread in which `work` consumes what is put, at most `depth` items behind; use it as a context manager.
 
     At the end of the block everything that was put has been worked on. An error of the work comes out of the
@@ -51,7 +51,7 @@ class Lane(Generic[Item]):
                 self._work(self._items())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that puts
             self._error = error
-        while not self._ended:  # nobody shall wait for room in the queue of a lane that has stopped
+        while not self._ended:  # nobody shall wait for a place in the queue of a worker that has stopped
             self._take()
 
     def _take(self) -> Any:

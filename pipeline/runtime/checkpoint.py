@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import yaml
 
+from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError, disk_errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,18 +87,9 @@ def save_state(file: Path, state: Mapping[str, Any]) -> None:
     """
     import torch
 
-    data, temporary = io.BytesIO(), file.with_suffix(".tmp")
+    data = io.BytesIO()
     torch.save(dict(state), data)  # first in memory: on a full disk torch's own writer would hide the reason
-    with disk_errors(file, data.tell()):
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(data.getbuffer())
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    write_bytes(file, data.getbuffer())
 
 
 def load_state(file: Path) -> dict[str, Any] | None:

@@ -144,10 +144,10 @@ def _text(root: Path, manifest: Manifest, name: str, about: Mapping[str, object]
         counts=_count_rows(manifest),
         generators=", ".join(map(escape_markdown, _distinct(root, manifest, "generator"))),
         seeds=", ".join(_distinct(root, manifest, "seed")),
-        recipe=to_json(manifest.recipe).decode(),
+        recipe=to_json(manifest.recipe.model_dump()).decode(),
         about="\n".join(
             f"| {escape_markdown(key)} | {escape_markdown(str(value))} |"
-            for key, value in about.items()
+            for key, value in sorted(about.items())
             if key != "class_names"
         ),
         compression=" without compression" if manifest.environment.get("encoding") == "stored_png" else "",

@@ -3,13 +3,12 @@
 A PNG's pixels are a zlib stream of scanlines. Here that stream consists of stored (uncompressed) deflate
 blocks (RFC 1951, 3.2.4) and every scanline has filter 0, so all images of a shape share one template and
 differ only in pixels and checksums. Thousands are packed or read by copying columns of a byte matrix. Small PNGs
-are filtered and compressed, which costs many times as much.
+are Pillow's, and cost many times as much.
 """
 
 import io
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 3: 2}  # channels -> PNG's colour type: grey, RGB
 LONGEST_BLOCK = 65535  # bytes in a stored deflate block
 PACKED = 64  # images at a time: what is written of them is still in the cache when it is read again
-SMALL_LEVEL = 9  # of zlib; at 3 kB an image it costs little more than less
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # some of Pillow's other decoders start programs
 MOST_PIXELS = 2**24  # of one image: far beyond what a classifier here takes, far below what would fill the memory
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's; wider ones would be clipped by convert()
@@ -77,14 +75,13 @@ def stored_size(shape: Shape) -> int:
 
 
 def encode_small_png(images: Pixels) -> list[bytes]:
-    """uint8 NHWC (C = 1 or 3) => compressed PNGs, each line with the filter whose differences are smallest.
+    """uint8 NHWC (C = 1 or 3) => compressed PNGs; the bytes depend on the builds of Pillow and its zlib."""
+    from PIL import Image
 
-    The choice is the PNG specification's heuristic (section 12.7). The bytes depend on the build of zlib.
-    """
-    height, width, channels = _shape(images)
-    header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
-    before, after = SIGNATURE + _chunk(b"IHDR", header), _chunk(b"IEND", b"")
-    return [before + _chunk(b"IDAT", zlib.compress(lines, SMALL_LEVEL)) + after for lines in _filtered(images)]
+    buffers = [io.BytesIO() for _ in images]
+    for image, buffer in zip(images, buffers, strict=True):
+        Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(buffer, "PNG", compress_level=9)
+    return [buffer.getvalue() for buffer in buffers]
 
 
 def decode_png(data: Bytes, offsets: NDArray[np.int64], out: Pixels, where: str, first_row: int) -> None:
@@ -168,29 +165,6 @@ def _scanlines(images: Pixels) -> Bytes:
     lines = np.zeros((count, height, 1 + width * channels), np.uint8)
     lines[:, :, 1:] = images.reshape(count, height, width * channels)
     return lines.reshape(count, height * (1 + width * channels))
-
-
-def _filtered(images: Pixels) -> Bytes:
-    """uint8 NHWC => (N, H * (1 + W * C)): each line preceded by its filter type (PNG specification, section 9)."""
-    count, height, width, channels = images.shape
-    x = np.pad(images.astype(np.int16), ((0, 0), (1, 0), (1, 0), (0, 0)))
-    here, left, up, corner = x[:, 1:, 1:], x[:, 1:, :-1], x[:, :-1, 1:], x[:, :-1, :-1]
-    guesses = [np.zeros_like(here), left, up, (left + up) // 2, _paeth(left, up, corner)]
-    lines = np.empty((5, count, height, 1 + width * channels), np.uint8)
-    for kind, guess in enumerate(guesses):
-        lines[kind, :, :, 0] = kind
-        lines[kind, :, :, 1:] = (here - guess).astype(np.uint8).reshape(count, height, width * channels)
-    sizes = np.abs(lines[..., 1:].view(np.int8).astype(np.int16)).sum(axis=3, dtype=np.int64)
-    best = sizes.argmin(axis=0)[np.newaxis, :, :, np.newaxis]
-    chosen: Bytes = np.take_along_axis(lines, best, axis=0)[0].reshape(count, height * (1 + width * channels))
-    return chosen
-
-
-def _paeth(left: NDArray[np.int16], up: NDArray[np.int16], corner: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Whichever neighbour is nearest to left + up - corner; ties in that order (PNG specification, section 9.4)."""
-    to_left, to_up, to_corner = np.abs(up - corner), np.abs(left - corner), np.abs(left + up - 2 * corner)
-    nearest: NDArray[np.int16] = np.where(to_up <= to_corner, up, corner)
-    return np.where((to_left <= to_up) & (to_left <= to_corner), left, nearest)
 
 
 def _big_endian(checksums: list[int]) -> Bytes:

@@ -2,8 +2,8 @@
 
 import json
 import re
-import zlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -40,10 +40,10 @@ def image_schema(class_names: Sequence[str], shape: Shape) -> pa.Schema:
     return pa.schema(FIELDS, metadata=metadata)
 
 
-def describe_format(encoding: Encoding) -> dict[str, str]:
+def describe_format(encoding: Encoding) -> dict[str, str | int]:
     """What, besides the rows, the bytes of a shard depend on: pyarrow's version is in each footer."""
-    versions = {"encoding": encoding, "pyarrow": pa.__version__}
-    return versions | ({"zlib": zlib.ZLIB_RUNTIME_VERSION} if encoding == "png" else {})
+    versions: dict[str, str | int] = {"encoding": encoding, "pyarrow": pa.__version__}
+    return versions | ({"pillow": version("pillow")} if encoding == "png" else {})
 
 
 def shard_name(split: str, number: int, count: int) -> str:

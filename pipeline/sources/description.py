@@ -8,9 +8,11 @@ from pydantic import Field, model_validator
 
 from pipeline.files import Record, read_record
 from pipeline.images import LabelledImages
+from pipeline.runtime.errors import UserError
 from pipeline.sources.splits import Splits
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+AGAIN = "dvc repro prepare"
 SPLITS = {"train", "reserve", "val", "test"}
 
 
@@ -40,6 +42,13 @@ class DatasetDescription(Record):
             raise ValueError("counts are not those of the classes")
         return self
 
+    def real_counts(self) -> list[int]:
+        """Images of every class that one may train on: those of train and of reserve.
+
+        Train alone is class-balanced; what is left of the user's images need not be.
+        """
+        return [self.counts["train"][name] + self.counts["reserve"][name] for name in self.class_names]
+
 
 def describe(name: str, splits: Splits) -> DatasetDescription:
     """What the splits of the dataset `name` hold."""
@@ -66,4 +75,16 @@ def read_description(path: Path) -> DatasetDescription:
     Raises:
         UserError: the file is missing or corrupted.
     """
-    return read_record(path, DatasetDescription, again="dvc repro prepare")
+    return read_record(path, DatasetDescription, again=AGAIN)
+
+
+def check_classes(path: Path, description: DatasetDescription, class_names: tuple[str, ...]) -> None:
+    """Refuses a generator of other classes than those of the real images.
+
+    Raises:
+        UserError: names both.
+    """
+    if description.class_names != class_names:
+        raise UserError(
+            f"{path}: has the classes {list(description.class_names)}, the generator {list(class_names)}; run: {AGAIN}"
+        )

@@ -9,7 +9,7 @@ from pipeline.images import Indices, Pixels
 from pipeline.shards.reader import read_file_column, read_files
 
 
-class Content:
+class ContentDigest:
     """Gathers the rows of shards in their order, as they come, so that memory does not grow with their number.
 
     Attributes:
