@@ -66,7 +66,7 @@ def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages
 
 def to_unit_range(images: "Tensor") -> "Tensor":
     """NHWC uint8 levels => NCHW float32 in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # in place: fresh pages cost more than the sums
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # in place: new memory pages cost more than the sums
 
 
 def to_pixels(images: "Tensor") -> "Tensor":

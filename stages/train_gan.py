@@ -1,4 +1,4 @@
-"""Train the class-conditional GAN on the training split, watched on val."""
+"""Train the class-conditional GAN on the training split, probed on val."""
 
 if __name__ == "__main__":
     from pipeline.runtime.entry import run_stage

@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[], object], tuple[str, ..
     "folder: a class without pictures": (pictures, lambda: Path("pictures/cow").mkdir(), ("no images in cow",)),
     "folder: a class that is not UTF-8": (pictures, not_utf8, ("b\\udce9b\\udce9", "not UTF-8", "rename")),
     "folder: a class of too few pictures": (pictures, lambda: None, ("' has 2 images", "lower dataset")),
-    "picture: empty": (pictures, lambda: in_bee("c.png", b""), ("bee/c.png (not an image)", "mend or remove")),
+    "picture: empty": (pictures, lambda: in_bee("c.png", b""), ("bee/c.png (not an image)", "repair or remove")),
     "picture: text": (pictures, lambda: in_bee("c.jpg", b"<html>"), ("bee/c.jpg (not an image)",)),
     "picture: cut off": (pictures, lambda: in_bee("c.png", half(Path("pictures/bee/a.png"))), ("bee/c.png (",)),
     "picture: a pickle": (pictures, lambda: in_bee("c.png", pickle.dumps(Trap(Path("sprung")))), ("bee/c.png",)),

@@ -338,7 +338,7 @@ def test_many_unreadable_files_are_cut_short(tmp_path: Path) -> None:
     folder = one_of_each(tmp_path) / "bee"
     for number in range(13):
         (folder / f"broken-{number:02d}.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"broken-09.png \(not an image\) and 3 more; mend or remove them$"):
+    with pytest.raises(UserError, match=r"broken-09.png \(not an image\) and 3 more; repair or remove them$"):
         image_folder.load(ask("image_folder", path=tmp_path))
 
 

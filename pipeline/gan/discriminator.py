@@ -1,4 +1,4 @@
-"""The discriminator of the best state, kept to tell how real each image looks as one of its class."""
+"""The discriminator of the best state, kept to score how real each image looks as one of its class."""
 
 from dataclasses import dataclass
 from pathlib import Path

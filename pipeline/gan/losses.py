@@ -1,6 +1,6 @@
 """Adversarial losses of all recipes: the mathematics alone.
 
-A phase returns its loss and the numbers worth watching. `real` and `fake` are NCHW in [-1, 1], both with the
+Each returns the loss and the numbers to log. `real` and `fake` are NCHW in [-1, 1], both with the
 labels `y`; losses are means over the batch.
 """
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Phase = tuple[Tensor, dict[str, Tensor]]
+LossAndNumbers = tuple[Tensor, dict[str, Tensor]]
 
 
-def dcgan_discriminator(discriminator: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> Phase:
+def dcgan_discriminator(discriminator: nn.Module, real: Tensor, fake: Tensor, y: Tensor) -> LossAndNumbers:
     """Binary cross-entropy of telling real from generated images (Goodfellow et al. 2014, eq. 1)."""
     d_real, d_fake = discriminator(real, y)[0], discriminator(fake, y)[0]
     loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
     return loss, {"loss_d": loss, "d_real": d_real.mean(), "d_fake": d_fake.mean()}
 
 
-def dcgan_generator(discriminator: nn.Module, fake: Tensor, y: Tensor) -> Phase:
+def dcgan_generator(discriminator: nn.Module, fake: Tensor, y: Tensor) -> LossAndNumbers:
     """The non-saturating form of the same game (Goodfellow et al. 2014, section 3)."""
     loss = F.softplus(-discriminator(fake, y)[0]).mean()
     return loss, {"loss_g": loss}
@@ -33,7 +33,7 @@ def hinge_discriminator(
     *,
     auxiliary_weight: float,
     consistency_weight: float,
-) -> Phase:
+) -> LossAndNumbers:
     """Hinge loss (Lim & Ye 2017; Miyato et al. 2018, eq. 16) and consistency regularisation (Zhang et al. 2020, eq. 4).
 
     `second_view` holds the real images under another augmentation; D's logits for both should be equal. Adds the
@@ -44,14 +44,14 @@ def hinge_discriminator(
     hinge = F.relu(1 - d_real).mean() + F.relu(1 + d_fake).mean()
     auxiliary = _auxiliary(classes_real, y, auxiliary_weight)
     loss = hinge + auxiliary_weight * auxiliary
-    watched = {"loss_d": hinge, "d_real": d_real.mean(), "d_fake": d_fake.mean(), "auxiliary_d": auxiliary}
+    numbers = {"loss_d": hinge, "d_real": d_real.mean(), "d_fake": d_fake.mean(), "auxiliary_d": auxiliary}
     if d_second:
-        watched["consistency"] = F.mse_loss(d_real, d_second[0])
-        loss = loss + consistency_weight * watched["consistency"]
-    return loss, watched
+        numbers["consistency"] = F.mse_loss(d_real, d_second[0])
+        loss = loss + consistency_weight * numbers["consistency"]
+    return loss, numbers
 
 
-def hinge_generator(discriminator: nn.Module, fake: Tensor, y: Tensor, *, auxiliary_weight: float) -> Phase:
+def hinge_generator(discriminator: nn.Module, fake: Tensor, y: Tensor, *, auxiliary_weight: float) -> LossAndNumbers:
     """The generator's side, -D(G(z)) (Miyato et al. 2018, eq. 17), and the class loss on what it drew."""
     (d_fake,), (classes_fake,) = _judge(discriminator, y, fake)
     auxiliary = _auxiliary(classes_fake, y, auxiliary_weight)
@@ -61,7 +61,7 @@ def hinge_generator(discriminator: nn.Module, fake: Tensor, y: Tensor, *, auxili
 
 def relativistic_discriminator(
     discriminator: nn.Module, real: Tensor, fake: Tensor, y: Tensor, *, auxiliary_weight: float, gamma: float | None
-) -> Phase:
+) -> LossAndNumbers:
     """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, eq. 2) of images of the same class.
 
     Adds the auxiliary class loss on real images and, unless `gamma` is None, R1 + R2 with the weight gamma / 2.
@@ -72,7 +72,7 @@ def relativistic_discriminator(
     adversarial = F.softplus(d_fake - d_real).mean()
     auxiliary = _auxiliary(classes_real, y, auxiliary_weight)
     loss = adversarial + auxiliary_weight * auxiliary
-    watched = {
+    numbers = {
         "loss_d": adversarial,
         "d_real": d_real.mean(),
         "d_fake": d_fake.mean(),
@@ -81,13 +81,13 @@ def relativistic_discriminator(
     if gamma is not None:
         penalty = gradient_penalty(d_real, real) + gradient_penalty(d_fake, fake)
         loss = loss + gamma / 2 * penalty
-        watched["penalty"] = penalty
-    return loss, watched
+        numbers["penalty"] = penalty
+    return loss, numbers
 
 
 def relativistic_generator(
     discriminator: nn.Module, real: Tensor, fake: Tensor, y: Tensor, *, auxiliary_weight: float
-) -> Phase:
+) -> LossAndNumbers:
     """The generator's side of the pairing, and the class loss on what it drew (Odena et al. 2017)."""
     with torch.no_grad():  # real images do not depend on the generator: half a backward pass less
         (d_real,), _ = _judge(discriminator, y, real)
@@ -98,7 +98,7 @@ def relativistic_generator(
     return loss, {"loss_g": adversarial, "auxiliary_g": auxiliary}
 
 
-def add_r1(phase: Phase, discriminator: nn.Module, real: Tensor, y: Tensor, gamma: float) -> Phase:
+def add_r1(phase: LossAndNumbers, discriminator: nn.Module, real: Tensor, y: Tensor, gamma: float) -> LossAndNumbers:
     """`phase` with R1 on the real images besides, weight gamma / 2 (Mescheder et al. 2018, eq. 9)."""
     real = real.detach().requires_grad_()
     penalty = gradient_penalty(discriminator(real, y)[0], real)

@@ -1,4 +1,4 @@
-"""The table of recipes: what tells one GAN from another. A new recipe is one more row, and its block of params."""
+"""The table of recipes: what distinguishes one GAN from another. A new recipe is one more row, and its block of params."""
 
 import math
 from collections.abc import Callable
@@ -34,20 +34,22 @@ class Recipe:
         build: makes the networks.
         discriminator_loss: (discriminator, views, params, step, restarts) => loss and numbers to watch.
         generator_loss: (discriminator, views, params) => loss and numbers to watch.
-        guessing_loss: loss of a discriminator that cannot tell real from generated images, in nats or margins.
+        guessing_loss: loss of a discriminator that cannot distinguish real from generated images, in nats or margins.
         penalizes_gradient: whether the discriminator's loss has a gradient penalty of its own.
         uses_second_view: whether it compares two augmentations of the real images.
     """
 
     build: Build
-    discriminator_loss: Callable[[nn.Module, Views, GanParams, int, int], losses.Phase]
-    generator_loss: Callable[[nn.Module, Views, GanParams], losses.Phase]
+    discriminator_loss: Callable[[nn.Module, Views, GanParams, int, int], losses.LossAndNumbers]
+    generator_loss: Callable[[nn.Module, Views, GanParams], losses.LossAndNumbers]
     guessing_loss: float
     penalizes_gradient: bool
     uses_second_view: bool
 
 
-def _r3_discriminator(discriminator: nn.Module, views: Views, gan: GanParams, step: int, restarts: int) -> losses.Phase:
+def _r3_discriminator(
+    discriminator: nn.Module, views: Views, gan: GanParams, step: int, restarts: int
+) -> losses.LossAndNumbers:
     """The penalty comes every few steps, with the weight of the steps that it stands for."""
     values, gamma = gan.r3, None
     if step % values.penalty_every == 0:
@@ -59,7 +61,7 @@ def _r3_discriminator(discriminator: nn.Module, views: Views, gan: GanParams, st
 
 def _hinge_discriminator(
     discriminator: nn.Module, views: Views, gan: GanParams, _step: int, _restarts: int
-) -> losses.Phase:
+) -> losses.LossAndNumbers:
     return losses.hinge_discriminator(
         discriminator,
         *views,
@@ -104,7 +106,7 @@ RECIPES = {
 
 def discriminator_loss(
     discriminator: nn.Module, views: Views, gan: GanParams, *, step: int, restarts: int
-) -> losses.Phase:
+) -> losses.LossAndNumbers:
     """The recipe's loss; from the second restart on with R1 where the recipe has no penalty of its own."""
     recipe = RECIPES[gan.recipe]
     phase = recipe.discriminator_loss(discriminator, views, gan, step, restarts)

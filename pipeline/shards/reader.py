@@ -187,7 +187,7 @@ def read_header(file: Path) -> Header:
 
 
 def _count_rows(footer: pq.FileMetaData, file: Path) -> int:
-    """Rows of a file; a damaged count must not become an allocation."""
+    """Rows of a file; a corrupted count must not become an allocation."""
     in_groups = sum(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
     if not 0 <= footer.num_rows == in_groups:
         raise UserError(f"{file}: says it has {footer.num_rows} rows, its groups {in_groups}; {RESTORE}")
@@ -278,14 +278,16 @@ def _parquet_errors(file: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise too_large(file, error) from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from damaged column names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last from corrupted column names
         if os.strerror(errno.ENOMEM) in str(error):
             raise too_large(file, error) from None
         raise UserError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())}); {RESTORE}") from None
 
 
 def too_large(file: Path, error: Exception) -> ExhaustedError:
-    """What to tell where memory does not suffice for a file: the machine is too small, or the file is damaged."""
+    """The error where memory does not suffice for a file: the machine is too small, or the file is corrupted."""
     free = in_words(available_memory())
-    return ExhaustedError(f"{file}: not a readable Parquet file here ({error}): {free} of memory are free; "
-                          f"free more, or if the file is damaged {RESTORE}")  # fmt: skip
+    return ExhaustedError(
+        f"{file}: not a readable Parquet file here ({error}): {free} of memory are free; "
+        f"free more, or if the file is corrupted {RESTORE}"
+    )

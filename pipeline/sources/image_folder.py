@@ -125,7 +125,7 @@ def _read_all(root: Path, files: Sequence[Path], size: int) -> Pixels:
         more = f" and {len(bad) - NUM_LISTED} more" if len(bad) > NUM_LISTED else ""
         raise UserError(
             f"{root}: {len(bad)} of {len(files)} files cannot be read: {', '.join(bad[:NUM_LISTED])}"
-            f"{more}; mend or remove them"
+            f"{more}; repair or remove them"
         )
     return images
 

@@ -144,12 +144,12 @@ def _too_small(
     num_images = int(_per_class(source, source.labels)[label])
     kind = "official test " if list(sizes) == ["test"] else ""
     duplicates = num_images - sum(int(counts[label]) for counts in got.values())
-    told = f"{num_images} {kind}images" + (f", {duplicates} of them duplicates" if duplicates else "")
+    found = f"{num_images} {kind}images" + (f", {duplicates} of them duplicates" if duplicates else "")
     parts = " + ".join(f"{name} {counts[label]}" for name, counts in needs.items())
     total = sum(int(counts[label]) for counts in needs.values())
     keys = " or ".join(", ".join(f"{name}_size" for name in needs).rsplit(", ", 1))
     culprit = source.class_names[label]
-    return UserError(f"class '{culprit}' has {told}, the split needs {total} ({parts}): lower dataset.{keys}")
+    return UserError(f"class '{culprit}' has {found}, the split needs {total} ({parts}): lower dataset.{keys}")
 
 
 def _asked(turns: range, num_classes: int) -> Indices:

@@ -54,7 +54,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def to_text(result: Result) -> str:
     """Table, verdict and real-image equivalent for a terminal."""
-    rows = [[row[place] for place in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
+    rows = [[row[column] for column in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
     return "\n".join([*align(rows), "* best on val", "", *wording.answer(result)])
 
 
@@ -126,8 +126,8 @@ def neighbour_bands(picture: bytes, dataset: DatasetDescription) -> list[tuple[s
     """Each class's name and its two rows of the picture that `assess` drew, as PNG in base64."""
     whole, size = Image.open(io.BytesIO(picture)), dataset.image_size
     bands = []
-    for place, name in enumerate(dataset.class_names):
-        top = place * (2 * size + size // 4)  # two rows of images, a white line of a quarter
+    for label, name in enumerate(dataset.class_names):
+        top = label * (2 * size + size // 4)  # two rows of images, a white line of a quarter
         buffer = io.BytesIO()
         whole.crop((0, top, whole.width, top + 2 * size)).save(buffer, "PNG")
         bands.append((name, base64.b64encode(buffer.getvalue()).decode()))
