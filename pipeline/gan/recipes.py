@@ -1,4 +1,4 @@
-"""The table of recipes: what distinguishes one GAN from another. A new recipe is one more row, and its block of params."""
+"""The table of recipes: what distinguishes one GAN from another. A new recipe is a row here, and a block of params."""
 
 import math
 from collections.abc import Callable
