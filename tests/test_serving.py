@@ -111,12 +111,12 @@ def check_answers(repo: Path) -> None:
         "generator@current": shard.loc[list(ROWS), ["label", "index", "seed"]],
     })  # fmt: skip
     logits = predict(load_classifier(repo / "classifier", CPU, data), data, flip=False)
-    told = answers["classifier@champion"]
-    assert told["label"].tolist() == [DIGITS[i] for i in logits.argmax(1)]
-    assert told.columns[2:].tolist() == [f"p({name})" for name in DIGITS]
+    answer = answers["classifier@champion"]
+    assert answer["label"].tolist() == [DIGITS[i] for i in logits.argmax(1)]
+    assert answer.columns[2:].tolist() == [f"p({name})" for name in DIGITS]
     probabilities = torch.from_numpy(logits).double().softmax(1).numpy()
-    assert np.allclose(told.iloc[:, 2:].to_numpy(), probabilities, atol=1e-6)
-    assert np.array_equal(told["confidence"], told.iloc[:, 2:].max(axis=1))
+    assert np.allclose(answer.iloc[:, 2:].to_numpy(), probabilities, atol=1e-6)
+    assert np.array_equal(answer["confidence"], answer.iloc[:, 2:].max(axis=1))
     assert answers["generator@current"]["image"].tolist() == [shard["image"][row]["bytes"] for row in ROWS]
 
 
@@ -196,7 +196,7 @@ def test_a_package_holds_no_code_and_no_pickle(repo: Path) -> None:
     for kind in ("classifier", "generator"):
         package = repo / "packages" / kind / "model"
         package.parent.mkdir(parents=True)
-        write_package(package, kind, repo / kind, "run", "place")
+        write_package(package, kind, repo / kind, "run", "path")
         suffixes = {path.suffix for path in package.rglob("*") if path.is_file()}
         assert suffixes == {"", ".json", ".safetensors", ".txt", ".yaml"}
         assert b"binary" in (package / "MLmodel").read_bytes()
@@ -216,7 +216,7 @@ def test_any_picture_is_brought_to_the_network(repo: Path) -> None:
     assert answer.notna().all().all()
 
 
-def test_what_is_no_image_is_told(repo: Path) -> None:
+def test_what_is_no_image_is_refused(repo: Path) -> None:
     """The row and the reason, as an error that a server answers with code 400."""
     save_networks(repo)
     model = serve_classifier._load_pyfunc(str(repo / "classifier"))
@@ -226,7 +226,7 @@ def test_what_is_no_image_is_told(repo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reason"),
     [
         ({"label": "cat"}, r"row 0: label: 'cat' is neither a class \(0, 1"),
         ({"label": 10}, "row 0: label: 10 is neither"),
@@ -234,11 +234,11 @@ def test_what_is_no_image_is_told(repo: Path) -> None:
         ({"index": -1}, "row 0: index -1, seed 0: below 0"),
     ],
 )
-def test_a_row_that_no_dataset_has_is_told(repo: Path, values: dict[str, Any], told: str) -> None:
+def test_a_row_that_no_dataset_has_is_refused(repo: Path, values: dict[str, Any], reason: str) -> None:
     """An unknown class or a negative number is an error with code 400, not another image."""
     save_networks(repo)
     model = serve_generator._load_pyfunc(str(repo / "generator"), {"networks": ""})
-    with pytest.raises(MlflowException, match=told):
+    with pytest.raises(MlflowException, match=reason):
         model.predict(pd.DataFrame([{"label": 0, "index": 0, "seed": 0} | values]), {"latent_std": 1.0})
 
 

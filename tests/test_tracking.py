@@ -468,6 +468,7 @@ def describe(client: Any, run: Any) -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # of which the project takes most, on a busy machine
 def test_sync_of_a_clone_equals_what_the_stages_published(reproduced: Path, tmp_path: Path) -> None:
     """Run by run, over a whole project: metrics with steps, params, tags, files, data sets, registered networks."""
     original, clone = shutil.copytree(reproduced, tmp_path / "original", symlinks=True), tmp_path / "clone"

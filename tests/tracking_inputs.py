@@ -204,6 +204,7 @@ def write_answer(difference: float) -> None:
     for setting in (*result["settings"], result["baseline"], result["chosen"]):
         gain = difference * setting["synthetic_percent"] / 50
         setting |= {"test_accuracy_mean": 0.8 + gain, "difference_mean": gain}
+    result["champion"] |= {"stage": "train_classifier", "percent": 50, "seed": 1}
     write_json(Path("results/ablation.json"), result)
     Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
     Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")

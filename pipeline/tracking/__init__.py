@@ -110,7 +110,7 @@ def _is_on() -> bool:
 
 
 def _start_writer() -> Companion:
-    """Starts the companion on this very code; in its own session, so that Ctrl-C leaves it its last word."""
+    """Starts the companion on this very code; in its own session, so that Ctrl-C does not end it before the run."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(

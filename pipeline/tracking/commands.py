@@ -38,9 +38,9 @@ def serve(port: int) -> None:
     described = execution.current_execution(load_all_params().model_dump())
     experiment = store.open_experiment(described.dataset)
     server = f"http://127.0.0.1:{port}"
-    typer.echo(f"all executions: {experiment_url(server, experiment.id)}")
     if parent := store.find_parent(experiment, described):
-        typer.echo(f"accuracy against synthetic_percent: {chart_url(server, experiment.id, parent.run_id)}")
+        typer.echo(f"this execution: {chart_url(server, experiment.id, parent.run_id)}")
+    typer.echo(f"all executions: {experiment_url(server, experiment.id)}")
     typer.echo("Ctrl-C ends MLflow")
     sys.stdout.flush()
     _become_server(database.parent, port)

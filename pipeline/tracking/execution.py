@@ -52,9 +52,9 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
 
 def sweep_name(params: Mapping[str, Any]) -> str:
     """What the executions for all values of a sweep have in common: its name, a digest of the other values."""
-    axis = params["sweep"]["key"]
-    others = sorted((key, value) for key, value in _flatten(params) if key != axis)
-    return f"{axis}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if axis else ""
+    varied = params["sweep"]["key"]
+    others = sorted((key, value) for key, value in _flatten(params) if key != varied)
+    return f"{varied}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if varied else ""
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -116,7 +116,7 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
     if execution.sweep:
         value = execution.params[execution.params["sweep.key"]]
-        tags |= {"pipeline.sweep": execution.sweep, "pipeline.axis_value": value}
+        tags |= {"pipeline.sweep": execution.sweep, "pipeline.sweep_value": value}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})
 

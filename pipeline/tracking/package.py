@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 LIBRARIES = ("mlflow", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch",
              "torchvision", "tqdm", "typer")  # fmt: skip
 NOISE_SEED = 0
-FULL_SPREAD = 1.0  # of the latents, as in training
+FULL_STD = 1.0  # of the latents, as in training
 
 Description = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells a kind of model from the other.
+    """What differs between the kinds of models.
 
     Attributes:
         loader_module: has `_load_pyfunc`.
@@ -91,8 +91,8 @@ def _sign_generator(_: Description) -> "ModelSignature":
 
     label = ColSpec(AnyType(), "label")  # type: ignore[no-untyped-call]  # a constructor that mlflow left unannotated
     row = Schema([label, ColSpec("long", "index"), ColSpec("long", "seed")])
-    spread = ParamSchema([ParamSpec("latent_std", "double", FULL_SPREAD)])
-    return ModelSignature(row, Schema([ColSpec("binary", "image")]), spread)
+    params = ParamSchema([ParamSpec("latent_std", "double", FULL_STD)])
+    return ModelSignature(row, Schema([ColSpec("binary", "image")]), params)
 
 
 def _noise(about: Description) -> "pd.DataFrame":

@@ -57,9 +57,9 @@ class ServedClassifier:
 
 def _load_pyfunc(folder: str) -> ServedClassifier:
     """What MLflow calls; the device is PIPELINE_DEVICE's."""
-    place = Path(folder)
-    record = read_classifier_record(place)
+    path = Path(folder)
+    record = read_classifier_record(path)
     size, channels, names = record.image_size, record.shape.channels, record.class_names
     none = LabelledImages(np.empty((0, size, size, channels), np.uint8), np.empty(0, np.int64), names)
-    network = load_classifier(place, pick_device(), none)
+    network = load_classifier(path, pick_device(), none)
     return ServedClassifier(network, size, channels, names, record.flip)

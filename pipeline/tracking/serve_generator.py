@@ -1,6 +1,6 @@
 """The registered generator in use: rows of a dataset => PNGs. MLflow's loader module; needs synthmix installed."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,23 +32,21 @@ class ServedGenerator:
             MlflowException: no such class, or a negative number; a server answers it with code 400.
         """
         passes: defaultdict[tuple[int, int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
+        asked: Counter[tuple[int, int]] = Counter()
         for row, values in enumerate(zip(data["label"], data["index"], data["seed"], strict=True)):
             label, index, seed = self._check(row, *values)
-            block, place = divmod(index, BLOCK)
-            turn = 0
-            while place in passes[seed, block, turn]:  # one image asked for in two classes
-                turn += 1
-            passes[seed, block, turn][place] = (row, label)
+            passes[seed, index // BLOCK, asked[seed, index]][index % BLOCK] = (row, label)
+            asked[seed, index] += 1  # one image in two classes takes two passes
         images: list[Pixels] = [np.empty(0, np.uint8)] * len(data)
         for (seed, block, _), wanted in passes.items():
             labels = np.zeros(BLOCK, np.int64)
-            for place, (_, label) in wanted.items():
-                labels[place] = label
+            for offset, (_, label) in wanted.items():
+                labels[offset] = label
             start = block * BLOCK
             drawn, _ = self.sampler.draw(start, start + BLOCK, seed=seed, std=params["latent_std"],
                                          labels=Labels(np.empty(0, np.int64), labels))  # fmt: skip
-            for place, (row, _) in wanted.items():
-                images[row] = drawn[place]
+            for offset, (row, _) in wanted.items():
+                images[row] = drawn[offset]
         return pd.DataFrame({"image": [png.tobytes() for png in encode_png(np.stack(images))]}, index=data.index)
 
     def _check(self, row: int, label: object, index: int, seed: int) -> tuple[int, int, int]:
@@ -56,8 +54,8 @@ class ServedGenerator:
         names = self.sampler.class_names
         number = names.index(label) if label in names else label
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 0 <= number < len(names):
-            told = f"{label!r} is neither a class ({', '.join(names)}) nor the number of one (0 ... {len(names) - 1})"
-            raise MlflowException.invalid_parameter_value(f"row {row}: label: {told}"[:500])
+            reason = f"{label!r} is neither a class ({', '.join(names)}) nor the number of one (0 ... {len(names) - 1})"
+            raise MlflowException.invalid_parameter_value(f"row {row}: label: {reason}"[:500])
         if index < 0 or seed < 0:
             raise MlflowException.invalid_parameter_value(f"row {row}: index {index}, seed {seed}: below 0")
         return int(number), int(index), int(seed)
