@@ -17,18 +17,17 @@ from pipeline.tracking import tracked_run
 
 
 def main(
-    cells: PathFlag,
+    results: PathFlag,
     models: PathFlag,
-    assess: PathFlag,
     scores: PathFlag,
     dataset: PathFlag,
     gan_samples: PathFlag,
     gan_history: PathFlag,
     out: PathFlag,
 ) -> None:
-    """Writes ablation.{json,csv,svg} and report.{md,html} to OUT and prints the table and the verdict."""
+    """Writes ablation.{json,csv,svg} and report.{md,html} to OUT from what is in RESULTS; prints table and verdict."""
     params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
-    result = evaluate(params, cells, read_assess_record(assess))
+    result = evaluate(params, results / "cells", read_assess_record(results / "assess.json"))
     evidence = read_evidence(params, EvidencePaths(dataset, gan_samples, gan_history, scores), result)
     with tracked_run("evaluate", {"models": models, "scores": scores, "dataset": dataset, "out": out}):
         write_report(out, result, evidence)

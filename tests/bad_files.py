@@ -36,7 +36,7 @@ FLAGS = {
     "--generator models/gan --judge models/train_baseline/100-0 --out data/scores --metrics results/assess.json",
     "train_classifier": "--prepared data/prepared --synthetic data/synthetic/data --scores data/scores "
     "--synthetic-percent 50 --seed 0 --out models/train_classifier/50-0 --results results",
-    "evaluate": "--cells in/cells --models models --assess in/assess.json --scores in/scores --dataset in/dataset.json "
+    "evaluate": "--results in --models models --scores in/scores --dataset in/dataset.json "
     "--gan-samples in/gan_samples.png --gan-history in/train_gan.csv --out results",
 }
 

@@ -8,13 +8,13 @@ import numpy as np
 from pipeline.images import Indices, LabelledImages, Pixels
 from pipeline.shards.card import write_card
 from pipeline.shards.digest import ContentDigest
-from pipeline.shards.manifest import Recipe, write_manifest
+from pipeline.shards.manifest import DatasetRecipe, write_manifest
 from pipeline.shards.plan import ShardRecord, SplitPlan
 from pipeline.shards.schema import Encoding, describe_format
 from pipeline.shards.writer import write_shards
 
 NAMES = ("cat", "dög", "no", "7")
-RECIPE = Recipe(
+RECIPE = DatasetRecipe(
     num_images=40,
     class_balance="balanced",
     class_shares=(),

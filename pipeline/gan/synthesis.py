@@ -16,7 +16,7 @@ from pipeline.runtime.errors import StoppedError, UserError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.resources import need_disk, size_below
 from pipeline.shards.digest import ContentDigest
-from pipeline.shards.manifest import DATA_FOLDER, Recipe, write_manifest
+from pipeline.shards.manifest import DATA_FOLDER, DatasetRecipe, write_manifest
 from pipeline.shards.plan import SplitPlan
 from pipeline.shards.png import stored_size
 from pipeline.shards.schema import describe_format
@@ -30,7 +30,7 @@ class Synthesis:
     values: SynthesizeParams
     sampler: Sampler
     labels: Labels
-    recipe: Recipe
+    recipe: DatasetRecipe
     environment: dict[str, str | int]
 
 
@@ -44,7 +44,7 @@ def plan_synthesis(
     """
     if values.num_images < len(sampler.class_names):
         raise UserError(f"params.yaml: synthesize.num_images is {values.num_images}, below one image a class")
-    recipe = Recipe(
+    recipe = DatasetRecipe(
         num_images=values.num_images,
         class_balance=values.class_balance,
         class_shares=tuple(values.class_shares),

@@ -23,7 +23,7 @@ Splits = dict[str, Annotated[tuple[ShardRecord, ...], Field(min_length=1)]]
 RealCount = Annotated[int, Field(ge=0, le=10**9)]
 
 
-class Recipe(Record):
+class DatasetRecipe(Record):
     """What the images are a function of, beside their index."""
 
     num_images: Annotated[int, Field(gt=0)]
@@ -55,7 +55,7 @@ class Manifest(Record):
     """Images of each class, for each split."""
     content_sha256: str
     """See `ContentDigest.sha256`."""
-    recipe: Recipe
+    recipe: DatasetRecipe
     """What the images are a function of."""
     environment: dict[str, str | int]
     """With which the files' bytes, not only their content, come out the same."""
@@ -84,7 +84,7 @@ def write_manifest(
     splits: dict[str, list[ShardRecord]],
     digest: ContentDigest,
     *,
-    recipe: Recipe,
+    recipe: DatasetRecipe,
     environment: dict[str, str | int],
 ) -> Manifest:
     """Writes `root`/manifest.json about the finished shards in `root`/data.
