@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from pipeline.evaluation.result import Result
 from pipeline.params.schema import Params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +62,7 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": _between_marks(ROOT / "README.md", folder_tree()),
         ROOT / "docs/architecture.md": _between_marks(ROOT / "docs/architecture.md", file_tree()),
         ROOT / "docs/params.md": _between_marks(ROOT / "docs/params.md", key_tables(Params)),
+        ROOT / "docs/results.md": _between_marks(ROOT / "docs/results.md", key_tables(Result)),
     }
 
 
