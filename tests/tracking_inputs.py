@@ -1,10 +1,12 @@
 """Runs and results that the tests of tracking are about."""
 
+import re
 import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,25 +34,7 @@ from tests.evaluation_inputs import FIDELITY, make_params, write_inputs
 ROOT = Path(__file__).resolve().parents[1]
 CELL = "train_classifier@50-0"
 DIGITS = tuple("0123456789")
-COMMANDS = {  # of dvc.yaml: flags and paths
-    "prepare": "out data/prepared",
-    "train_gan": "train data/prepared/train val data/prepared/val out models/gan history results/history/train_gan.csv "
-    "samples results/gan_samples.png evolution results/gan_evolution.png",
-    "synthesize": "generator models/gan dataset data/prepared/dataset.json out data/synthetic",
-    "train_baseline": "prepared data/prepared out models/train_baseline/KEY results results",
-    "assess": "train data/prepared/train synthetic data/synthetic/data out data/scores metrics results/assess.json",
-    "train_classifier": "prepared data/prepared synthetic data/synthetic/data scores data/scores "
-    "out models/train_classifier/KEY results results",
-    "evaluate": "models models scores data/scores dataset data/prepared/dataset.json out results",
-}
-CELL_OUTS = ("models/{0}/KEY", "results/cells/{0}-KEY.json", "results/history/{0}-KEY.csv")
-OUTS = {
-    "prepare": ("data/prepared",),
-    "train_gan": ("models/gan", "results/history/train_gan.csv", "results/gan_samples.png"),
-    "synthesize": ("data/synthetic",),
-    "assess": ("data/scores", "results/assess.json"),
-    "evaluate": ("results/ablation.json", "results/report.md", "results/report.html", "results/ablation.svg"),
-} | {stage: tuple(out.format(stage) for out in CELL_OUTS) for stage in ("train_baseline", "train_classifier")}
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
 
 
@@ -129,11 +113,19 @@ def track(name: str) -> AbstractContextManager[TrackedRun]:
     return tracked_run(stage, paths_of(name), cell=cell_of(stage, key))
 
 
+def command_of(name: str) -> str:
+    """A stage's command in dvc.yaml, with the values of its cell."""
+    stage, _, key = name.partition("@")
+    percent, _, seed = key.partition("-")
+    values = {"key": key, "item.real_percent": percent, "item.synthetic_percent": percent, "item.seed": seed}
+    command: str = GRAPH[stage]["cmd"].replace("${ablation.seeds[0]}", "0")
+    return re.sub(r"\${(.*?)}", lambda found: values[found[1]], command)
+
+
 def paths_of(name: str) -> dict[str, Path]:
     """The paths of a stage's command, by flag."""
-    stage, _, key = name.partition("@")
-    words = COMMANDS[stage].replace("KEY", key).split()
-    return {flag: Path(path) for flag, path in zip(words[::2], words[1::2], strict=True)}
+    flags = re.findall(r"--(\S+) (\S+)", command_of(name))
+    return {flag.replace("-", "_"): Path(value) for flag, value in flags}
 
 
 def write_run(name: str, status: Status | None = "FINISHED") -> None:
@@ -221,21 +213,23 @@ def make_result() -> Result:
 
 def write_lock() -> None:
     """A dvc.lock of the files that are there, with the params in force."""
-    values, grid = read_params(), GRID
-    params = {"prepare": ("dataset",), "train_gan": ("gan",), "evaluate": ("gan", "ablation")}
-    cells = {
-        "train_baseline": [f"{percent}-{seed}" for percent in grid["real_percent"] for seed in grid["seeds"]],
-        "train_classifier": [f"{percent}-{seed}" for percent in grid["synthetic_percent"] for seed in grid["seeds"]],
-    }
+    values = read_params()
     entries: dict[str, Any] = {}
-    for stage, words in COMMANDS.items():
-        for key in cells.get(stage, [""]):
-            name, command = (f"{stage}@{key}" if key else stage), words.replace("KEY", key)
-            flags = " ".join(word if i % 2 else f"--{word}" for i, word in enumerate(command.split()))
-            outs = [Path(path.replace("KEY", key)) for path in OUTS[stage]]
-            entries[name] = {
-                "cmd": f"exec python -m stages.{stage} {flags}",
-                "params": {"params.yaml": {block: values[block] for block in params.get(stage, ("classifier",))}},
-                "outs": [{"path": str(out), "md5": dvc_md5(out)} for out in outs if out.exists()],
+    for stage, entry in GRAPH.items():
+        for key in cell_keys(stage):
+            outs = [out if isinstance(out, str) else next(iter(out))
+                    for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]  # fmt: skip
+            paths = [Path(out.replace("${key}", key)) for out in outs]
+            keys = [param for param in entry["params"] if "$" not in param]
+            entries[f"{stage}@{key}" if key else stage] = {
+                "cmd": command_of(f"{stage}@{key}"),
+                "params": {"params.yaml": {name: reduce(getitem, name.split("."), values) for name in keys}},
+                "outs": [{"path": str(path), "md5": dvc_md5(path)} for path in paths if path.exists()],
             }
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
+
+
+def cell_keys(stage: str) -> list[str]:
+    """Of the stage's cells in the grid; one empty key for a stage without."""
+    axis = {"train_baseline": "real_percent", "train_classifier": "synthetic_percent"}.get(stage)
+    return [f"{percent}-{seed}" for percent in GRID[axis] for seed in GRID["seeds"]] if axis else [""]
