@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.runtime.dvc import use_this_python
 from pipeline.runtime.entry import run_app
 
 app = typer.Typer(
@@ -136,6 +137,7 @@ def ui(port: Annotated[int, typer.Option(envvar="PORT", help="Port on 127.0.0.1.
 
 def main() -> None:
     """What the console script calls."""
+    use_this_python()
     run_app(app)
 
 

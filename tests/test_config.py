@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("gan.stepz", 5, "gan.stepz: no such key"),
-        ("gann", {}, "gann: no such key"),
+        ("gan.stepz", 5, "gan.stepz: no such key; did you mean gan.steps?"),
+        ("gann", {}, "gann: no such key; did you mean gan?"),
         ("gan.steps", ..., "gan.steps: missing"),
         ("gan.steps", "many", "gan.steps: should be a valid integer, not 'many'"),
         ("gan.steps", 1.5, "gan.steps: should be a valid integer"),
@@ -78,7 +78,7 @@ def test_wrong_params_are_one_line_that_names_the_key(
 @pytest.mark.parametrize(
     ("key", "values", "message"),
     [
-        ("gan.stepz", [1, 2], "sweep.key is 'gan.stepz', no single value of params.yaml"),
+        ("gan.stepz", [1, 2], "no single value of params.yaml; did you mean gan.steps?"),
         ("gan.r3", [1, 2], "sweep.key is 'gan.r3', no single value"),
         ("gan.r3.width.model_fields", [1, 2], "sweep.key is 'gan.r3.width.model_fields', no single value"),
         ("ablation.seeds", [1, 2], "sweep.key is 'ablation.seeds', no single value"),
@@ -201,7 +201,8 @@ def test_a_network_brings_its_rate() -> None:
     ("choices", "message"),
     [
         (["dataset=mnist"], "Could not find 'dataset/mnist'"),
-        (["gan.stepz=3"], "Could not override 'gan.stepz'."),
+        (["gan.stepz=3"], "gan.stepz: no such key; did you mean gan.steps?"),
+        (["datset=digits"], "datset: no such key; did you mean dataset?"),
         (["dataset=image_folder"], "path is empty: name your folder"),
         (["gan.steps=many"], "gan.steps: should be a valid integer"),
         (["gan.steps"], "gan.steps"),

@@ -101,6 +101,7 @@ def test_a_limit_without_room_for_the_libraries_is_reported_before_they_load(tmp
         ("stages.train_baseline --seed one", "error: train_baseline: invalid value for '--seed'"),
         ("pipeline rnu", "error: synthmix: no such command 'rnu'. Did you mean 'run'?"),
         ("pipeline dataset verfy x", "error: synthmix dataset: no such command 'verfy'. Did you mean 'verify'?"),
+        ("pipeline configure gan.stepz=3", "gan.stepz: no such key; did you mean gan.steps?"),
         ("pipeline run --jobs -1", "error: synthmix run: invalid value for '--jobs'"),
     ],
 )
@@ -125,3 +126,10 @@ def test_nothing_happens_on_import_of_the_stages(tmp_path: Path) -> None:
     code = "import os, sys; before = dict(os.environ); import stages; assert dict(os.environ) == before"
     done = start(tmp_path, "-c", f"{code}; assert not {{'torch', 'typer', 'pipeline'}} & set(sys.modules)")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_python_without_our_packages_is_one_line(tmp_path: Path) -> None:
+    """PATH decides which python dvc.yaml's commands are run by; what to do is said, and nothing else."""
+    done = start(tmp_path, "-S", "-m", "stages.prepare", "--out", "x")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "lacks the package typer: run `make setup`" in done.stderr

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.params.load import PARAMS_FILE, parse_params, read_yaml
+from pipeline.params.schema import Params, dotted_keys, suggest
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.dvc import refuse_company
 from pipeline.runtime.errors import UserError
@@ -54,6 +55,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
     """
     paths = [choice.split("=", 1)[1] for choice in choices if choice.startswith(PATH_KEYS)]
     overrides = [choice for choice in choices if not choice.startswith(PATH_KEYS)]
+    _refuse_unknown_keys(overrides)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
@@ -87,6 +89,15 @@ def hand_edits(file: Path) -> list[str]:
         for key in sorted(composed | now)
         if composed.get(key) != now.get(key)
     ]
+
+
+def _refuse_unknown_keys(overrides: list[str]) -> None:
+    """Raises UserError for the first key that is neither of params.yaml nor a group of conf/."""
+    known = [*dotted_keys(Params), *(folder.name for folder in CONF.iterdir() if folder.is_dir())]
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key not in known:
+            raise UserError(f"configure: {key}: no such key{suggest(key, known)}")
 
 
 def _first_words(error: Exception) -> str:

@@ -5,6 +5,8 @@ block stops the first stage, not the night's last hour.
 """
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -357,7 +359,8 @@ def single_value(params: Params, key: str) -> bool | int | float | str | None:
 def _check_sweep_value(params: Params, key: str, value: bool | float | str) -> None:
     """Raises ValueError where `params` would not be valid with `value` at `key`."""
     if single_value(params, key) is None:
-        raise ValueError(f"sweep.key is {key!r}, no single value of params.yaml: name one as dataset.train_size")
+        meant = suggest(key, dotted_keys(Params)) or ": name one such as dataset.train_size"
+        raise ValueError(f"sweep.key is {key!r}, no single value of params.yaml{meant}")
     values = params.model_dump()
     values["sweep"] = {"key": "", "values": []}
     *blocks, field = key.split(".")
@@ -371,13 +374,29 @@ def _check_sweep_value(params: Params, key: str, value: bool | float | str) -> N
         raise ValueError(f"sweep.values {value!r}: {describe_problem(error.errors(include_url=False)[0])}") from None
 
 
+def dotted_keys(block: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of `block` and of the blocks in it: `gan`, `gan.steps`, and so on."""
+    keys = []
+    for name, field in block.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += dotted_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """What was meant by `word`, as the end of a message; empty where nothing known is like it."""
+    like = get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"; did you mean {like[0]}?" if like else ""
+
+
 def describe_problem(item: Any) -> str:
     """One wrong value in words: key, what is wrong, what to write."""
     key = ".".join(str(part) for part in item["loc"]) or "params"
     message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
     value = item.get("input")
     if item["type"] == "extra_forbidden":
-        return f"{key}: no such key (a typo?)"
+        return f"{key}: no such key{suggest(key, dotted_keys(Params))}"
     if item["type"] == "missing":
         return f"{key}: missing"
     if item["type"] == "value_error":

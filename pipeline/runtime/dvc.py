@@ -42,6 +42,12 @@ def _is_dvc(pid: int) -> bool:
     return "dvc" in names[:3] or any(pair[0] in SYNTHMIX and pair[1] == "run" for pair in pairwise(names))
 
 
+def use_this_python() -> None:
+    """Puts the interpreter that runs first on PATH: `python` in dvc.yaml is then the one that has our packages."""
+    folder = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+
+
 def run_dvc(*arguments: str) -> int:
     """Runs `dvc ARGUMENTS`; Ctrl-C reaches DVC too, which is given the time to write dvc.lock to its end."""
     process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], preexec_fn=die_with_parent)

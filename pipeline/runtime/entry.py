@@ -9,11 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_error
-from pipeline.runtime.resources import available_memory, in_words, need_address_space, need_memory
+from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_error, exit_foreign_python
 from pipeline.runtime.signals import die_with_parent
+
+try:
+    import typer
+
+    from pipeline.runtime.resources import available_memory, in_words, need_address_space, need_memory
+except ModuleNotFoundError as missing:
+    exit_foreign_python(missing)
 
 PathFlag = Annotated[Path, typer.Option(show_default=False)]
 IntFlag = Annotated[int, typer.Option(show_default=False)]
@@ -39,7 +43,7 @@ def run_stage(name: str) -> None:
     with error_boundary(name):
         refuse_orphan()
         need_room_to_start()
-        run_command(import_module(f"stages.{name}").main)
+        run_command(_import_main(name))
 
 
 def run_command(main: Callable[..., Any]) -> None:
@@ -132,6 +136,16 @@ def need_room_to_start() -> None:
     need_memory(LEAST_MEMORY, "any stage", "stop other programs, or take a larger machine")
     to_load = 0 if "torch" in sys.modules else LIBRARIES
     need_address_space(LEAST_ADDRESS_SPACE + to_load, "any stage", "raise this process's limit")
+
+
+def _import_main(name: str) -> Callable[..., Any]:
+    try:
+        main: Callable[..., Any] = import_module(f"stages.{name}").main
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith(("pipeline", "stages")):
+            raise
+        exit_foreign_python(missing)
+    return main
 
 
 def _describe_usage(error: Any, name: str) -> str:

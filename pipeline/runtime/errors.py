@@ -1,9 +1,13 @@
 """What ends a stage in one line: a user's mistake, a machine that is used up, or a wish to stop."""
 
+from __future__ import annotations  # also an older python than ours must get as far as `exit_foreign_python`
+
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 
 def printable(text: str) -> str:
@@ -32,6 +36,16 @@ class StoppedError(Exception):
     def __init__(self, signal_number: int, where: str) -> None:
         super().__init__(f"{where}: stopped by signal {signal_number}, its work is saved; the same command goes on")
         self.exit_code = 128 + signal_number
+
+
+def exit_foreign_python(missing: ModuleNotFoundError) -> NoReturn:
+    """Ends a command that a python without our packages runs: dvc.yaml says `python`, and PATH decides which."""
+    print(  # noqa: T201 - the one line that the user gets
+        f"error: {sys.executable} lacks the package {missing.name}: "
+        "run `make setup`, then put .venv/bin first on PATH: . .venv/bin/activate",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 @contextmanager

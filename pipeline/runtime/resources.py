@@ -4,11 +4,12 @@ import resource
 import sys
 from pathlib import Path
 
+import psutil
+
 from pipeline.runtime.errors import ExhaustedError, free_bytes
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
-CONTAINERS = {  # folder of each version of control groups: limit, what is used, of which a cache gives back
+CONTAINERS = {  # folder of each version of control groups, which psutil does not know: limit, used, cache of that
     Path("/sys/fs/cgroup"): ("memory.max", "memory.current", "inactive_file"),
     Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
@@ -55,13 +56,9 @@ def in_words(size: int) -> str:
 
 
 def available_memory() -> int:
-    """Bytes that this process may have: what Linux calls available, or a limit of the process or container."""
-    limits = [sys.maxsize]
-    if MEMINFO.exists():
-        fields = dict(line.split(":") for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        limits.append(sum(1024 * int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")))
-    limits += [address_space(), *(_left_in_container(folder, *names) for folder, names in CONTAINERS.items())]
-    return min(limits)
+    """Bytes that this process may have: what the machine has to give, or a limit of the process or container."""
+    machine = psutil.virtual_memory().available + psutil.swap_memory().free
+    return min(machine, address_space(), *(_left_in_container(folder, *names) for folder, names in CONTAINERS.items()))
 
 
 def _left_in_container(folder: Path, limit: str, used: str, cache: str) -> int:
@@ -79,8 +76,6 @@ def _read(file: Path) -> str:
 
 
 def address_space() -> int:
-    """Bytes that this process may still map; without end where there is no limit, or no Linux to ask."""
+    """Bytes that this process may still map; without end where there is no limit."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY or not STATM.exists():
-        return sys.maxsize
-    return max(0, limit - int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize())
+    return sys.maxsize if limit == resource.RLIM_INFINITY else max(0, limit - psutil.Process().memory_info().vms)
