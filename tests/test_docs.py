@@ -76,10 +76,20 @@ def test_paths_exist(page: Path) -> None:
             assert list(ROOT.glob(path)), path
 
 
+def test_diffs_that_contributors_follow_fit_the_code() -> None:
+    """Every line that a diff of CONTRIBUTING.md keeps or takes away stands in its file."""
+    for block in re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL):
+        for patch in re.split(r"^--- ", block, flags=re.MULTILINE)[1:]:
+            old, _, *lines = patch.splitlines()
+            known = [""] if old == "/dev/null" else (ROOT / old.removeprefix("a/")).read_text().splitlines()
+            kept = [line[1:] for line in lines if line[:1] in (" ", "-")]
+            assert [line for line in kept if line not in known] == [], old
+
+
 def test_the_readme_tells_the_committed_result() -> None:
     """Its line on CIFAR-10, figure by figure, from results/ablation.json."""
     result = _committed()
-    chosen, baseline, equivalent = result["chosen"], result["baseline"], result["worth"]
+    chosen, baseline, equivalent = result["chosen"], result["baseline"], result.get("real_equivalent") or result["worth"]
     low, high = _percent(-chosen["difference_high"]), _percent(-chosen["difference_low"])
     for said in (
         f"{baseline['num_real']:,} real training images",
