@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.images import Indices, Pixels
+import pandas as pd  # noqa: F401 - pyarrow would import it in every child, for most of its time
+import pyarrow.compute  # noqa: F401 - likewise
+
 from pipeline.runtime.errors import UserError
 from pipeline.shards import plan
-from tests.shard_inputs import dataset, drawing, labelled, tree, write
+from tests.shard_inputs import dataset, drawing, labelled, recording, tree, write
 
 IMAGES = labelled(30)  # four shards
 MOST_EVENTS = 200
@@ -77,24 +79,20 @@ def refuse_disk(folder: Path) -> dict[str, Any]:
     Needs the right to mount: run it under `unshare -rm`. Returns both errors, the shards that were there
     after each, those that the last call drew, and whether all is as on a disk without faults.
     """
-    disk, root, drawn = folder / "disk", folder / "disk" / "set", []
-
-    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
-        drawn.append(start)
-        return drawing(IMAGES)(start, stop)
-
+    disk, root = folder / "disk", folder / "disk" / "set"
+    drawn: list[int] = []
     disk.mkdir()
     mount("-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk))
-    told: dict[str, Any] = {"full": _error(root), "kept": sorted(path.name for path in (root / "data").iterdir())}
+    found: dict[str, Any] = {"full": _error(root), "kept": sorted(path.name for path in (root / "data").iterdir())}
     mount("-o", "remount,ro", str(disk))
-    told |= {"read_only": _error(root), "still": sorted(path.name for path in (root / "data").iterdir())}
+    found |= {"read_only": _error(root), "still": sorted(path.name for path in (root / "data").iterdir())}
     mount("-o", "remount,rw,size=16m", str(disk))
-    write(root / "data", IMAGES, draw)
-    return told | {"drawn": drawn, "equal": tree(dataset(root, IMAGES)) == tree(dataset(folder / "whole", IMAGES))}
+    write(root / "data", IMAGES, recording(IMAGES, drawn))
+    return found | {"drawn": drawn, "equal": tree(dataset(root, IMAGES)) == tree(dataset(folder / "whole", IMAGES))}
 
 
 def _error(root: Path) -> str:
-    """What the user is told."""
+    """The message that the user gets."""
     try:
         write(root / "data", IMAGES)
     except UserError as error:

@@ -64,6 +64,16 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+def recording(images: LabelledImages, starts: list[int]) -> Draw:
+    """Draws rows of `images`, and appends the first row of each call to `starts`."""
+
+    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
+        starts.append(start)
+        return drawing(images)(start, stop)
+
+    return draw
+
+
 def failing_at(images: LabelledImages, row: int) -> Draw:
     """Draws until a row is reached."""
 

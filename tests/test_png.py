@@ -103,12 +103,12 @@ def test_a_stored_png_of_another_shape_but_our_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 20, 40, 44])
-def test_a_damaged_frame_is_refused(place: int) -> None:
+def test_a_corrupted_frame_is_refused(place: int) -> None:
     """A changed signature, width, zlib header or block length is not read as pixels."""
-    damaged = encode_png(pixels((1, 8, 8, 3)))[0].copy()
-    damaged[place] ^= 1
+    corrupted = encode_png(pixels((1, 8, 8, 3)))[0].copy()
+    corrupted[place] ^= 1
     with pytest.raises(UserError, match="file: row 7: "):
-        decode([damaged.tobytes()], (8, 8, 3))
+        decode([corrupted.tobytes()], (8, 8, 3))
 
 
 def test_colour_and_grey_are_converted() -> None:

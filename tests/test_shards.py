@@ -1,4 +1,4 @@
-"""Shards: what is written is read back, by us and by others, whatever was interrupted or damaged before."""
+"""Shards: what is written is read back, by us and by others, whatever was interrupted or corrupted before."""
 
 import io
 import json
@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.dataset.verify import find_problems
-from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.images import LabelledImages
 from pipeline.runtime.errors import UserError
 from pipeline.shards.digest import ContentDigest
 from pipeline.shards.manifest import Manifest, read_manifest, write_manifest
 from pipeline.shards.reader import read_column, read_images
 from pipeline.shards.writer import write_split
-from tests.shard_inputs import NAMES, RECIPE, dataset, drawing, failing_at, labelled, tree, write
+from tests.shard_inputs import NAMES, RECIPE, dataset, failing_at, labelled, recording, tree, write
 
 
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]), st.integers(0, 99))
@@ -47,25 +47,24 @@ def test_images_survive(
 
 def test_shards_have_the_designed_layout(tmp_path: Path) -> None:
     """16,384 rows a shard, 1,024 a row group, one draw a group, five nullable columns, plain image bytes."""
-    asked: list[tuple[int, int]] = []
-
-    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
-        asked.append((start, stop))
-        return np.zeros((stop - start, 2, 2, 3), np.uint8), np.zeros(stop - start, np.int64)
-
-    records = write(tmp_path / "data", labelled(16384 + 1500, (2, 2, 3)), draw)
-    assert asked == [(start, min(start + 1024, 17884)) for start in range(0, 17884, 1024)]
-    assert [(r.file, r.rows, r.first_index) for r in records] == [
-        ("train-00000-of-00002.parquet", 16384, 0), ("train-00001-of-00002.parquet", 1500, 16384)
-    ]  # fmt: skip
+    images = labelled(16384 + 1500, (2, 2, 3))
+    starts: list[int] = []
+    records = write(tmp_path / "data", images, recording(images, starts))
+    assert starts == list(range(0, 17884, 1024))
+    assert [record.file for record in records] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert [(record.rows, record.first_index) for record in records] == [(16384, 0), (1500, 16384)]
     shard = pq.ParquetFile(tmp_path / "data" / records[1].file)
     assert [shard.metadata.row_group(i).num_rows for i in range(2)] == [1024, 476]
     image = shard.metadata.row_group(0).column(0)
     assert (image.compression, image.has_dictionary_page, image.statistics) == ("UNCOMPRESSED", False, None)
-    assert [(f.name, str(f.type), f.nullable) for f in shard.schema_arrow] == [
-        ("image", "struct<bytes: binary, path: string>", True), ("label", "int64", True),
-        ("index", "int64", True), ("seed", "int64", True), ("generator", "string", True),
-    ]  # fmt: skip
+    assert {field.name: str(field.type) for field in shard.schema_arrow} == {
+        "image": "struct<bytes: binary, path: string>",
+        "label": "int64",
+        "index": "int64",
+        "seed": "int64",
+        "generator": "string",
+    }
+    assert all(field.nullable for field in shard.schema_arrow)
     assert set(read_column(tmp_path / "data", "seed")) == {5}
     assert set(read_column(tmp_path / "data", "generator")) == {"test"}
     assert (read_column(tmp_path / "data", "index") == np.arange(17884)).all()
@@ -92,17 +91,12 @@ def test_an_interrupted_write_resumes(tmp_path: Path, short_shards: None, row: i
     expected = dataset(tmp_path / "whole", images)
     interrupted(tmp_path / "cut" / "data", images, row)
     starts: list[int] = []
-
-    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
-        starts.append(start)
-        return drawing(images)(start, stop)
-
-    write(tmp_path / "cut" / "data", images, draw)
+    write(tmp_path / "cut" / "data", images, recording(images, starts))
     assert starts == list(range(row // 8 * 8, 30, 4))
     assert tree(dataset(tmp_path / "cut", images)) == tree(expected)
 
 
-def test_a_damaged_finished_shard_is_redone(tmp_path: Path, short_shards: None) -> None:
+def test_a_corrupted_finished_shard_is_redone(tmp_path: Path, short_shards: None) -> None:
     """A resumed write trusts no shard: one with a flipped bit, one cut short and one gone are redone."""
     images = labelled(40)
     expected = tree(dataset(tmp_path / "whole", images))
@@ -112,12 +106,7 @@ def test_a_damaged_finished_shard_is_redone(tmp_path: Path, short_shards: None) 
     cut_short(folder / "train-00001-of-00005.parquet")
     (folder / "train-00002-of-00005.parquet").unlink()
     starts: list[int] = []
-
-    def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
-        starts.append(start)
-        return drawing(images)(start, stop)
-
-    write(folder, images, draw)
+    write(folder, images, recording(images, starts))
     assert starts == [0, 4, 8, 12, 16, 20, 32, 36]
     assert {name: data for name, data in expected.items() if name.startswith("data/")} == tree(tmp_path / "cut")
 
@@ -135,7 +124,7 @@ def test_another_recipe_starts_from_zero(tmp_path: Path, short_shards: None, cha
 
 
 def flip_bit(path: Path) -> None:
-    """Damages a pixel."""
+    """Corrupts a pixel."""
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
@@ -176,9 +165,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> N
     assert result.returncode == 1
     assert result.stderr.startswith(f"{folder}/train-00002-of-00003.parquet: cannot write (File too large)")
     assert result.stderr.count("\n") == 1
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "train-00000-of-00003.parquet", "train-00001-of-00003.parquet"
-    ]  # fmt: skip
+    assert sorted(path.name for path in folder.iterdir()) == [f"train-0000{i}-of-00003.parquet" for i in range(2)]
     assert not list(tmp_path.rglob("*.part"))
     assert len(list((tmp_path / "root" / ".tmp").rglob("train-*.json"))) == 2
 
@@ -229,15 +216,15 @@ def test_a_truncated_file_is_named(tmp_path: Path, short_shards: None, keep: flo
 def test_a_corrupt_byte_never_passes_as_another_error(
     tmp_path: Path, short_shards: None, place: int, change: int
 ) -> None:
-    """Any byte of a shard changed: reading gives images or a UserError, and `find_problems` always tells."""
+    """Any byte of a shard changed: reading gives images or a UserError, and `find_problems` always finds it."""
     root = tmp_path / "set"
     if not root.exists():
         dataset(root, labelled(20))
     path = root / "data/train-00001-of-00003.parquet"
     whole = path.read_bytes()
-    damaged = bytearray(whole)
-    damaged[place % len(whole)] ^= change
-    path.write_bytes(damaged)
+    corrupted = bytearray(whole)
+    corrupted[place % len(whole)] ^= change
+    path.write_bytes(corrupted)
     try:
         read_images(root / "data")
     except UserError as error:
@@ -252,7 +239,7 @@ def counts(data: bytes) -> tuple[int, int]:
     return footer.num_rows, footer.row_group(0).num_rows
 
 
-def test_a_wrong_row_count_in_the_footer_is_told(tmp_path: Path) -> None:
+def test_a_wrong_row_count_in_the_footer_is_refused(tmp_path: Path) -> None:
     """A footer that promises a row too many or too few never gives an image that was not read."""
     write(tmp_path / "data", labelled(8))
     path = tmp_path / "data/train-00000-of-00001.parquet"
@@ -397,48 +384,32 @@ def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards
     assert "manifest.json: not found" in result.stderr
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 6), ("generator_sha256", "another")])
-def test_verify_holds_the_rows_to_the_recipe(tmp_path: Path, key: str, value: object) -> None:
-    """A recipe that tells of another seed or generator than the rows is none of theirs."""
-    root = dataset(tmp_path / "set", labelled(20))
-    manifest = json.loads((root / "manifest.json").read_text())
-    manifest["recipe"][key] = value
-    (root / "manifest.json").write_text(json.dumps(manifest))
-    result = verify(root)
-    assert result.returncode == 2
-    assert f"is not the recipe's, {value}" in result.stderr
-
-
-def damage(values: dict[str, Any], key: str) -> None:
-    """Makes one number of a manifest wrong."""
-    record = values["splits"]["train"][1]
-    if key == "class_counts":
-        values[key]["train"] = [7, 9, 7, 7]
-    elif key in values:
-        values[key] = 29 if key == "num_images" else "0" * 64 if key == "content_sha256" else ["other"] * 4
-    else:
-        record[key] = record[key] + 1
-
-
 @pytest.mark.parametrize(
-    ("key", "message"),
+    ("keys", "value", "message"),
     [
-        ("num_images", "num_images is 29, its shards have 30 rows"),
-        ("rows", "has 8 rows, the manifest says 9"),
-        ("first_index", "begins at 9, not 8"),
-        ("bytes", "bytes, the manifest says"),
-        ("content_sha256", "content_sha256 is 0000"),
-        ("class_counts", "the shards have {'train': (8, 8, 7, 7)}"),
-        ("class_names", "columns or class names are not those of the dataset"),
+        (("num_images",), 29, "num_images is 29, its shards have 30 rows"),
+        (("splits", "train", 1, "rows"), 9, "has 8 rows, the manifest says 9"),
+        (("splits", "train", 1, "first_index"), 9, "begins at 9, not 8"),
+        (("splits", "train", 1, "bytes"), 9, "bytes, the manifest says 9"),
+        (("content_sha256",), "0" * 64, "content_sha256 is 0000"),
+        (("class_counts", "train"), [7, 9, 7, 7], "the shards have {'train': (8, 8, 7, 7)}"),
+        (("class_names",), ["other"] * 4, "columns or class names are not those of the dataset"),
+        (("recipe", "seed"), 6, "column seed is not the recipe's, 6"),
+        (("recipe", "generator_sha256"), "another", "column generator is not the recipe's, another"),
     ],
 )
-def test_a_manifest_that_is_wrong_is_found(tmp_path: Path, short_shards: None, key: str, message: str) -> None:
-    """Any number of the manifest that does not agree with the shards is told."""
+def test_a_manifest_that_is_wrong_is_found(
+    tmp_path: Path, short_shards: None, keys: tuple[str | int, ...], value: object, message: str
+) -> None:
+    """Any value of the manifest that does not agree with the shards is reported."""
     root = dataset(tmp_path / "set", labelled(30))
     assert find_problems(root) == []
-    values = json.loads((root / "manifest.json").read_text())
-    damage(values, key)
-    (root / "manifest.json").write_text(json.dumps(values))
+    manifest = json.loads((root / "manifest.json").read_text())
+    block = manifest
+    for key in keys[:-1]:
+        block = block[key]
+    block[keys[-1]] = value
+    (root / "manifest.json").write_text(json.dumps(manifest))
     assert any(message in problem for problem in find_problems(root))
 
 
@@ -448,10 +419,8 @@ def test_leftovers_and_a_missing_card_are_found(tmp_path: Path) -> None:
     (root / "README.md").unlink()
     (root / "data" / "x.parquet.tmp").write_bytes(b"")
     (root / ".tmp").mkdir()
-    problems = find_problems(root)
-    assert [problem.split(": ")[0] for problem in problems] == [
-        str(root / "data" / "x.parquet.tmp"), str(root / "README.md"), str(root / ".tmp")
-    ]  # fmt: skip
+    named = [problem.split(": ")[0] for problem in find_problems(root)]
+    assert named == [f"{root}/data/x.parquet.tmp", f"{root}/README.md", f"{root}/.tmp"]
 
 
 def test_the_manifest_is_read_as_written(tmp_path: Path, short_shards: None) -> None:
@@ -472,6 +441,7 @@ def test_the_manifest_is_read_as_written(tmp_path: Path, short_shards: None) -> 
 def test_the_card_says_what_is_in_the_folder(root: Path) -> None:
     """The card names licence, counts of each class, recipe, seed, generator and how to load it."""
     text = (root / "README.md").read_text()
-    for part in ("license: other", "40 **synthetic** images of 4 classes, 8x8 pixels, RGB", "| dög | 10 |",
-                 "Generator test, seed 5", '"seed": 5', 'split="train"', "num_examples: 40"):  # fmt: skip
+    for part in ("license: other", "40 **synthetic** images of 4 classes, 8x8 pixels, RGB", "| dög | 10 |"):
+        assert part in text
+    for part in ("Generator test, seed 5", '"seed": 5', 'split="train"', "num_examples: 40"):
         assert part in text

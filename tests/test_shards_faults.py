@@ -27,6 +27,8 @@ from pipeline.shards.schema import Encoding
 from tests.shard_inputs import NAMES, Draw, tree, write
 
 LABELS = Labels.balanced(len(NAMES))
+Attempt = tuple[int, int, int]
+"""One call of the writer: threads, images a call of the generator, and the image at which it is stopped."""
 
 
 def fault(case: str, folder: Path, *under: str) -> Any:
@@ -80,8 +82,8 @@ def sampler() -> Sampler:
 
 
 @st.composite
-def histories(choose: st.DrawFn) -> tuple[int, list[tuple[int, int, int]]]:
-    """How many images, and of each attempt to write them: threads, images a call of the generator, and its end."""
+def histories(choose: st.DrawFn) -> tuple[int, list[Attempt]]:
+    """How many images, and each attempt to write them."""
     num_images = choose(st.integers(4, 700))
     attempt = st.tuples(st.integers(1, 2), st.integers(1, 300), st.integers(0, num_images))
     return num_images, choose(st.lists(attempt, min_size=1, max_size=4))
@@ -90,9 +92,12 @@ def histories(choose: st.DrawFn) -> tuple[int, list[tuple[int, int, int]]]:
 @given(histories(), st.sampled_from(["stored_png", "png"]))
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_gives_the_same_bytes(
-    tmp_path: Path, sampler: Sampler, monkeypatch: pytest.MonkeyPatch,
-    history: tuple[int, list[tuple[int, int, int]]], encoding: Encoding,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    sampler: Sampler,
+    monkeypatch: pytest.MonkeyPatch,
+    history: tuple[int, list[Attempt]],
+    encoding: Encoding,
+) -> None:
     """However many images a call draws, in however many threads, stopped wherever and as often: the same files.
 
     And the same digest of the content, part of which was read back.

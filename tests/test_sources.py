@@ -75,15 +75,15 @@ def test_cifar10_names_a_flipped_bit(real_root: Path, tmp_path: Path, monkeypatc
     folder.mkdir()
     for name in FILES:
         (folder / name).symlink_to(real_root / cifar10.FOLDER / name)
-    damaged = folder / "data_batch_3"
-    data = bytearray(damaged.read_bytes())
+    corrupted = folder / "data_batch_3"
+    data = bytearray(corrupted.read_bytes())
     data[12_345_678] ^= 1
-    damaged.unlink()
-    damaged.write_bytes(data)
+    corrupted.unlink()
+    corrupted.write_bytes(data)
     monkeypatch.setenv("CIFAR10_ROOT", str(tmp_path))
     with pytest.raises(UserError) as error:
         cifar10.load(ask("cifar10"))
-    assert str(error.value).startswith(f"{damaged}: corrupt (MD5 ")
+    assert str(error.value).startswith(f"{corrupted}: corrupt (MD5 ")
     assert cifar10.WAYS_OUT in str(error.value)
 
 
@@ -325,12 +325,12 @@ def test_unreadable_files_are_all_named_in_one_line(tmp_path: Path) -> None:
     save(folder / "float.tif", Image.new("F", (40, 40), 0.5))
     with pytest.raises(UserError) as error:
         image_folder.load(ask("image_folder", path=tmp_path))
-    told = str(error.value)
-    assert told.startswith(f"{tmp_path}: 7 of 9 files cannot be read: ")
-    assert "\n" not in told
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path}: 7 of 9 files cannot be read: ")
+    assert "\n" not in message
     reasons = ("bomb.png (Image size", "cut.jpg (", "cut.png (", "empty.png (not an image)")
     for name in (*reasons, "float.tif (its levels", "large.png (10000 x 10000 pixels", "text.jpg (not an image)"):
-        assert str(folder / name) in told
+        assert str(folder / name) in message
 
 
 def test_many_unreadable_files_are_cut_short(tmp_path: Path) -> None:

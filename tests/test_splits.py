@@ -43,7 +43,7 @@ def contents(images: LabelledImages) -> list[int]:
     return numbers
 
 
-def spread(labels: np.ndarray) -> int:
+def imbalance(labels: np.ndarray) -> int:
     """Largest difference between the counts of two classes."""
     return int(np.ptp(np.bincount(labels, minlength=len(NAMES))))
 
@@ -64,16 +64,16 @@ def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) ->
     splits = split(balanced(24), None, ask(train, val, test, seed))
     assert [len(splits.images[part]) for part in PARTS] == [test, val, train, 72 - test - val - train]
     growing = concatenate(splits.images["train"], splits.images["reserve"]).labels
-    assert max(spread(growing[:stop]) for stop in range(len(growing))) <= 1
-    assert spread(splits.images["test"].labels) <= 1
-    assert spread(splits.images["val"].labels) <= 1
+    assert max(imbalance(growing[:stop]) for stop in range(len(growing))) <= 1
+    assert imbalance(splits.images["test"].labels) <= 1
+    assert imbalance(splits.images["val"].labels) <= 1
 
 
 def test_reserve_of_uneven_classes_starts_balanced() -> None:
     """A small class is used up in its turns; the rest of the large ones comes after."""
     pool = concatenate(balanced(10), make(list(range(100, 120)), [1] * 20))
     labels = split(pool, None, ask(3, 3, 3)).images["reserve"].labels
-    assert spread(labels[: 3 * 7]) == 0
+    assert imbalance(labels[: 3 * 7]) == 0
     assert set(labels[3 * 7 :].tolist()) == {1}
 
 
@@ -137,7 +137,7 @@ def test_a_class_too_small_is_named() -> None:
     )
 
 
-def test_duplicates_that_make_a_class_too_small_are_told() -> None:
+def test_duplicates_that_make_a_class_too_small_are_counted() -> None:
     """A user who counts 60 files learns why they are not 60 images."""
     pool = concatenate(balanced(50), make([0] * 10 + list(range(500, 520)), [0] * 10 + [1] * 10 + [2] * 10))
     with pytest.raises(UserError, match=r"^class 'cat' has 60 images, 10 of them duplicates, the split needs 60"):
@@ -149,7 +149,7 @@ def test_an_official_test_set_is_drawn_from_by_class() -> None:
     splits = split(balanced(10), balanced(10, first=1000), ask(18, 12, 10))
     assert min(contents(splits.images["test"])) >= 1000
     assert len(splits.images["test"]) == 10
-    assert spread(splits.images["test"].labels) == 1
+    assert imbalance(splits.images["test"].labels) == 1
     assert len(splits.images["reserve"]) == 0
 
 
@@ -186,7 +186,7 @@ def test_describe_counts_every_class_of_every_split() -> None:
 
 
 def test_a_learning_curve_beyond_the_reserve_is_stopped_early() -> None:
-    """What the last cells would run into is told before any training, with the largest percent there is."""
+    """A real_percent beyond the reserve is refused before any training, with the largest percent there is."""
     splits = split(balanced(20), None, ask(20, 10, 10))
     check_sizes(splits, [25, 100, 200])
     with pytest.raises(UserError, match=r"real_percent \[201\] .* 40 real images .* name at most 200"):
