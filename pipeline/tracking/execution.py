@@ -47,20 +47,21 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
     files = [path.read_bytes() if path.exists() else b"" for path in (Path("params.yaml"), Path("dvc.yaml"))]
     digest = hashlib.sha256(b"\0".join(files)).hexdigest()[:8]
     name = os.environ.get("DVC_EXP_NAME") or f"{profile}-{dataset}-{digest}"
-    return Execution(name, digest, dataset, profile, dict(_flatten(params)), sweep_name(params))
+    return Execution(name, digest, dataset, profile, dict(flatten(params)), sweep_name(params))
 
 
 def sweep_name(params: Mapping[str, Any]) -> str:
     """What the executions for all values of a sweep have in common: its name, a digest of the other values."""
     varied = params["sweep"]["key"]
-    others = sorted((key, value) for key, value in _flatten(params) if key != varied)
+    others = sorted((key, value) for key, value in flatten(params) if key != varied)
     return f"{varied}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if varied else ""
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as text, by dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, str(value)
 

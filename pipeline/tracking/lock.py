@@ -4,7 +4,6 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,42 +11,35 @@ from typing import Any
 import yaml
 
 from pipeline.runtime.errors import UserError
-
-
-@dataclass(frozen=True)
-class LockedStage:
-    """One stage, or one cell of it, as DVC ran it last.
-
-    Attributes:
-        paths: of its command, by flag.
-        params: values of params.yaml by dotted key, a block being a value too.
-    """
-
-    paths: Mapping[str, Path]
-    params: Mapping[str, Any]
-
-    def ran_with(self, values: Mapping[str, Any]) -> bool:
-        """Whether the content of params.yaml would have DVC run the same."""
-        return all(_value_at(values, key) == value for key, value in self.params.items())
+from pipeline.tracking.execution import flatten
 
 
 class Lock:
-    """dvc.lock; empty before the first `dvc repro`.
-
-    Attributes:
-        stages: by DVC's name, as in `train_classifier@50-0`.
-    """
+    """dvc.lock, beside params.yaml; empty before the first `dvc repro`. Stages have DVC's names, as in `assess`."""
 
     def __init__(self) -> None:
-        """Reads ./dvc.lock.
+        """Reads ./dvc.lock and ./params.yaml.
 
         Raises:
-            UserError: it is not YAML.
+            UserError: one is not YAML.
         """
-        entries: Mapping[str, Any] = read_yaml(Path("dvc.lock")).get("stages") or {}
-        self.stages = {name: _locked_stage(entry) for name, entry in entries.items()}
-        self._outs = {Path(out["path"]): str(out["md5"]) for entry in entries.values() for out in entry.get("outs", [])}
+        self._stages: Mapping[str, Any] = read_yaml(Path("dvc.lock")).get("stages") or {}
+        self._values = dict(flatten(read_yaml(Path("params.yaml"))))
+        outs = [out for entry in self._stages.values() for out in entry.get("outs", [])]
+        self._outs = {Path(out["path"]): str(out["md5"]) for out in outs}
         self._as_locked: dict[Path, bool] = {}
+
+    def changed(self, stage: str) -> dict[str, str]:
+        """Values, by dotted key, with which DVC ran the stage, and which params.yaml has not any more."""
+        params = self._stages.get(stage, {}).get("params", {}).get("params.yaml", {})
+        return {key: value for key, value in flatten(params) if self._values.get(key) != value}
+
+    def paths(self, stage: str) -> dict[str, Path] | None:
+        """The paths of the stage's command, by flag; None where DVC did not run it with the values of params.yaml."""
+        if stage not in self._stages or self.changed(stage):
+            return None
+        words = shlex.split(self._stages[stage]["cmd"])
+        return {flag[2:].replace("-", "_"): Path(value) for flag, value in pairwise(words) if flag.startswith("--")}
 
     def inputs(self, paths: Mapping[str, Path]) -> dict[str, str]:
         """md5 by path of the data folders that a stage reads, wholly or in part: outs of other stages."""
@@ -79,20 +71,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not YAML ({reason}); repair it (synthmix repair) or restore it") from None
-
-
-def _locked_stage(entry: Mapping[str, Any]) -> LockedStage:
-    flags = [(flag, value) for flag, value in pairwise(shlex.split(entry["cmd"])) if flag.startswith("--")]
-    paths = {flag[2:].replace("-", "_"): Path(value) for flag, value in flags}
-    return LockedStage(paths, entry.get("params", {}).get("params.yaml", {}))
-
-
-def _value_at(values: Mapping[str, Any], key: str) -> object:
-    """The value under a dotted key; None where there is none."""
-    found: Any = values
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
 
 
 def dvc_md5(path: Path) -> str:

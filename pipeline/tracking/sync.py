@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.params.schema import Params
@@ -11,7 +10,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.tracking import registry, store
 from pipeline.tracking.contents import Contents, Point, read_contents
 from pipeline.tracking.execution import AXES, PARENT_STAGE, Execution, cell_key, current_execution, dvc_name
-from pipeline.tracking.lock import Lock, read_yaml
+from pipeline.tracking.lock import Lock
 from pipeline.tracking.store import Experiment, Parent, Published
 
 if TYPE_CHECKING:
@@ -66,14 +65,9 @@ def sync(params: Params) -> Tally:
 
 def _refuse_other_data(lock: Lock) -> None:
     """Refuses results of another data set or split than params.yaml asks for."""
-    asked, prepared = read_yaml(Path("params.yaml")).get("dataset", {}), lock.stages.get("prepare")
-    ran_with = prepared.params.get("dataset", {}) if prepared else {}
-    for key, value in ran_with.items():
-        if asked.get(key) != value:
-            raise UserError(
-                f"dvc.lock: results/ come from dataset.{key} {value!r}, params.yaml says {asked.get(key)!r}; "
-                "run `dvc repro`, or restore params.yaml"
-            )
+    if keys := [f"{key} {value}" for key, value in lock.changed("prepare").items() if key.startswith("dataset.")]:
+        raise UserError(f"dvc.lock: results/ come from {keys[0]}, params.yaml says another value; run `dvc repro`, or "
+                        "restore params.yaml")  # fmt: skip
 
 
 def read_results(params: Params, lock: Lock) -> list[StageResult]:
@@ -92,10 +86,10 @@ def _declared(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _read_result(stage: str, key: str, lock: Lock) -> StageResult:
-    locked = lock.stages.get(dvc_name(stage, key))
-    if locked is None or not locked.ran_with(read_yaml(Path("params.yaml"))):
+    paths = lock.paths(dvc_name(stage, key))
+    if paths is None:
         return StageResult(stage, key, None, {})
-    return StageResult(stage, key, read_contents(stage, key, locked.paths, lock.holds), lock.inputs(locked.paths))
+    return StageResult(stage, key, read_contents(stage, key, paths, lock.holds), lock.inputs(paths))
 
 
 def _find_applied(experiment: Experiment, execution: Execution, results: list[StageResult]) -> Parent | None:
