@@ -13,10 +13,10 @@ app = typer.Typer(
     name="synthmix",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="How much are made images worth to an image classifier, and at which share of the training set?",
+    help="How much are synthetic images worth to an image classifier, and at which share of the training set?",
 )
 dataset = typer.Typer(no_args_is_help=True, help="Work on a finished folder of Parquet shards.")
-track = typer.Typer(no_args_is_help=True, help="MLflow's runs: rebuild them from the files, or look at them.")
+track = typer.Typer(no_args_is_help=True, help="Rebuild MLflow's runs from the files, or look at them.")
 app.add_typer(dataset, name="dataset")
 app.add_typer(track, name="track")
 
@@ -24,12 +24,32 @@ Folder = Annotated[Path, typer.Argument(help="Folder with manifest.json and data
 Form = Literal["image_folder", "webdataset", "pt"]
 
 
+def num_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def complete_key(incomplete: str) -> list[str]:
+    """Keys and groups that `configure` and `sweep` take, for the shell's completion."""
+    from pipeline.params.compose import known_keys
+
+    return [f"{key}=" for key in known_keys() if key.startswith(incomplete)]
+
+
 @app.command()
 def configure(
-    choices: Annotated[list[str] | None, typer.Argument(help="dataset=…, profile=…, block.key=value …")] = None,
-    check: Annotated[bool, typer.Option(help="Show how params.yaml differs from what composed it.")] = False,
+    choices: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="dataset=…, profile=…, network=…, experiment=… and any block.key=value; none: conf/'s defaults.",
+            autocompletion=complete_key,
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only show what was edited since params.yaml was composed.")
+    ] = False,
 ) -> None:
-    """Write params.yaml from conf/, or check it."""
+    """Compose params.yaml from conf/, or check it."""
     from pipeline.params.compose import hand_edits, replace_params
     from pipeline.params.load import PARAMS_FILE
 
@@ -41,18 +61,32 @@ def configure(
 
 @app.command()
 def run(
-    targets: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; none: the graph.")] = None,
-    jobs: Annotated[int, typer.Option(help="Cells that run at once; 0: one a processor core.", min=0)] = 0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Cells that run at once.", min=1, default_factory=num_cores, show_default="one per processor core"
+        ),
+    ],
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; none: all.")] = None,
 ) -> None:
-    """Do what `dvc repro` does, with the stale cells side by side in warm processes; dvc.lock ends equal."""
+    """Do what `dvc repro` does, with many cells at once; dvc.lock ends equal to the byte."""
     from pipeline.orchestration.fanout import bring_up_to_date
 
-    bring_up_to_date(targets or ["dvc.yaml"], jobs or len(os.sched_getaffinity(0)))
+    bring_up_to_date(targets or ["dvc.yaml"], jobs)
 
 
 @app.command()
-def sweep(choice: Annotated[str, typer.Argument(help="key=value,value,…; none: the block sweep.")] = "") -> None:
-    """Run the whole graph once for each value of one more param, and compare them in results/sweep.md."""
+def sweep(
+    choice: Annotated[
+        str,
+        typer.Argument(
+            help="key=value,value,…; none: the block `sweep` of params.yaml.",
+            show_default=False,
+            autocompletion=complete_key,
+        ),
+    ] = "",
+) -> None:
+    """Run the whole graph for each value of one param, and compare them in results/sweep.md."""
     from pipeline.orchestration.sweep.sweep import run_sweep
 
     run_sweep(choice)
@@ -60,7 +94,7 @@ def sweep(choice: Annotated[str, typer.Argument(help="key=value,value,…; none:
 
 @app.command()
 def demo() -> None:
-    """Run the whole pipeline on scikit-learn's handwritten digits, in minutes."""
+    """Run the whole pipeline on scikit-learn's handwritten digits, in minutes, and print the answer."""
     from pipeline.orchestration.demo import run_demo
 
     run_demo()
@@ -98,7 +132,7 @@ def regenerate(
 @dataset.command()
 def sample(
     folder: Folder,
-    index: Annotated[int, typer.Option(help="Number of the draw, as in the column index.", min=0)],
+    index: Annotated[int, typer.Option(help="The image's value in the column `index`.", min=0)],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
 ) -> None:
     """Write one image as a PNG file."""

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.__main__ import complete_key
 from pipeline.params.compose import compose_params, hand_edits, write_params
 from pipeline.params.load import load_params, parse_params, read_yaml
-from pipeline.params.schema import Block, Params
+from pipeline.params.schema import Block, DatasetParams, Params
 from pipeline.runtime.errors import UserError
 from tests.bad_files import changed
 
@@ -210,7 +211,7 @@ def test_a_network_brings_its_rate() -> None:
 )
 @pytest.mark.usefixtures("project")
 def test_configure_refuses_in_one_line_and_keeps_the_old_file(choices: list[str], message: str) -> None:
-    """Unknown groups, keys and values are told; params.yaml stays as it was."""
+    """Unknown groups, keys and values are named; params.yaml stays as it was."""
     before = Path("params.yaml").read_bytes()
     with pytest.raises(UserError) as error:
         write_params(Path("params.yaml"), choices)
@@ -244,3 +245,9 @@ def test_every_value_is_documented() -> None:
         for name, field in block.model_fields.items():
             nested = hasattr(field.annotation, "model_fields")
             assert nested or field.description, f"{block.__name__}.{name} lacks a docstring"
+
+
+def test_keys_are_completed() -> None:
+    """The shell offers groups of conf/ and keys of params.yaml, each once."""
+    assert complete_key("gan.ste") == ["gan.steps="]
+    assert complete_key("dataset") == ["dataset=", *(f"dataset.{name}=" for name in DatasetParams.model_fields)]

@@ -56,15 +56,20 @@ def results_of(project: Path) -> dict[str, bytes]:
 
 
 def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> None:
-    """dvc.lock and results to the byte, on any thread count, every cell in MLflow; then there is nothing to do."""
-    done = fan_out(stale, PIPELINE_TRACKING="on", OMP_NUM_THREADS="2")
+    """dvc.lock and results to the byte, on any thread count, every cell in MLflow; then there is nothing to do.
+
+    The python of dvc.yaml is the one that runs the fan-out, whatever is on PATH.
+    """
+    done = fan_out(stale, PIPELINE_TRACKING="on", OMP_NUM_THREADS="2", PATH="/usr/bin:/bin")
     assert done.returncode == 0, done.stdout
+    assert "Use `dvc push` to send your updates" in done.stdout
     assert results_of(stale) == results_of(reproduced)
     with sqlite3.connect(stale / "mlflow.db") as store:
         query = "select count(*) from tags join runs using (run_uuid) where key = 'dvc.stage' and value like '%@%'"
         assert store.execute(f"{query} and status = 'FINISHED'").fetchone() == (10,)
     again = fan_out(stale)
     assert (again.returncode, num_run(again)) == (0, [])
+    assert "Data and pipelines are up to date." in again.stdout
     assert "up to date" in run(stale, "dvc", "repro").stdout
 
 
@@ -73,7 +78,7 @@ def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
     (stale / "plain.py").write_text(PLAIN)
     done = run(stale, sys.executable, "plain.py", PYTHONPATH=str(stale))
     assert done.returncode == 0, done.stdout
-    assert "ran 2 jobs" in done.stdout
+    assert "ran 2 tasks" in done.stdout
     assert json.loads((stale / "results/cells/train_baseline-50-1.json").read_text())["seed"] == 1
     assert num_run(fan_out(stale, "train_baseline@50-0", "train_baseline@50-1")) == []
 
@@ -81,13 +86,13 @@ def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
 PLAIN = """
 import subprocess
 from pipeline.orchestration.fanout import fan_out
-from pipeline.orchestration.workers import Outcome
+from pipeline.orchestration.workers import TaskResult
 
-def one_by_one(jobs, num_workers):
-    for job in jobs:
-        done = subprocess.run(job.command, shell=True, text=True, capture_output=True)
-        yield Outcome(job, done.returncode, done.stdout + done.stderr)
-    print("ran", len(jobs), "jobs")
+def one_by_one(tasks, num_workers):
+    for task in tasks:
+        done = subprocess.run(task.command, shell=True, text=True, capture_output=True)
+        yield TaskResult(task, done.returncode, done.stdout + done.stderr)
+    print("ran", len(tasks), "tasks")
 
 if __name__ == "__main__":
     assert not fan_out(["train_baseline@50-0", "train_baseline@50-1"], one_by_one, 1).failed
@@ -109,7 +114,7 @@ def faulty(real_percent: int, seed: int) -> None:
 def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
     """A cell that fails is one line, a worker that dies costs one cell; what waits for them is left out, nothing else.
 
-    Mended, the same command runs these cells alone.
+    Repaired, the same command runs these cells alone.
     """
     script = finished / "stages/train_baseline.py"
     text = script.read_text().replace(
@@ -125,9 +130,9 @@ def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("error: train_baseline@50-")
     assert "1 left out" in done.stdout.splitlines()[-1]
     (finished / "faulty").unlink()
-    mended = fan_out(finished)
-    assert mended.returncode == 0, mended.stdout
-    assert (num_run(done), num_run(mended)) == ([6], [2])
+    repaired = fan_out(finished)
+    assert repaired.returncode == 0, repaired.stdout
+    assert (num_run(done), num_run(repaired)) == ([6], [2])
     assert "up to date" in run(finished, "dvc", "repro").stdout
 
 

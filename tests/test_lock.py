@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.orchestration.repair import CLAIMS, _is_whole, repair, repair_all
-from pipeline.runtime.dvc import holder
+from pipeline.orchestration.repair import CLAIMS, is_complete, repair_all, repair_lock
+from pipeline.runtime.dvc import lock_owner
 from pipeline.runtime.errors import UserError
 
 ENTRY = """  {name}:
@@ -37,15 +37,15 @@ LOCK = "schema: '2.0'\nstages:\n" + "".join(ENTRY.format(name=name) for name in 
 
 
 @given(st.integers(0, len(LOCK)))
-def test_a_lock_cut_off_anywhere_is_mended(cut: int) -> None:
-    """Whatever a kill left of dvc.lock, whole entries stay to the byte, torn ones go, and DVC can load the rest."""
+def test_a_lock_cut_off_anywhere_is_repaired(cut: int) -> None:
+    """Complete entries stay to the byte, the truncated one goes, and DVC can load what is left."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "dvc.lock"
         file.write_text(LOCK[:cut])
-        repair(file)
+        repair_lock(file)
         if file.exists():
             left = file.read_text()
-            assert _is_whole(left)
+            assert is_complete(left)
             assert LOCK.startswith(left)
         else:
             assert cut < LOCK.index("train@50-0")
@@ -55,7 +55,7 @@ def test_a_whole_lock_is_left_alone(tmp_path: Path) -> None:
     """Nothing is dropped from a lock that DVC wrote to the end."""
     file = tmp_path / "dvc.lock"
     file.write_text(LOCK)
-    assert repair(file) == []
+    assert repair_lock(file) == []
     assert file.read_text() == LOCK
 
 
@@ -63,15 +63,15 @@ def test_what_was_dropped_is_named(tmp_path: Path) -> None:
     """The user learns which stages DVC will look up again."""
     file = tmp_path / "dvc.lock"
     file.write_text(LOCK[: LOCK.index("data/evaluate") - 2])
-    assert repair(file) == ["evaluate"]
+    assert repair_lock(file) == ["evaluate"]
     file.write_text("schema: '2.0'\nsta")
-    assert repair(file) == ["the whole file"]
+    assert repair_lock(file) == ["the whole file"]
     assert not file.exists()
 
 
 def test_no_lock_is_no_fault(tmp_path: Path) -> None:
-    """Before the first run there is nothing to mend."""
-    assert repair(tmp_path / "dvc.lock") == []
+    """Before the first run there is nothing to repair."""
+    assert repair_lock(tmp_path / "dvc.lock") == []
 
 
 def claim(pid: int, text: str = "") -> None:
@@ -83,7 +83,7 @@ def claim(pid: int, text: str = "") -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 60, 1000])
 def test_claims_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
-    """Whole or cut off by the kill, claims go whose process is dead, or is not a dvc; DVC stops at a torn file."""
+    """Whole or cut off by the kill, claims go whose process is dead, or is not a dvc; DVC stops at a truncated file."""
     monkeypatch.chdir(tmp_path)
     claim(1)
     CLAIMS.write_text(CLAIMS.read_text()[:cut])
@@ -99,13 +99,13 @@ def test_a_living_dvc_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("dvc").write_text("import time; time.sleep(60)")
     dvc = subprocess.Popen([sys.executable, "dvc"])
     claim(dvc.pid)
-    Path("dvc.lock").write_text("torn")
-    while not holder():
+    Path("dvc.lock").write_text("truncated")
+    while not lock_owner():
         time.sleep(0.01)
     with pytest.raises(UserError, match=rf"dvc is at work with it \(PID {dvc.pid}\)"):
         repair_all()
     assert CLAIMS.exists()
-    assert Path("dvc.lock").read_text() == "torn"
+    assert Path("dvc.lock").read_text() == "truncated"
     dvc.kill()
     dvc.wait()
     assert len(repair_all()) == 2

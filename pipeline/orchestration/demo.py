@@ -9,7 +9,7 @@ from pipeline.evaluation.report.write import to_text
 from pipeline.evaluation.result import read_result
 from pipeline.orchestration.repair import repair_all
 from pipeline.params.compose import replace_params
-from pipeline.runtime.dvc import refuse_company, run_dvc
+from pipeline.runtime.dvc import refuse_concurrent_dvc, run_dvc
 
 CHOICES = ["dataset=digits", "profile=demo"]
 RESULT = Path("results/ablation.json")
@@ -21,7 +21,7 @@ def run_demo() -> None:
     for repaired in repair_all():
         typer.echo(repaired)
     if code := run_dvc("repro"):
-        refuse_company("the demo's results")  # DVC says that it is locked out, but not by whom
+        refuse_concurrent_dvc("the demo's results")  # DVC says that it is locked out, but not by whom
         sys.exit(code)
     typer.echo(f"\n{to_text(read_result(RESULT))}\n")
     typer.echo("The report:     open results/report.html in a browser")

@@ -9,213 +9,187 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+import typer
+from tqdm import tqdm
+
+from pipeline.orchestration.dvc_graph import DvcError, DvcStage, open_graph, write_lock_entries
 from pipeline.orchestration.repair import LOCK_FILE, repair_all
-from pipeline.orchestration.workers import Engine, Job, Outcome, arguments, run_in_processes
+from pipeline.orchestration.workers import Engine, Task, TaskResult, module_arguments, run_in_processes
 from pipeline.params.load import load_all_params
-from pipeline.runtime.dvc import refuse_company
+from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.entry import need_room_to_start
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.signals import hold_signals
 
-Stage = Any  # DVC's; it ships no types
+NOTHING_TO_DO = "Data and pipelines are up to date."  # what `dvc repro` says at its end
+FINISHED = "Use `dvc push` to send your updates to remote storage."
 
 
 def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
-    """Brings `targets` and what they need up to date, `jobs` cells at once."""
-    from dvc.exceptions import DvcException
+    """Brings `targets` and what they need up to date, `jobs` cells at once.
 
-    need_room_to_start()  # of a worker: it could not say what it lacks
-    load_all_params()  # a wrong value is told here once, not by every cell
-    for repaired in repair_all():
-        say(repaired)
+    Raises:
+        UserError: a stage failed, another dvc is at work, or params.yaml or dvc.yaml is wrong.
+    """
+    need_room_to_start()  # of a worker, which could not say what it lacks
+    load_all_params()  # a wrong value is reported here once, not by every cell
+    for line in repair_all():
+        say(line)
     try:
-        walk = fan_out(targets, run_in_processes, jobs)
-    except DvcException as error:
-        refuse_company(str(LOCK_FILE))
+        schedule = fan_out(targets, run_in_processes, jobs)
+    except DvcError as error:
+        refuse_concurrent_dvc(str(LOCK_FILE))
         raise UserError(" ".join(f"{error}".split())) from None
-    if walk.failed:
-        left_out = f", {count} left out because of that" if (count := len(walk.plan) - len(walk.settled)) else ""
-        raise UserError(f"{', '.join(s.addressing for s in walk.failed)}: failed{left_out}; all others are committed; "
-                        "the same command runs only what is left")  # fmt: skip
-    say("Data and pipelines are up to date.")
+    if schedule.failed:
+        count = len(schedule.plan) - len(schedule.settled)
+        raise UserError(
+            f"{', '.join(schedule.failed)}: failed{f', {count} left out because of that' if count else ''}; "
+            "all others are committed; the same command runs only what is left"
+        )
+    typer.echo(FINISHED if schedule.changed else NOTHING_TO_DO)
 
 
 @dataclass
-class Walk:
-    """How far a run is.
+class Schedule:
+    """Which stages are done and which may run now.
 
     Attributes:
         plan: all stages, in the order in which the serial run takes them.
-        upstream: what each stage waits for.
-        settled: stages that are up to date, and those that failed.
-        changed: those of them that dvc.lock does not know yet.
-        written: how many stages of the plan dvc.lock has taken.
+        settled: names of the stages that are up to date, and of those that failed.
+        failed: the latter, in the order in which they failed.
+        changed: those of the former that ran or were restored.
+        num_written: how many stages of the plan dvc.lock has taken.
     """
 
-    plan: list[Stage]
-    upstream: dict[Stage, set[Stage]]
-    settled: set[Stage] = field(default_factory=set)
-    failed: list[Stage] = field(default_factory=list)
-    changed: set[Stage] = field(default_factory=set)
-    written: int = 0
+    plan: list[DvcStage]
+    settled: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    num_written: int = 0
 
-    def ready(self) -> list[Stage]:
+    def ready(self) -> list[DvcStage]:
         """Stages whose turn has come; what waits for a failed one never is."""
-        sound = self.settled - set(self.failed)
-        return [stage for stage in self.plan if stage not in self.settled and self.upstream[stage] <= sound]
+        up_to_date = self.settled - set(self.failed)
+        return [stage for stage in self.plan if stage.name not in self.settled and stage.upstream <= up_to_date]
 
-    def settle(self, stage: Stage, *, changed: bool) -> None:
+    def settle(self, stage: DvcStage, *, changed: bool) -> None:
         """Counts `stage` as up to date."""
-        self.settled.add(stage)
+        self.settled.add(stage.name)
         if changed:
-            self.changed.add(stage)
+            self.changed.add(stage.name)
 
-    def fail(self, stage: Stage) -> None:
-        """Counts `stage` as failed."""
-        self.settled.add(stage)
-        self.failed.append(stage)
+    def fail(self, stage: DvcStage, reason: str) -> None:
+        """Counts `stage` as failed, and says why."""
+        say(f"{stage.name}: {reason}")
+        self.settled.add(stage.name)
+        self.failed.append(stage.name)
 
     def write_lock(self, *, to_the_end: bool) -> None:
         """Enters in dvc.lock what changed, as far as no stage before it in the plan is still to come.
 
         So new entries stand in the serial order even after a kill: what it took from dvc.lock is in the run cache.
         """
-        end = self.written
-        while end < len(self.plan) and (to_the_end or self.plan[end] in self.settled):
+        end = self.num_written
+        while end < len(self.plan) and (to_the_end or self.plan[end].name in self.settled):
             end += 1
-        entries = [stage for stage in self.plan[self.written : end] if stage in self.changed]
-        self.written = end
-        if entries:
-            with hold_signals() as asked:  # DVC rewrites the file in place
-                entries[0].dvcfile.dump_stages(entries, update_pipeline=False)
-            if number := asked():
-                signal.raise_signal(number)
+        entries = [stage for stage in self.plan[self.num_written : end] if stage.name in self.changed]
+        self.num_written = end
+        if not entries:
+            return
+        with hold_signals() as received:
+            write_lock_entries(entries)
+        if number := received():
+            signal.raise_signal(number)
 
 
-def fan_out(targets: Sequence[str], engine: Engine, num_workers: int) -> Walk:
+def fan_out(targets: Sequence[str], engine: Engine, num_workers: int) -> Schedule:
     """Runs every stale stage that `targets` need and whose upstream is sound, cells by `engine`, and commits it."""
-    from dvc.repo import Repo, lock_repo
-
-    with Repo() as repo, lock_repo(repo), repo.scm_context():
-        walk = plan_walk(repo, targets)
+    with open_graph(targets) as plan:
+        schedule = Schedule(plan)
         try:
-            while ready := walk.ready():
-                plain = [stage for stage in ready if not is_cell(stage)]
-                if plain:
-                    run_plain(walk, plain[0])
+            while ready := schedule.ready():
+                others = [stage for stage in ready if not is_cell(stage)]
+                if others:
+                    reproduce(schedule, others[0])
                 else:
-                    run_cells(walk, ready, engine, num_workers)
-                walk.write_lock(to_the_end=False)
+                    run_cells(schedule, ready, engine, num_workers)
+                schedule.write_lock(to_the_end=False)
         finally:
-            walk.write_lock(to_the_end=False)
-        walk.write_lock(to_the_end=True)  # past what was left out, as `dvc repro --keep-going` does
-    return walk
+            schedule.write_lock(to_the_end=False)
+        schedule.write_lock(to_the_end=True)  # past what was left out, as `dvc repro --keep-going` does
+    return schedule
 
 
-def plan_walk(repo: Any, targets: Sequence[str]) -> Walk:
-    """What `targets` need, in DVC's own order, which for a few targets varies from process to process."""
-    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-
-    graph = get_active_graph(repo.index.graph)
-    plan = plan_repro(graph, collect_stages(repo, targets))
-    return Walk(plan, {stage: set(graph.successors(stage)) for stage in plan})
-
-
-def is_cell(stage: Stage) -> bool:
+def is_cell(stage: DvcStage) -> bool:
     """Whether `stage` is of a matrix and starts a Python module in the root, which is what a worker can run."""
-    return "@" in stage.addressing and bool(arguments(stage.cmd)) and stage.wdir == stage.repo.root_dir
+    return "@" in stage.name and bool(module_arguments(stage.command)) and stage.is_in_root
 
 
-def run_plain(walk: Walk, stage: Stage) -> None:
-    """Reproduces `stage` as `dvc repro` does."""
-    from dvc.exceptions import DvcException
-
+def reproduce(schedule: Schedule, stage: DvcStage) -> None:
+    """Runs `stage` as `dvc repro` does."""
     try:
-        walk.settle(stage, changed=stage.reproduce() is not None)
-    except DvcException as error:
-        say(f"{stage.addressing}: {error}")
-        walk.fail(stage)
+        schedule.settle(stage, changed=stage.reproduce())
+    except DvcError as error:
+        schedule.fail(stage, f"{error}")
 
 
-def run_cells(walk: Walk, stages: Sequence[Stage], engine: Engine, num_workers: int) -> None:
-    """Brings `stages`, of which none waits for another, up to date."""
-    running: dict[str, Stage] = {}
-    for stage in stages:
-        if not stage.changed():
-            walk.settle(stage, changed=False)
-        elif restore(stage):
-            walk.settle(stage, changed=True)
+def run_cells(schedule: Schedule, cells: Sequence[DvcStage], engine: Engine, num_workers: int) -> None:
+    """Brings `cells`, of which none waits for another, up to date."""
+    stale = {}
+    for cell in cells:
+        if not cell.is_stale():
+            schedule.settle(cell, changed=False)
+        elif cell.restore():
+            schedule.settle(cell, changed=True)
         else:
-            running[stage.addressing] = stage
-    jobs = [Job(name, stage.cmd, {"DVC_STAGE": name, "DVC_ROOT": os.environ.get("DVC_ROOT", stage.repo.root_dir)})
-            for name, stage in running.items()]  # fmt: skip
-    if not jobs:
+            stale[cell.name] = cell
+    if not stale:
         return
-    say(f"cells to run: {len(jobs)}, {min(num_workers, len(jobs))} at once")
-    with Progress("cells", total=len(jobs), unit="cell") as progress:
-        for outcome in engine(jobs, num_workers):
-            stage = running[outcome.job.name]
-            if reason := fault(outcome) or commit(stage):
-                progress.say(f"{stage.addressing}: {reason}")
-                walk.fail(stage)
+    tasks = [Task(cell.name, cell.command, environment_of(cell)) for cell in stale.values()]
+    say(f"cells to run: {len(tasks)}, {min(num_workers, len(tasks))} at once")
+    with Progress("cells", total=len(tasks), unit="cell") as progress:
+        for result in engine(tasks, num_workers):
+            cell = stale[result.task.name]
+            if reason := failure(result) or commit(cell):
+                schedule.fail(cell, reason)
             else:
-                walk.settle(stage, changed=True)
-            progress.advance(1, stage.addressing)
-    assert walk.settled.issuperset(running.values()), "an engine yields the outcome of every job"
+                schedule.settle(cell, changed=True)
+            progress.advance(1, cell.name)
+    assert schedule.settled.issuperset(stale), "an engine yields the result of every task"
 
 
-def restore(stage: Stage) -> bool:
-    """Takes the outs from DVC's run cache, if it has them; else they are removed, as before every run."""
-    from dvc.stage.cache import RunCacheNotFoundError
-
-    stage.remove_outs()
-    try:
-        stage.repo.stage_cache.restore(stage)
-    except RunCacheNotFoundError:
-        stage.save_deps()
-        return False
-    save(stage)
-    return True
+def environment_of(stage: DvcStage) -> dict[str, str]:
+    """The variables that DVC sets for a stage."""
+    return {"DVC_STAGE": stage.name, "DVC_ROOT": os.environ.get("DVC_ROOT", stage.root)}
 
 
-def fault(outcome: Outcome) -> str:
-    """Why a job gave no result, in one line; empty where it did. What else it told is passed on."""
-    lines = outcome.told.splitlines()
-    if outcome.exit_code < 0:
-        reason = f"its worker was ended by {signal.Signals(-outcome.exit_code).name}; the same command runs it again"
-    elif outcome.exit_code:
-        reason = lines.pop().removeprefix("error: ") if lines else f"exit code {outcome.exit_code}"
-    else:
-        reason = ""
+def failure(result: TaskResult) -> str:
+    """Why a task gave no result, in one line; empty where it did. The rest of its output is passed on."""
+    lines = result.output.splitlines()
+    reason = ""
+    if result.exit_code < 0:
+        name = signal.Signals(-result.exit_code).name
+        reason = f"its worker was ended by {name}; the same command runs it again"
+    elif result.exit_code:
+        reason = lines.pop().removeprefix("error: ") if lines else f"exit code {result.exit_code}"
     for line in lines:
-        say(f"{outcome.job.name}: {line}")
+        say(f"{result.task.name}: {line}")
     return reason
 
 
-def commit(stage: Stage) -> str:
+def commit(stage: DvcStage) -> str:
     """Puts the outs that a worker left into DVC's caches; returns why not, or nothing."""
-    from dvc.exceptions import DvcException
-
-    if stage.changed_deps():
+    if stage.inputs_changed():
         return "what it reads changed while it ran; the same command runs it again"
     try:
-        save(stage)
-    except DvcException as error:
+        stage.commit()
+    except DvcError as error:
         return f"{error}"
     return ""
 
 
-def save(stage: Stage) -> None:
-    """Does what DVC does after a run: hashes, run cache, cache."""
-    stage.save()
-    stage.commit()
-
-
 def say(line: str) -> None:
     """Prints a line beside any bar."""
-    from tqdm import tqdm
-
     tqdm.write(line, file=sys.stderr)

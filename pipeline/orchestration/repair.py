@@ -1,7 +1,7 @@
-"""Mends what a kill of DVC can leave behind: `synthmix repair`.
+"""Repairs what a kill of DVC can leave behind: `synthmix repair`.
 
-DVC rewrites dvc.lock in place after every stage, so a kill at that moment leaves it torn and `dvc repro` refuses
-to start. Dropping the torn entries loses no work: DVC finds their results in its run cache. The same goes for
+DVC rewrites dvc.lock in place after every stage, so a kill at that moment leaves it truncated and `dvc repro` refuses
+to start. Dropping the truncated entries loses no work: DVC finds their results in its run cache. The same goes for
 .dvc/tmp/rwlock, which says who reads and writes what.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.runtime.atomic import write_bytes
-from pipeline.runtime.dvc import holder, refuse_company
+from pipeline.runtime.dvc import lock_owner, refuse_concurrent_dvc
 
 LOCK_FILE = Path("dvc.lock")
 CLAIMS = Path(".dvc/tmp/rwlock")
@@ -27,12 +27,13 @@ def repair_all() -> list[str]:
     Raises:
         UserError: a dvc is at work here.
     """
-    refuse_company(str(LOCK_FILE))
-    told = [f"{LOCK_FILE}: dropped torn {', '.join(dropped)}"] if (dropped := repair(LOCK_FILE)) else []
-    return told + ([f"{CLAIMS}: removed, its dvc is dead"] if drop_claims() else [])
+    refuse_concurrent_dvc(str(LOCK_FILE))
+    dropped = repair_lock(LOCK_FILE)
+    lines = [f"{LOCK_FILE}: dropped truncated {', '.join(dropped)}"] if dropped else []
+    return [*lines, f"{CLAIMS}: removed, its dvc is dead"] if remove_claims() else lines
 
 
-def drop_claims() -> bool:
+def remove_claims() -> bool:
     """Removes what dead processes claim to read and write; whether there was such a thing.
 
     DVC itself drops the claims of ids that are free, but not those of one that another process has by now, and it
@@ -42,7 +43,7 @@ def drop_claims() -> bool:
         return False
     with (CLAIMS.with_name("rwlock.lock")).open("a") as guard:  # DVC's own, for the moment in which it edits the file
         fcntl.flock(guard, fcntl.LOCK_EX)
-        if holder():
+        if lock_owner():
             return False
         CLAIMS.unlink(missing_ok=True)
     return True
@@ -55,32 +56,32 @@ def _claims_nothing(text: str) -> bool:
         return False
 
 
-def repair(file: Path) -> list[str]:
-    """Drops entries from the end of `file` until what is left is whole; returns the names of those dropped."""
+def repair_lock(file: Path) -> list[str]:
+    """Drops entries from the end of `file` until what is left is complete; returns the names of those dropped."""
     if not file.exists():
         return []
     head, *entries = re.split(r"(?m)^(?=  \S)", file.read_text(encoding="utf-8", errors="replace"))
     kept = list(entries)
-    while kept and not _is_whole(head + "".join(kept)):
+    while kept and not is_complete(head + "".join(kept)):
         kept.pop()
     dropped = [entry.split(":\n")[0].strip() for entry in entries[len(kept) :]]
     if not kept:
-        file.unlink()  # torn in the first lines: DVC starts a new one
+        file.unlink()  # truncated in the first lines: DVC starts a new one
     elif dropped:
         write_bytes(file, (head + "".join(kept)).encode())
     return dropped if kept else ["the whole file"]
 
 
-def _is_whole(text: str) -> bool:
+def is_complete(text: str) -> bool:
     """Whether DVC can load `text`: every stage has a command, every dep and out a path and a hash."""
     try:
         stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506 - safe
     except (yaml.YAMLError, KeyError, TypeError):
         return False
-    return isinstance(stages, dict) and all(_is_whole_entry(entry) for entry in stages.values())
+    return isinstance(stages, dict) and all(_is_complete_entry(entry) for entry in stages.values())
 
 
-def _is_whole_entry(entry: Any) -> bool:
+def _is_complete_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("cmd"), str):
         return False
     files = [file for kind in ("deps", "outs") for file in entry.get(kind) or [None]]

@@ -26,7 +26,7 @@ from pipeline.tracking import shared_writer
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """One command line to run.
 
     Attributes:
@@ -41,83 +41,86 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job ended: with the exit code of its command, or minus the signal that ended its worker.
+class TaskResult:
+    """How a task ended.
 
-    `told` is what it wrote to stdout and stderr.
+    Attributes:
+        task: what was run.
+        exit_code: of its command, or minus the signal that ended its worker.
+        output: what it wrote to stdout and stderr.
     """
 
-    job: Job
+    task: Task
     exit_code: int
-    told: str
+    output: str
 
 
-Engine = Callable[[Sequence[Job], int], Iterator[Outcome]]
+Engine = Callable[[Sequence[Task], int], Iterator[TaskResult]]
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process, the pipe that takes a job and answers an exit code, and the file that it writes to."""
+    """A process, the pipe that takes a task and answers an exit code, and the file that it writes to."""
 
     process: SpawnProcess
-    pipe: "Connection[Job, int]"
+    pipe: "Connection[Task, int]"
     log: IO[str]
 
-    def start_job(self, job: Job) -> None:
-        """Hands the job over; a worker that is dead by now shows it when its answer is read."""
+    def submit(self, task: Task) -> None:
+        """Hands the task over; a worker that is dead by now shows it when its answer is read."""
         with suppress(OSError):
-            self.pipe.send(job)
+            self.pipe.send(task)
 
-    def finish_job(self, job: Job) -> Outcome:
-        """The outcome of `job`, once there is an answer or the end of the process."""
+    def result(self, task: Task) -> TaskResult:
+        """The result of `task`, once there is an answer or the end of the process."""
         try:
             code = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode or 1
-        return Outcome(job, code, self.log.read())
+        return TaskResult(task, code, self.log.read())
 
-    def dismiss(self) -> None:
-        """Tells the worker that no job follows: it ends when all that its jobs logged is written."""
+    def close(self) -> None:
+        """Says that no task follows: the worker ends when all that its tasks logged is written."""
         self.pipe.close()
 
-    def say_the_rest(self) -> None:
-        """Waits for its end, and passes on what it still had to say."""
+    def join(self) -> None:
+        """Waits for its end, and passes on what it still wrote."""
         self.process.join()
         sys.stderr.write(self.log.read())
 
 
-def run_in_processes(jobs: Sequence[Job], num_workers: int) -> Iterator[Outcome]:
-    """Runs `jobs`, up to `num_workers` at once, and yields each outcome as it comes.
+def run_in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[TaskResult]:
+    """Runs `tasks`, up to `num_workers` at once, and yields each result as it comes.
 
-    A worker that dies costs the job that it ran; a new one takes its place. Workers end with the iterator, and
+    A worker that dies costs the task that it ran; a new one takes its place. Workers end with the iterator, and
     with this process whatever ends it.
     """
-    waiting = deque(jobs)
-    workers = [start_worker() for _ in range(min(num_workers, len(jobs)))]
-    busy: dict[object, tuple[Worker, Job]] = {}
+    waiting = deque(tasks)
+    workers = [start_worker() for _ in range(min(num_workers, len(tasks)))]
+    busy: dict[object, tuple[Worker, Task]] = {}
 
-    def employ(worker: Worker) -> None:
+    def submit_next(worker: Worker) -> None:
         if not waiting:
-            return worker.dismiss()
-        job = waiting.popleft()
-        worker.start_job(job)
-        busy[worker.pipe] = worker, job
+            return worker.close()
+        task = waiting.popleft()
+        worker.submit(task)
+        busy[worker.pipe] = worker, task
         return None
 
     try:
         for worker in workers:
-            employ(worker)
+            submit_next(worker)
         while busy:
             for pipe in wait([worker.pipe for worker, _ in busy.values()]):
-                worker, job = busy.pop(pipe)
-                outcome = worker.finish_job(job)
+                worker, task = busy.pop(pipe)
+                result = worker.result(task)
                 if worker.process.exitcode is not None and waiting:
                     workers.append(worker := start_worker())
-                employ(worker)  # before its last result is dealt with
-                yield outcome
+                submit_next(worker)  # before its last result is dealt with
+                yield result
         for worker in workers:
-            worker.say_the_rest()
+            worker.join()
     finally:
         for worker in workers:
             worker.process.terminate()
@@ -126,21 +129,21 @@ def run_in_processes(jobs: Sequence[Job], num_workers: int) -> Iterator[Outcome]
 def start_worker() -> Worker:
     """A process of its own, not forked: torch's threads would not survive that."""
     context = multiprocessing.get_context("spawn")
-    ours, its = context.Pipe()
+    ours, theirs = context.Pipe()
     log = tempfile.NamedTemporaryFile("r", prefix="fanout-", errors="replace")  # noqa: SIM115 - goes with its worker
-    process = context.Process(target=work, args=(its, log.name), daemon=True)
+    process = context.Process(target=worker_main, args=(theirs, log.name), daemon=True)
     process.start()
-    its.close()  # so that its death closes the pipe
+    theirs.close()  # so that its death closes the pipe
     return Worker(process, ours, log)
 
 
-def work(pipe: "Connection[int, Job]", log: str) -> None:
-    """A worker's life: runs what comes in, until the pipe closes."""
+def worker_main(pipe: "Connection[int, Task]", log: str) -> None:
+    """What a worker does: it runs what comes in until the pipe closes."""
     shorten_spinning()
     die_with_parent()
     parent = multiprocessing.parent_process()
     if parent and not parent.is_alive():
-        return  # it died before this process could ask to go with it, maybe with a job in the pipe
+        return  # it died before this process could ask to go with it, maybe with a task in the pipe
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -148,23 +151,23 @@ def work(pipe: "Connection[int, Job]", log: str) -> None:
     with shared_writer():
         while True:
             try:
-                job = pipe.recv()
+                task = pipe.recv()
             except EOFError:
                 return
-            pipe.send(run_command(job))
+            pipe.send(run_task(task))
 
 
-def run_command(job: Job) -> int:
-    """Runs the job's module as `python -m` would, in this process; returns its exit code."""
-    module, *flags = arguments(job.command)
-    os.environ.update(job.environment)
+def run_task(task: Task) -> int:
+    """Runs the task's module as `python -m` would, in this process; returns its exit code."""
+    module, *flags = module_arguments(task.command)
+    os.environ.update(task.environment)
     sys.argv = [module, *flags]
     code: object = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as stopped:
         code = stopped.code
-    except Exception:  # noqa: BLE001 - told with its traceback, as Python would
+    except Exception:  # noqa: BLE001 - reported with its traceback, as Python would
         traceback.print_exc()
         code = 1
     if isinstance(code, str):
@@ -174,7 +177,7 @@ def run_command(job: Job) -> int:
     return code if isinstance(code, int) else int(code is not None)
 
 
-def arguments(command: object) -> list[str]:
+def module_arguments(command: str) -> list[str]:
     """Module and flags of `exec python -m MODULE FLAGS`; empty for any other command."""
-    words = shlex.split(command) if isinstance(command, str) else []
+    words = shlex.split(command)
     return words[3:] if words[:3] == ["exec", "python", "-m"] else []

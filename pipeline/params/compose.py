@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.params.load import PARAMS_FILE, parse_params, read_yaml
-from pipeline.params.schema import Params, dotted_keys, suggest
+from pipeline.params.problems import dotted_keys, suggest
+from pipeline.params.schema import Params
 from pipeline.runtime.atomic import write_bytes
-from pipeline.runtime.dvc import refuse_company
+from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -33,10 +34,10 @@ def replace_params(choices: list[str]) -> None:
     Raises:
         UserError: a dvc is at work here: its next stage would read other values than DVC notes for it.
     """
-    refuse_company(str(PARAMS_FILE))
+    refuse_concurrent_dvc(str(PARAMS_FILE))
     try:
         edits = hand_edits(PARAMS_FILE) if PARAMS_FILE.exists() else []
-    except UserError as error:  # a broken file is what this command mends
+    except UserError as error:  # a broken file is what this command repairs
         edits = [str(error)]
     write_params(PARAMS_FILE, choices)
     if edits:
@@ -91,9 +92,15 @@ def hand_edits(file: Path) -> list[str]:
     ]
 
 
+def known_keys() -> list[str]:
+    """What may stand before the = of a choice: groups of conf/ and keys of params.yaml."""
+    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    return list(dict.fromkeys([*groups, *dotted_keys(Params)]))
+
+
 def _refuse_unknown_keys(overrides: list[str]) -> None:
-    """Raises UserError for the first key that is neither of params.yaml nor a group of conf/."""
-    known = [*dotted_keys(Params), *(folder.name for folder in CONF.iterdir() if folder.is_dir())]
+    """Raises UserError for the first override of what is not there."""
+    known = known_keys()
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
         if key not in known:

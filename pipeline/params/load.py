@@ -5,19 +5,16 @@ So a typo in the last stage's block stops the first stage, not the night's last 
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from pipeline.params.schema import Params, describe_problem
+from pipeline.params.problems import describe
+from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 
-B = TypeVar("B", bound=BaseModel)
-
 PARAMS_FILE = Path("params.yaml")
-
-
 GRAPH_FILE = Path("dvc.yaml")
 
 
@@ -101,14 +98,9 @@ def parse_params(values: dict[str, Any]) -> Params:
     """Validates `values`.
 
     Raises:
-        UserError: one line that names every wrong key.
+        UserError: one line that names the wrong keys.
     """
-    return _validate(Params, values, PARAMS_FILE)
-
-
-def _validate(kind: type[B], values: dict[str, Any], file: Path) -> B:
     try:
-        return kind.model_validate(values)
+        return Params.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(describe_problem(item) for item in error.errors(include_url=False)[:5])
-        raise UserError(f"{file}: {problems}") from None
+        raise UserError(f"{PARAMS_FILE}: {describe(error, Params)}") from None

@@ -1,16 +1,10 @@
-"""Typed params: every value of params.yaml, frozen and strict, with no default in code.
+"""Typed params: every value of params.yaml, frozen and strict, with no default in code."""
 
-`load_params` validates the whole file whichever block a stage asks for, so that a typo in the last stage's
-block stops the first stage, not the night's last hour.
-"""
-
-import reprlib
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.params.problems import describe, dotted_keys, suggest
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
 Width = Annotated[int, Field(gt=0, le=2**16)]
@@ -371,44 +365,4 @@ def _check_sweep_value(params: Params, key: str, value: bool | float | str) -> N
     try:
         Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"sweep.values {value!r}: {describe_problem(error.errors(include_url=False)[0])}") from None
-
-
-def dotted_keys(block: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key of `block` and of the blocks in it: `gan`, `gan.steps`, and so on."""
-    keys = []
-    for name, field in block.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += dotted_keys(field.annotation, f"{prefix}{name}.")
-    return keys
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """What was meant by `word`, as the end of a message; empty where nothing known is like it."""
-    like = get_close_matches(word, known, n=1, cutoff=0.7)
-    return f"; did you mean {like[0]}?" if like else ""
-
-
-def describe_problem(item: Any) -> str:
-    """One wrong value in words: key, what is wrong, what to write."""
-    key = ".".join(str(part) for part in item["loc"]) or "params"
-    message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    value = item.get("input")
-    if item["type"] == "extra_forbidden":
-        return f"{key}: no such key{suggest(key, dotted_keys(Params))}"
-    if item["type"] == "missing":
-        return f"{key}: missing"
-    if item["type"] == "value_error":
-        return f"{key}: {message}"
-    if isinstance(value, str) and len(value) < 40 and _is_number(value):
-        return f"{key}: '{value}' is text to YAML; write {yaml.safe_dump(float(value)).split()[0]}"
-    return f"{key}: {message}" if ", not " in message else f"{key}: {message}, not {reprlib.repr(value)}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        raise ValueError(f"sweep.values {value!r}: {describe(error, Params, most=1)}") from None

@@ -55,7 +55,7 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
     with lock:
-        _hold(lock, f"{folder}: another process runs {stage} with these values")
+        _lock(lock, f"{folder}: another process runs {stage} with these values")
         try:
             yield folder
         except UserError:
@@ -66,13 +66,13 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
         shutil.rmtree(done, ignore_errors=True)
 
 
-def _hold(lock: TextIO, told: str) -> None:
+def _lock(lock: TextIO, message: str) -> None:
     """Locks the file and writes this process's id into it, for those who find it locked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
-        raise UserError(f"{told} (PID {lock.read()}); wait for it or stop it") from None
+        raise UserError(f"{message} (PID {lock.read()}); wait for it or stop it") from None
     with disk_errors(Path(lock.name)):
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -96,7 +96,7 @@ def load_state(file: Path) -> dict[str, Any] | None:
     """The saved state on the CPU, or None where nothing was saved; executes no code from the file.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is corrupted.
     """
     import torch
 
@@ -105,6 +105,6 @@ def load_state(file: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        told = " ".join(str(error).split())[:100]
-        raise UserError(f"{file}: no state can be read here ({told}); delete it, and the work starts anew") from None
+        problem = " ".join(str(error).split())[:100]
+        raise UserError(f"{file}: no state can be read here ({problem}); delete it, and the work starts anew") from None
     return state

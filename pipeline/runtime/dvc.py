@@ -12,21 +12,21 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import die_with_parent
 
 LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
-SYNTHMIX = ("synthmix", "pipeline", "__main__.py")  # names under which the fan-out `synthmix run` starts
+SYNTHMIX = ("synthmix", "pipeline", "__main__.py")  # names under which `synthmix run` starts
 
 
-def refuse_company(what: str) -> None:
+def refuse_concurrent_dvc(what: str) -> None:
     """Stops before `what` is touched while a dvc works with it.
 
     Raises:
         UserError: one is at work in this folder; the line has its process id.
     """
-    if pid := holder():
+    if pid := lock_owner():
         raise UserError(f"{what}: dvc is at work with it (PID {pid}); wait for it, or stop it with: kill {pid}")
 
 
-def holder() -> int:
-    """Process id of another living dvc that DVC's locks here name; 0 for none, and where there is no /proc."""
+def lock_owner() -> int:
+    """Process id of the other living dvc that DVC's locks here name; 0 for none, and where there is no /proc."""
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in LOCKS if file.is_file()]
     named = {int(pid) for text in texts for pid in re.findall(r'(?m)(?:^ *|"pid": )(\d+)', text)}
     return next((pid for pid in sorted(named - {os.getpid()}) if _is_dvc(pid)), 0)

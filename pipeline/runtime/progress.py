@@ -35,7 +35,7 @@ class Progress:
         self._bar.refresh()
 
     def say(self, line: str) -> None:
-        """Prints a line without tearing the bar."""
+        """Prints a line without breaking the bar."""
         tqdm.write(line, file=sys.stderr)
 
     def _line(self, now: float, note: str) -> str:
