@@ -71,8 +71,8 @@ def main() -> None:
     print(f"{cells} cells, {os.cpu_count()} cores, ablation.threads {ablation.threads}; n = 1")
     for name, serial_s, fanned_s in zip(("wall", "processor"), alone, fanned, strict=True):
         goal = f" (goal >= {GOAL:.0f})" if name == "wall" else ""
-        told = f"dvc repro {serial_s:.0f} s, fan-out with {JOBS} jobs {fanned_s:.0f} s"
-        print(f"{name:9} time: {told}: ratio {serial_s / fanned_s:.2f}{goal}")
+        times = f"dvc repro {serial_s:.0f} s, fan-out with {JOBS} jobs {fanned_s:.0f} s"
+        print(f"{name:9} time: {times}: ratio {serial_s / fanned_s:.2f}{goal}")
     print(f"dvc.lock {'equal to the byte' if equal else 'DIFFERS'}")
     print(f"dvc repro with threads 2: {wide[0]:.0f} s wall, {wide[0] / alone[0]:.2f} of that with 1")
 

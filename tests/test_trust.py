@@ -1,4 +1,4 @@
-"""Whom the program believes: no code from data, no markup from names, no secret told, no door open."""
+"""What the program trusts: no code from data, no markup from names, no secret disclosed, no open port."""
 
 import ast
 import os
@@ -35,10 +35,25 @@ TREES = {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="u
 
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 RUN_CODE = {
-    "eval", "exec", "compile", "__import__", "importlib.import_module", "import_module", "runpy.run_module",
-    "runpy.run_path", "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "pd.read_pickle",
-    "pandas.read_pickle", "torch.hub.load", "torch.jit.load", "yaml.unsafe_load", "yaml.full_load",
-}  # fmt: skip
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "importlib.import_module",
+    "import_module",
+    "runpy.run_module",
+    "runpy.run_path",
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+    "pd.read_pickle",
+    "pandas.read_pickle",
+    "torch.hub.load",
+    "torch.jit.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+}
 ALLOWED = {
     ("pipeline/sources/cifar10.py", "pickle.loads"): "of bytes whose MD5 is the official one",
     ("pipeline/gan/build.py", "importlib.import_module"): "of gan.networks, which the user writes into params.yaml",
@@ -113,8 +128,14 @@ def test_the_workflow_puts_no_text_of_others_into_a_shell() -> None:
 
 # ---- no markup from names -----------------------------------------------------------------------------------
 
-HOSTILE = ("<script>alert(1)</script>", "a|b `c` **d**", "</td><img src=x onerror=alert(1)>", "two\nlines\n| x |",
-           "[link](javascript:alert(1))", "\x1b[31m{{ 7 * 7 }} ${x}")  # fmt: skip
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "a|b `c` **d**",
+    "</td><img src=x onerror=alert(1)>",
+    "two\nlines\n| x |",
+    "[link](javascript:alert(1))",
+    "\x1b[31m{{ 7 * 7 }} ${x}",
+)
 
 
 class Attributes(Page):
@@ -199,23 +220,23 @@ def test_an_error_is_one_line_that_steers_no_terminal(text: str) -> None:
     assert str(UserError(text)).isprintable()
 
 
-# ---- no secret told, no door open -----------------------------------------------------------------------------
+# ---- no secret disclosed, no open port -----------------------------------------------------------------------------
 
 
 def test_ui_binds_to_this_machine_and_hides_the_address_of_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is told 127.0.0.1, and no argument, which every user could read, holds the password."""
-    told: list[str] = []
-    monkeypatch.setattr(os, "execv", lambda path, arguments: told.extend(arguments))
+    """The server listens on 127.0.0.1, and no argument, which every user could read, holds the password."""
+    command: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda path, arguments: command.extend(arguments))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:Zq7secret@db/runs")
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "")
     tracking._become_server(Path("/somewhere"), 5000)
-    assert told[told.index("--host") + 1] == "127.0.0.1"
-    assert "Zq7secret" not in " ".join(told)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert "Zq7secret" not in " ".join(command)
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:Zq7secret@db/runs"
 
 
-def test_nothing_else_is_told_to_listen() -> None:
+def test_nothing_else_listens() -> None:
     """No address of all machines is in pipeline or stages, no Ray, and no server but the one of `ui`."""
     assert [file for file, _, node in calls() if '"server"' in ast.unparse(node).replace("'", '"')] == [
         "pipeline/tracking/commands.py"
@@ -236,8 +257,11 @@ def listening(parent: int) -> set[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if os.getsid(int(process.name)) == parent:
-                inodes |= {str(link.readlink())[8:-1] for link in (process / "fd").iterdir()
-                           if str(link.readlink()).startswith("socket:")}  # fmt: skip
+                inodes |= {
+                    str(link.readlink())[8:-1]
+                    for link in (process / "fd").iterdir()
+                    if str(link.readlink()).startswith("socket:")
+                }
         except OSError:
             continue
     found = set()
@@ -254,9 +278,12 @@ def listening(parent: int) -> set[str]:
 def test_ui_listens_on_loopback_alone(repo: Path) -> None:
     """A real `synthmix track ui`: all its processes listen on 127.0.0.1 and nowhere else."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "track", "ui", "--port", "0"], start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-m", "pipeline", "track", "ui", "--port", "0"],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     try:
         wait_for(lambda: process.poll() is not None or listening(process.pid))
         time.sleep(1)  # a second server would be up by then
@@ -267,7 +294,7 @@ def test_ui_listens_on_loopback_alone(repo: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_secret_in_the_address_is_neither_told_nor_logged(
+def test_a_secret_in_the_address_is_neither_printed_nor_logged(
     repo: Path, server: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Runs go to http://user:secret@server, and the secret is in no output, param, tag, metric or file of theirs."""
@@ -277,8 +304,8 @@ def test_a_secret_in_the_address_is_neither_told_nor_logged(
         run.publish()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("Zq7user:Zq7secret@", ""))
     assert child("train_classifier@50-0").info.status == "FINISHED"
-    told = capfd.readouterr()
-    assert "Zq7" not in told.out + told.err
+    printed = capfd.readouterr()
+    assert "Zq7" not in printed.out + printed.err
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
     holding = [file for file in repo.rglob("*") if file.is_file() and b"Zq7" in file.read_bytes()]
