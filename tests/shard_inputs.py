@@ -54,7 +54,8 @@ def dataset(root: Path, images: LabelledImages, encoding: Encoding = "stored_png
     """A finished dataset folder."""
     digest = ContentDigest()
     splits = {"train": write(root / "data", images, encoding=encoding, digest=digest)}
-    write_manifest(root, splits, digest, recipe=RECIPE, environment=describe_format(encoding))
+    recipe = RECIPE.model_copy(update={"real_counts": (1,) * len(images.class_names)})
+    write_manifest(root, splits, digest, recipe=recipe, environment=describe_format(encoding))
     write_card(root, name="Test images", licence="other", about={"images_seen": 64, "small_cas": 0.5})
     return root
 
