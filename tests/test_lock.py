@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.orchestration.repair import CLAIMS, is_complete, repair_all, repair_lock
@@ -36,6 +36,7 @@ ENTRY = """  {name}:
 LOCK = "schema: '2.0'\nstages:\n" + "".join(ENTRY.format(name=name) for name in ("prepare", "train@50-0", "evaluate"))
 
 
+@settings(deadline=None)  # every example waits for the disk
 @given(st.integers(0, len(LOCK)))
 def test_a_lock_cut_off_anywhere_is_repaired(cut: int) -> None:
     """Complete entries stay to the byte, the truncated one goes, and DVC can load what is left."""
