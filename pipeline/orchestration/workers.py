@@ -163,6 +163,7 @@ def run_task(task: Task) -> int:
     os.environ.update(task.environment)
     sys.argv = [module, *flags]
     code: object = 0
+    sys.modules.pop(module, None)  # of an earlier task: runpy would warn of it
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as stopped:
