@@ -89,8 +89,7 @@ def test_diffs_that_contributors_follow_fit_the_code() -> None:
 def test_the_readme_tells_the_committed_result() -> None:
     """Its line on CIFAR-10, figure by figure, from results/ablation.json."""
     result = _committed()
-    chosen, baseline = result["chosen"], result["baseline"]
-    equivalent = result.get("real_equivalent") or result["worth"]  # its former name
+    chosen, baseline, equivalent = result["chosen"], result["baseline"], result["real_equivalent"]
     low, high = _percent(-chosen["difference_high"]), _percent(-chosen["difference_low"])
     for said in (
         f"{baseline['num_real']:,} real training images",
