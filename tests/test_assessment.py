@@ -10,6 +10,7 @@ from pipeline.assessment.probe import GeneratorProbe, overfitting
 from pipeline.images import LabelledImages, concatenate
 from pipeline.params.schema import AssessParams, Params
 
+VALUES = AssessParams(num_images=60, num_neighbours=3)
 WEIGHTS = "0" * 64  # of the generator
 
 
@@ -88,9 +89,7 @@ def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -
     wrong = np.flatnonzero(labels == 1)[:5]
     labels[wrong] = 2
     synthetic = LabelledImages(patches.images, labels, patches.class_names)
-    record, scores, _ = assess(
-        AssessParams(num_images=60, num_neighbours=3), synthetic, patches, patches, judge, generator=WEIGHTS
-    )
+    record, scores, _ = assess(VALUES, synthetic, patches, patches, judge, generator=WEIGHTS)
     assert record.gan_test_accuracy == pytest.approx(55 / 60)
     assert record.gan_test_accuracy_per_class == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
     assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
@@ -104,18 +103,14 @@ def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge
         LabelledImages(patches.images // shade, patches.labels, patches.class_names) for shade in (1, 2, 4)
     )
     drawn = concatenate(train.select(np.arange(30)), new.select(np.arange(30)))
-    record, scores, _ = assess(
-        AssessParams(num_images=60, num_neighbours=3), drawn, train, val, judge, generator=WEIGHTS
-    )
+    record, scores, _ = assess(VALUES, drawn, train, val, judge, generator=WEIGHTS)
     assert np.array_equal(np.flatnonzero(scores["near_copy"]), np.arange(30))
     assert record.memorised_percent == 50
 
 
 def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:
     """Where synthetic images are training images, both rows of each pair are the same."""
-    _, _, nearest = assess(
-        AssessParams(num_images=60, num_neighbours=3), patches, patches, patches, judge, generator=WEIGHTS
-    )
+    _, _, nearest = assess(VALUES, patches, patches, patches, judge, generator=WEIGHTS)
     picture = neighbours_picture(patches, patches, nearest)
     assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
     assert np.array_equal(picture[:16], picture[16:32])
@@ -138,9 +133,11 @@ def test_overfitting_is_where_unseen_images_lie() -> None:
 def test_a_probe_sees_a_discriminator_that_knows_its_images(
     patches: LabelledImages, tiny: Params, judge: Judge
 ) -> None:
-    """Bright training images, unseen ones in the middle, dark generated ones: the share of the way is told."""
-    sets = [LabelledImages(np.full_like(patches.images, level), patches.labels, patches.class_names)
-            for level in (200, 150, 100)]  # fmt: skip
+    """Bright training images, unseen ones in the middle, dark generated ones: the probe gives the share of the way."""
+    sets = [
+        LabelledImages(np.full_like(patches.images, level), patches.labels, patches.class_names)
+        for level in (200, 150, 100)
+    ]
     look = GeneratorProbe(tiny.gan.health, sets[0], sets[1], judge, measure_cas=lambda drawn: 0.5)
     numbers = look(lambda count: sets[2].select(np.arange(count)), brightness, with_cas=False)
     assert numbers["overfitting"] == pytest.approx(0.5)

@@ -74,6 +74,7 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
         lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(("train", "reserve", "val", "test"), "0")),
         (DATASET, "duplicates_dropped.train")),
     "dataset: images of no size": (lambda: change_json(DATASET, image_size=0), (DATASET, "image_size")),
+    "picture: missing": (Path(NEIGHBOURS).unlink, (NEIGHBOURS, "not found; run: dvc repro assess")),
     "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro assess")),
     "picture: cut off": (lambda: cut(NEIGHBOURS, 0.5), (NEIGHBOURS, "dvc repro assess")),
     "picture: 60,000 x 60,000": (

@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[], object], tuple[str, ..
         batches, lambda: (Path(BATCH).parent / cifar10.META).write_bytes(pickle.dumps(Trap(Path("sprung")))),
         (cifar10.META, "corrupt")),
     "cifar10: empty": (batches, lambda: (Path(BATCH).parent / cifar10.META).write_bytes(b""), ("corrupt",)),
-    "cifar10: missing": (batches, (lambda: (Path(BATCH).parent / cifar10.META).unlink()), ("No such file",)),
+    "cifar10: missing": (batches, Path(BATCH).with_name(cifar10.META).unlink, (cifar10.META, "No such file")),
     "cifar10: a link to itself": (
         batches, lambda: link_to_itself(str(Path(BATCH).parent / cifar10.META)), (cifar10.META, "symbolic links")),
     "cifar10: a folder": (batches, lambda: make_folder(str(Path(BATCH).parent / cifar10.META)), (cifar10.META,)),

@@ -82,15 +82,15 @@ def test_the_planted_size_is_read(size: int) -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_the_interval_covers_the_truth(seeds: int) -> None:
-    """Over 60 noisy experiments the 95 % interval holds the planted size in at least 90 %."""
+    """Over 40 noisy experiments the 95 % interval holds the planted size in at least 90 %."""
     held = 0
-    for draw in range(60):
+    for draw in range(40):
         measured = measured_at(900, seeds, noise=0.004, draw=draw)
         low, high = bootstrap_interval(measured, fit_law(measured)[0])
         held += (low.num_real <= 900 or low.bound == "fewer_than") and (
             high.num_real >= 900 or high.bound == "more_than"
         )
-    assert held >= 54
+    assert held >= 36
 
 
 def test_the_interval_is_a_function_of_its_inputs() -> None:

@@ -14,10 +14,8 @@ from PIL import Image
 
 from pipeline.evaluation import wording
 from pipeline.evaluation.report import tables
-from pipeline.evaluation.report.evidence import read_picture
 from pipeline.evaluation.report.write import to_markdown, to_text
 from pipeline.evaluation.result import Result
-from pipeline.runtime.errors import UserError
 from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_helping, write_inputs
 
 
@@ -28,10 +26,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, write_helping(folder)[1]
 
 
-def test_a_missing_picture_names_its_stage(tmp_path: Path) -> None:
-    """A missing picture is named with the stage that draws it."""
-    with pytest.raises(UserError, match=r"neighbours\.png: not found; run: dvc repro assess$"):
-        read_picture(tmp_path / "neighbours.png", "assess")
+@pytest.fixture(scope="module")
+def html(written: tuple[Path, Result]) -> str:
+    """The page of it."""
+    return (written[0] / "out" / "report.html").read_text(encoding="utf-8")
 
 
 # ---- files ------------------------------------------------------------------------------------------------
@@ -50,21 +48,19 @@ def test_files_depend_on_their_inputs_alone(
         assert (folder / "out" / name).read_bytes() == (tmp_path / "moved" / "out" / name).read_bytes(), name
 
 
-def test_every_figure_is_named(written: tuple[Path, Result]) -> None:
+def test_every_figure_is_named(html: str) -> None:
     """What a figure refers to for its name is there, once, with words in it."""
-    page = (written[0] / "out" / "report.html").read_text()
-    labels = re.findall(r'aria-labelledby="([^"]+)"', page)
-    assert len(labels) == len(set(labels)) == page.count('role="img"') > 0
+    labels = re.findall(r'aria-labelledby="([^"]+)"', html)
+    assert len(labels) == len(set(labels)) == html.count('role="img"') > 0
     for label in labels:
-        (words,) = re.findall(rf'<title id="{re.escape(label)}">([^<]+)</title>', page)
+        (words,) = re.findall(rf'<title id="{re.escape(label)}">([^<]+)</title>', html)
         assert words.strip()
 
 
-def test_generator_and_images_are_named(written: tuple[Path, Result]) -> None:
+def test_generator_and_images_are_named(html: str) -> None:
     """The page says which weights drew which images."""
-    page = (written[0] / "out" / "report.html").read_text()
     for digest in (FIDELITY.generator, FIDELITY.synthetic_digest):
-        assert f"<code>{digest:.12}…</code>" in page
+        assert f"<code>{digest:.12}…</code>" in html
 
 
 def test_files_name_no_path_and_no_time(written: tuple[Path, Result]) -> None:
@@ -100,19 +96,6 @@ def test_terminal_table_holds_the_numbers(written: tuple[Path, Result]) -> None:
     assert max(map(len, lines[:5])) <= 100
 
 
-@pytest.mark.parametrize(("mode", "budget"), [("add", "real_epochs"), ("replace", "steps")])
-def test_every_report_states_its_question_and_budget(tmp_path: Path, mode: str, budget: str) -> None:
-    """Which of the two questions, and what was kept equal, stands in words in report.md and report.html."""
-    choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", "ablation.synthetic_percent=[25,50]"]
-    params = make_params(*choices)
-    write_inputs(tmp_path, params, lambda percent: 0.0)
-    evaluate_and_write(tmp_path, params, tmp_path / "out")
-    for name in ("report.md", "report.html"):
-        text = (tmp_path / "out" / name).read_text().replace("\\", "")
-        for words, stated in ((wording.MODES, mode), (wording.BUDGETS, budget)):
-            assert [kind for kind in words if words[kind] in text] == [stated]
-
-
 # ---- hostile names ----------------------------------------------------------------------------------------
 
 
@@ -143,9 +126,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_class_names_are_text_in_html(written: tuple[Path, Result]) -> None:
+def test_class_names_are_text_in_html(html: str) -> None:
     """A class named <script> is shown, not run."""
-    page = Page((written[0] / "out" / "report.html").read_text(encoding="utf-8"))
+    page = Page(html)
     assert "script" not in page.tags
     assert all(name in page.text for name in CLASSES)
 
@@ -159,41 +142,51 @@ def test_class_names_are_text_in_markdown(written: tuple[Path, Result]) -> None:
     assert any(line.startswith("| &lt;script&gt;alert(1)&lt;/script&gt; |") for line in rows)
 
 
-def test_page_loads_nothing(written: tuple[Path, Result]) -> None:
+def test_page_loads_nothing(html: str) -> None:
     """The page is one file: no address in src, href, @import or url(), every reference inside it resolves."""
-    text = (written[0] / "out" / "report.html").read_text(encoding="utf-8")
-    page = Page(text)
+    page = Page(html)
     assert page.loads
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.loads)
-    assert "@import" not in text
-    assert not re.search(r"url\(\s*['\"]?(?!#)", text)
+    assert "@import" not in html
+    assert not re.search(r"url\(\s*['\"]?(?!#)", html)
     assert len(page.ids) == len(set(page.ids))
     assert {address[1:] for address in page.loads if address[0] == "#"} | set(page.references) <= set(page.ids)
 
 
-def test_page_shows_its_pictures(written: tuple[Path, Result]) -> None:
+def test_page_shows_its_pictures(written: tuple[Path, Result], html: str) -> None:
     """Samples are in the page unchanged, and of the neighbours each class has its own two rows, named."""
     folder, _ = written
-    text = (folder / "out" / "report.html").read_text(encoding="utf-8")
-    assert base64.b64encode((folder / "gan_samples.png").read_bytes()).decode() in text
+    assert base64.b64encode((folder / "gan_samples.png").read_bytes()).decode() in html
     whole = np.asarray(Image.open(folder / "scores" / "neighbours.png"))
-    bands = re.findall(r'base64,([^"]*)" alt="([^"]*): synthetic images above', text)
+    bands = re.findall(r'base64,([^"]*)" alt="([^"]*): synthetic images above', html)
     assert [unescape(name) for _, name in bands] == list(CLASSES)
     for place, (band, _) in enumerate(bands):
         shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(band))))
         assert np.array_equal(shown, whole[36 * place : 36 * place + 32])
 
 
-@pytest.mark.parametrize("gains", [{25: 0.0, 50: 0.001, 100: -0.03}, {25: 0.004, 50: 0.01, 100: -0.03}])
-def test_texts_and_page_hold_the_numbers_of_the_json(tmp_path: Path, gains: dict[int, float]) -> None:
-    """Verdict, power, real-image equivalent, optimism, calibration and errors removed stand in every text alike."""
-    write_inputs(tmp_path, make_params(), gains.__getitem__)
-    result = evaluate_and_write(tmp_path, make_params(), tmp_path / "out")
+@pytest.mark.parametrize(
+    ("mode", "budget", "gains"),
+    [
+        ("add", "real_epochs", {25: 0.0, 50: 0.001}),
+        ("replace", "steps", {25: 0.004, 50: 0.01}),
+    ],
+)
+def test_every_text_holds_the_question_and_the_numbers(
+    tmp_path: Path, mode: str, budget: str, gains: dict[int, float]
+) -> None:
+    """Mode, budget, power, real-image equivalent, optimism, calibration and errors removed stand in every text."""
+    choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", "ablation.synthetic_percent=[25,50]"]
+    params = make_params(*choices)
+    write_inputs(tmp_path, params, gains.__getitem__)
+    result = evaluate_and_write(tmp_path, params, tmp_path / "out")
     page = " ".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).text.split())
     markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     chosen = next(row for row in tables.trust_rows(result) if row[0].endswith(" *"))
     removed = tables.removed_text(result.chosen)
     for text in (page, markdown):
+        for words, stated in ((wording.MODES, mode), (wording.BUDGETS, budget)):
+            assert [kind for kind in words if words[kind] in text] == [stated]
         assert result.power_text in text
         assert result.real_equivalent.text in text
         assert result.optimism_text in text

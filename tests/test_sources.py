@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import struct
 import subprocess
 import sys
@@ -69,24 +68,6 @@ def test_cifar10_is_whole(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert ships[:, 2].mean() > ships[:, 0].mean() + 10  # and blue
 
 
-def test_cifar10_names_a_flipped_bit(real_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One wrong bit in one batch stops with that file's path and the ways out."""
-    folder = tmp_path / cifar10.FOLDER
-    folder.mkdir()
-    for name in FILES:
-        (folder / name).symlink_to(real_root / cifar10.FOLDER / name)
-    corrupted = folder / "data_batch_3"
-    data = bytearray(corrupted.read_bytes())
-    data[12_345_678] ^= 1
-    corrupted.unlink()
-    corrupted.write_bytes(data)
-    monkeypatch.setenv("CIFAR10_ROOT", str(tmp_path))
-    with pytest.raises(UserError) as error:
-        cifar10.load(ask("cifar10"))
-    assert str(error.value).startswith(f"{corrupted}: corrupt (MD5 ")
-    assert cifar10.WAYS_OUT in str(error.value)
-
-
 class Trap:
     """A pickle that makes a folder as soon as it is loaded."""
 
@@ -97,17 +78,13 @@ class Trap:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("from_env", [True, False])
-def test_cifar10_unpickles_nothing_unverified(from_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are not the official ones run no code, wherever they lie."""
-    folder = tmp_path / ("elsewhere" if from_env else cifar10.RAW) / cifar10.FOLDER
-    folder.mkdir(parents=True)
-    for name in FILES:
-        (folder / name).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+def test_cifar10_unpickles_nothing_unverified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are not the official ones run no code, though they lie where ours are downloaded to."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIFAR10_ROOT", raising=False)
-    if from_env:
-        monkeypatch.setenv("CIFAR10_ROOT", str(folder.parent))
+    (cifar10.RAW / cifar10.FOLDER).mkdir(parents=True)
+    for name in FILES:
+        (cifar10.RAW / cifar10.FOLDER / name).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     with pytest.raises(UserError, match="corrupt"):
         cifar10.load(ask("cifar10"))
     assert not (tmp_path / "sprung").exists()
@@ -122,15 +99,6 @@ def test_cifar10_root_without_the_files_is_an_error(root: str, tmp_path: Path, m
     with pytest.raises(UserError, match=f"^CIFAR10_ROOT is '{root}', where there is no cifar-10-batches-py; set"):
         cifar10.load(ask("cifar10"))
     assert not (tmp_path / "data").exists()
-
-
-def test_cifar10_names_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is there but not whole is named down to the file."""
-    (tmp_path / cifar10.FOLDER).mkdir()
-    monkeypatch.setenv("CIFAR10_ROOT", str(tmp_path))
-    with pytest.raises(UserError) as error:
-        cifar10.load(ask("cifar10"))
-    assert str(error.value).startswith(f"{tmp_path / cifar10.FOLDER / cifar10.META}: No such file")
 
 
 def test_cifar10_offline_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,48 +279,16 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-def test_unreadable_files_are_all_named_in_one_line(tmp_path: Path) -> None:
-    """Empty, cut off, text, a bomb (3.6 gigapixels or 100 megapixels), unknown levels: each with a reason."""
+def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
+    """The first ten with their reasons, a picture of 100 megapixels among them; the others are counted."""
     folder = one_of_each(tmp_path) / "bee"
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    for name in ("cut.png", "cut.jpg"):
-        data = save(folder / name, noise).read_bytes()
-        (folder / name).write_bytes(data[: len(data) // 2])
-    (folder / "empty.png").write_bytes(b"")
-    (folder / "text.jpg").write_text("<html>404</html>")
-    (folder / "bomb.png").write_bytes(png_header(60_000, 60_000))
-    (folder / "large.png").write_bytes(png_header(10_000, 10_000))
-    save(folder / "float.tif", Image.new("F", (40, 40), 0.5))
+    (folder / "a-large.png").write_bytes(png_header(10_000, 10_000))
+    for number in range(12):
+        (folder / f"broken-{number:02d}.png").write_bytes(b"")
     with pytest.raises(UserError) as error:
         image_folder.load(ask("image_folder", path=tmp_path))
     message = str(error.value)
-    assert message.startswith(f"{tmp_path}: 7 of 9 files cannot be read: ")
+    assert message.startswith(f"{tmp_path}: 13 of 15 files cannot be read: ")
+    assert "a-large.png (10000 x 10000 pixels" in message
+    assert message.endswith("broken-08.png (not an image) and 3 more; repair or remove them")
     assert "\n" not in message
-    reasons = ("bomb.png (Image size", "cut.jpg (", "cut.png (", "empty.png (not an image)")
-    for name in (*reasons, "float.tif (its levels", "large.png (10000 x 10000 pixels", "text.jpg (not an image)"):
-        assert str(folder / name) in message
-
-
-def test_many_unreadable_files_are_cut_short(tmp_path: Path) -> None:
-    """The first ten are named, the others counted."""
-    folder = one_of_each(tmp_path) / "bee"
-    for number in range(13):
-        (folder / f"broken-{number:02d}.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"broken-09.png \(not an image\) and 3 more; repair or remove them$"):
-        image_folder.load(ask("image_folder", path=tmp_path))
-
-
-def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
-    """Nothing there, no sub-folders, one class, a class without images: one line that says which."""
-    with pytest.raises(UserError, match=r"none is not a folder that can be read \(No such file"):
-        image_folder.load(ask("image_folder", path=tmp_path / "none"))
-    save(tmp_path / "loose.png", Image.new("L", (8, 8)))
-    (tmp_path / ".hidden").mkdir()
-    with pytest.raises(UserError, match="has no sub-folders: put the images of each class"):
-        image_folder.load(ask("image_folder", path=tmp_path))
-    (tmp_path / "ant").mkdir()
-    with pytest.raises(UserError, match=r"has one sub-folder only, 'ant': put"):
-        image_folder.load(ask("image_folder", path=tmp_path))
-    shutil.copytree(tmp_path / "ant", tmp_path / "bee")
-    with pytest.raises(UserError, match="no images in ant, bee "):
-        image_folder.load(ask("image_folder", path=tmp_path))

@@ -1,10 +1,8 @@
 """Splits: disjoint by content, balanced to any prefix, a function of the seed; short classes are named."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.images import LabelledImages, concatenate
@@ -48,16 +46,19 @@ def imbalance(labels: np.ndarray) -> int:
     return int(np.ptp(np.bincount(labels, minlength=len(NAMES))))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 44), st.integers(0, 2)), max_size=60), st.integers(0, 99))
 def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, int]], seed: int) -> None:
-    """Whatever is copied, with equal or other labels: every content stays once, the copies are counted."""
+    """Whatever is copied, with equal or other labels: every content stays once, copies are counted, sizes hold."""
     copied = make([content for content, _ in copies], [label for _, label in copies])
     splits = split(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed))
     kept = [content for part in PARTS for content in contents(splits.images[part])]
     assert sorted(kept) == list(range(45))
+    assert [len(splits.images[part]) for part in PARTS] == [5, 4, 6, 30]
     assert sum(splits.duplicates_dropped.values()) == len(copies)
 
 
+@settings(deadline=None)
 @given(st.integers(3, 20), st.integers(3, 20), st.integers(3, 20), st.integers(0, 99))
 def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) -> None:
     """Sizes are exact; class counts of test, val, any prefix of train + reserve differ by 1 at most."""
@@ -77,6 +78,7 @@ def test_reserve_of_uneven_classes_starts_balanced() -> None:
     assert set(labels[3 * 7 :].tolist()) == {1}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_a_seed_draws_its_own_split(seed: int) -> None:
     """Equal seeds give equal splits in equal order, other seeds others; images keep their labels."""
@@ -107,23 +109,6 @@ def test_copies_within_the_official_test_set_are_passed_over() -> None:
     drawn = [split(balanced(10), test, ask(6, 6, 12, seed)) for seed in range(20)]
     assert all(sorted(contents(splits.images["test"])) == list(range(1000, 1012)) for splits in drawn)
     assert {splits.duplicates_dropped["test"] for splits in drawn} == {0, 1, 2}
-
-
-def test_sizes_hold_however_many_are_copies() -> None:
-    """Half the pool are copies: test, val and train have their sizes all the same, reserve has the lack."""
-    pool = concatenate(balanced(10), balanced(10))
-    splits = split(pool, None, ask(12, 6, 6))
-    assert [len(splits.images[part]) for part in PARTS] == [6, 6, 12, 6]
-    assert sum(splits.duplicates_dropped.values()) == 30
-
-
-def test_contradictory_labels_leave_one_image() -> None:
-    """The same pixels under two labels: the one drawn first stays, the other is counted."""
-    pool = concatenate(balanced(10), make([0, 10], [2, 2]))
-    splits = split(pool, None, ask(6, 6, 6))
-    kept = Counter(content for part in PARTS for content in contents(splits.images[part]))
-    assert kept == Counter(range(30))
-    assert sum(splits.duplicates_dropped.values()) == 2
 
 
 def test_a_class_too_small_is_named() -> None:

@@ -62,31 +62,15 @@ def test_paired_difference_is_the_paired_t_test_of_scipy(rows: list[tuple[float,
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high), abs=1e-9)
 
 
-@given(pairs, st.randoms())
-def test_order_of_seeds_does_not_matter(rows: list[tuple[float, float]], random: Random) -> None:
-    """The same pairs in another order give the same comparison."""
-    shuffled = list(rows)
-    random.shuffle(shuffled)
-    first, second = (paired_difference(*columns(order), IMAGE) for order in (rows, shuffled))
-    assert first.p_value == pytest.approx(second.p_value)
-    assert first.difference.mean == pytest.approx(second.difference.mean)
-
-
-def test_equal_results_have_p_1() -> None:
-    """No difference at any seed is no evidence of one."""
-    found = paired_difference([0.91, 0.92, 0.93], [0.91, 0.92, 0.93], 1 / 400)
-    assert found.p_value == 1
-    assert found.difference.mean == 0
-
-
-@pytest.mark.parametrize("images", [1, 2])
-def test_seeds_that_agree_on_an_image_or_two_prove_nothing(images: int) -> None:
-    """A gain of the same one or two of 400 test images at all three seeds is not significant."""
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_seeds_that_agree_on_few_images_prove_nothing(images: int) -> None:
+    """A gain of the same two, one or no (p = 1) of 400 test images at all three seeds is not significant."""
     before = [0.91, 0.9175, 0.925]
     gain = images / 400
     found = paired_difference([round(value + gain, 6) for value in before], before, 1 / 400)
     assert found.p_value == pytest.approx(stats.ttest_1samp([gain - 1 / 400, gain, gain + 1 / 400], 0).pvalue)
     assert found.p_value > 0.05
+    assert (found.p_value == 1) == (images == 0)
     assert found.difference.low < 0 < found.difference.high
 
 
@@ -108,21 +92,14 @@ def test_holm_equals_hand_values() -> None:
     assert holm([0.6, 0.7]) == [1.0, 1.0]
 
 
-@given(p_values)
-def test_holm_never_lowers_a_p_value_nor_changes_the_order(values: list[float]) -> None:
-    """Adjusted p-values are at least the raw ones, at most 1 and m times the raw, and sorted alike."""
+@given(p_values, st.randoms())
+def test_holm_never_lowers_a_p_value_nor_changes_the_order(values: list[float], random: Random) -> None:
+    """Adjusted p-values are at least the raw ones, at most 1 and m times the raw, sorted alike in any order given."""
     adjusted = holm(values)
     assert all(raw <= p <= min(1, len(values) * raw) for raw, p in zip(values, adjusted, strict=True))
     assert all(first <= second for first, second in pairwise(p for _, p in sorted(zip(values, adjusted, strict=True))))
-
-
-@given(p_values, st.randoms())
-def test_holm_follows_its_p_values(values: list[float], random: Random) -> None:
-    """A p-value's adjusted value does not depend on its place."""
-    order = list(range(len(values)))
-    random.shuffle(order)
-    moved = holm([values[row] for row in order])
-    assert moved == [holm(values)[row] for row in order]
+    order = random.sample(range(len(values)), len(values))
+    assert holm([values[row] for row in order]) == [adjusted[row] for row in order]
 
 
 def test_best_percent_on_val_is_chosen_and_the_smaller_of_equals() -> None:

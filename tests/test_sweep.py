@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation.ablation import evaluate
@@ -163,6 +163,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size
 VALUES = st.booleans() | NUMBERS | TEXTS
 
 
+@settings(max_examples=40, deadline=None)
 @given(VALUES)
 @example("\\0")
 @example("it's \\' '\\\\")
