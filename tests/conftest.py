@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny arrays: threads would only wait for each other
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -36,6 +37,9 @@ TINY = [
     "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
     "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.seeds=[0,1]",
 ]  # fmt: skip
+
+settings.register_profile("no_deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_a_copying_generator_is_found_out() -> None:
 
 @pytest.fixture
 def judge() -> Judge:
-    """Judges by the mean brightness of three bands, which is what tells the classes apart."""
+    """Judges by the mean brightness of three bands, in which the classes differ."""
 
     def bands(data: LabelledImages) -> Features:
         return np.stack([data.images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1).astype(np.float32)

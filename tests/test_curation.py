@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifier.curation import ScoreColumns, curate, keep_best
@@ -28,14 +28,12 @@ def having(**values: object) -> CurationParams:
     return RAW.model_copy(update=values)
 
 
-@settings(deadline=None)
 @given(LABELS, st.integers(0, 9))
 def test_all_switches_off_keep_every_image(labels: Indices, seed: int) -> None:
     """Raw means raw: all rows in their order, whatever their scores."""
     assert np.array_equal(curate(RAW, labels, scores_of(labels, seed), size=5), np.arange(len(labels)))
 
 
-@settings(deadline=None)
 @given(LABELS, st.integers(0, 9), st.integers(1, 100))
 def test_the_best_of_every_class_are_kept(labels: Indices, seed: int, percent: int) -> None:
     """Per class, the share asked for (at least one), none scored lower than a dropped one, in row order."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -39,7 +39,6 @@ def by_pillow(image: Pixels, **options: Any) -> bytes:
 
 
 @given(shapes, st.integers(0, 2**32))
-@settings(deadline=None)
 def test_any_size_survives_both_ways(shape: tuple[int, int, int, int], seed: int) -> None:
     """Encoding and decoding any N, H, W, C gives the same pixels; all PNGs of a shape have one size."""
     images = pixels(shape, seed)

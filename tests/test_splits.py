@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.images import LabelledImages, concatenate
@@ -46,7 +46,6 @@ def imbalance(labels: np.ndarray) -> int:
     return int(np.ptp(np.bincount(labels, minlength=len(NAMES))))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 44), st.integers(0, 2)), max_size=60), st.integers(0, 99))
 def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, int]], seed: int) -> None:
     """Whatever is copied, with equal or other labels: every content stays once, copies are counted, sizes hold."""
@@ -58,7 +57,6 @@ def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, in
     assert sum(splits.duplicates_dropped.values()) == len(copies)
 
 
-@settings(deadline=None)
 @given(st.integers(3, 20), st.integers(3, 20), st.integers(3, 20), st.integers(0, 99))
 def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) -> None:
     """Sizes are exact; class counts of test, val, any prefix of train + reserve differ by 1 at most."""
@@ -78,7 +76,6 @@ def test_reserve_of_uneven_classes_starts_balanced() -> None:
     assert set(labels[3 * 7 :].tolist()) == {1}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_a_seed_draws_its_own_split(seed: int) -> None:
     """Equal seeds give equal splits in equal order, other seeds others; images keep their labels."""

@@ -80,7 +80,7 @@ def test_seeds_that_agree_on_many_images_prove_a_lot() -> None:
 
 
 def test_rounding_of_cells_is_no_difference() -> None:
-    """Differences that are one image each, told apart by the sixth decimal alone, count as equal."""
+    """Differences of one image each that differ in the sixth decimal alone count as equal."""
     before, after = [0.952778, 0.955556, 0.958333], [0.955556, 0.958333, 0.961111]  # n / 360
     assert paired_difference(after, before, 1 / 360).p_value > 0.05
 

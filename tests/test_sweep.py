@@ -163,7 +163,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size
 VALUES = st.booleans() | NUMBERS | TEXTS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VALUES)
 @example("\\0")
 @example("it's \\' '\\\\")
