@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.gan import Memory, accuracy_of_real, tell, timed_gan, train
+from benchmarks.gan import Memory, accuracy_of_real, interval_text, timed_gan, train
 from pipeline.assessment.assess import assess
 from pipeline.assessment.judge import judge_by
 from pipeline.classifier.curation import ScoreColumns, curate
@@ -118,18 +118,22 @@ def prepare(params: Params) -> Bench:
     environment = describe_environment(device)
     if GENERATOR:  # tells at once what is missing
         load_gan(Path(GENERATOR), params, splits["train"], device)
-    models = {name: hash_file(Path(GENERATOR) / f"{name}.safetensors") for name in ("generator", "discriminator")
-              if GENERATOR}  # fmt: skip
+    models = {
+        name: hash_file(Path(GENERATOR) / f"{name}.safetensors") for name in ("generator", "discriminator") if GENERATOR
+    }
     parts = {"params": params.model_dump(mode="json"), "environment": environment, "models": models}
     key = fingerprint("train_gan", parts)
     folder = Path(".resume/benchmarks.curation") / key
     memory = Memory(folder / "rows.jsonl")
     judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
-    real = [memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
-            for seed in range(SEEDS)]  # fmt: skip
-    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {SEEDS} seeds, "
-          f"{'the GAN of ' + GENERATOR if GENERATOR else 'a GAN each'}; {environment}")  # fmt: skip
-    print(f"real only: {tell([100 * accuracy for accuracy in real])} %", flush=True)
+    real = [
+        memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed)) for seed in range(SEEDS)
+    ]
+    print(
+        f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {SEEDS} seeds, "
+        f"{'the GAN of ' + GENERATOR if GENERATOR else 'a GAN each'}; {environment}"
+    )
+    print(f"real only: {interval_text([100 * accuracy for accuracy in real])} %", flush=True)
     return Bench(params, splits, judge, device, folder, memory)
 
 
@@ -205,22 +209,35 @@ def mean_val(row: list[Measured]) -> float:
 def print_table(rows: Rows, splits: dict[str, LabelledImages]) -> None:
     """Every row's gain over raw samples; p over all switches, but not for what was put together from their gains."""
     raw = rows[SETTINGS[0]]
-    gains = {setting: {split: paired_difference([getattr(found, split) for found in row],
-                                                [getattr(found, split) for found in raw], 1 / len(splits[split]))
-                       for split in ("val", "test")}
-             for setting, row in rows.items() if setting.kind != "raw"}  # fmt: skip
+    gains = {
+        setting: {
+            split: paired_difference(
+                [getattr(found, split) for found in row],
+                [getattr(found, split) for found in raw],
+                1 / len(splits[split]),
+            )
+            for split in ("val", "test")
+        }
+        for setting, row in rows.items()
+        if setting.kind != "raw"
+    }
     switches = [setting for setting in gains if setting.kind != "together"]
     adjusted = dict(zip(switches, holm([gains[setting]["val"].p_value for setting in switches]), strict=True))
-    print(f"\nraw, {raw[0].num_images:,} images: {tell([100 * found.test for found in raw])} % on test")
+    print(f"\nraw, {raw[0].num_images:,} images: {interval_text([100 * found.test for found in raw])} % on test")
     print("| setting | images | gain on val | p (Holm) | gain on test | 95 % interval |\n|---|---|---|---|---|---|")
     for setting, gain in gains.items():
         images = round(statistics.fmean(found.num_images for found in rows[setting]))
         p_value = p_text(adjusted[setting]) if setting in adjusted else ""
         test = gain["test"].difference
-        print(f"| {setting.name} | {images:,} | {points(gain['val'].difference.mean)} | {p_value} | "
-              f"{points(test.mean)} | {points(test.low)} to {points(test.high)} |")  # fmt: skip
-    proven = [setting.name for setting in switches
-              if adjusted[setting] < SIGNIFICANCE and gains[setting]["val"].difference.mean > 0]  # fmt: skip
+        print(
+            f"| {setting.name} | {images:,} | {points(gain['val'].difference.mean)} | {p_value} | "
+            f"{points(test.mean)} | {points(test.low)} to {points(test.high)} |"
+        )
+    proven = [
+        setting.name
+        for setting in switches
+        if adjusted[setting] < SIGNIFICANCE and gains[setting]["val"].difference.mean > 0
+    ]
     print(f"proven on val (p < {SIGNIFICANCE}, gain above 0): {', '.join(proven) or 'none'}")
 
 

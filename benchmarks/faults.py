@@ -66,7 +66,7 @@ def list_kinds(server: tuple[str, int], store: Path) -> Iterator[Fault]:
         plant = partial(servers.tracking_down, fault=fault, server=server, store=store)
         yield Fault(f"MLflow server: {fault}", plant)
     for name, test in gans.TESTS.items():
-        yield Fault(f"GAN: {name}", partial(gans.sick_gan, test=test))
+        yield Fault(f"GAN: {name}", partial(gans.faulty_gan, test=test))
 
 
 def _kills() -> Iterator[Fault]:

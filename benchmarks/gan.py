@@ -87,11 +87,15 @@ def main() -> None:
     key = fingerprint("train_gan", {"params": params.model_dump(mode="json"), "environment": environment})
     memory = Memory(Path(".resume/benchmarks.gan") / f"{key}.jsonl")
     judge = train(params, splits, splits["train"], empty_like(splits["train"]), seed=0, device=device)
-    real = [memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
-            for seed in range(CLASSIFIER_SEEDS)]  # fmt: skip
-    print(f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, GAN seeds {GAN_SEEDS}, "
-          f"{CLASSIFIER_SEEDS} classifier seeds each; {environment}")  # fmt: skip
-    print(f"real only: {tell([100 * accuracy for accuracy in real])} %", flush=True)
+    real = [
+        memory.recall(f"real {seed}", partial(accuracy_of_real, params, splits, device, seed))
+        for seed in range(CLASSIFIER_SEEDS)
+    ]
+    print(
+        f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, GAN seeds {GAN_SEEDS}, "
+        f"{CLASSIFIER_SEEDS} classifier seeds each; {environment}"
+    )
+    print(f"real only: {interval_text([100 * accuracy for accuracy in real])} %", flush=True)
     recipes: dict[str, list[Measured]] = {params.gan.recipe: [], PEER: []}
     assert len(recipes) == 2, f"choose a recipe that is not {PEER}"
     for seed in GAN_SEEDS:
@@ -140,17 +144,18 @@ def measure_recipe(
     gan = params.gan.model_copy(update={"recipe": recipe, "seed": seed})
     if compute is not None:
         no_floor = {"cas_images": 100, "min_gan_test": 0.0, "min_diversity": 0.0, "max_coverage_drop": 1.0}
-        brief = {"judge": gan.judge.model_copy(update={"steps": 1}),
-                 "health": gan.health.model_copy(update=no_floor)}  # fmt: skip
-        short, long = (timed_gan(gan.model_copy(update=brief | {"steps": steps}), splits, judge, device)[1]
-                       for steps in PACE_STEPS)  # fmt: skip
+        brief = {"judge": gan.judge.model_copy(update={"steps": 1}), "health": gan.health.model_copy(update=no_floor)}
+        short, long = (
+            timed_gan(gan.model_copy(update=brief | {"steps": steps}), splits, judge, device)[1] for steps in PACE_STEPS
+        )
         pace = (long - short) / (PACE_STEPS[1] - PACE_STEPS[0])
         gan = gan.model_copy(update={"steps": max(1, round(compute / pace))})
     trained, spent, seconds = timed_gan(gan, splits, judge, device)
     sampler = trained.sampler
     classes = Labels.balanced(len(sampler.class_names))
-    images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std,
-                                  labels=classes)  # fmt: skip
+    images, labels = sampler.draw(
+        0, params.synthesize.num_images, seed=seed, std=params.synthesize.latent_std, labels=classes
+    )
     drawn = LabelledImages(images, labels, sampler.class_names)
     eyes = judge_by("judge", judge)
     found = assess(params.assess, drawn, splits["train"], splits["val"], eyes, generator="0" * 64).record
@@ -204,17 +209,20 @@ def describe(row: Measured) -> str:
 def summarize(recipes: dict[str, list[Measured]]) -> None:
     """Prints each recipe's means over the GAN seeds, then the gain over the peer, paired by GAN seed."""
     for recipe, rows in recipes.items():
-        print(f"{recipe:9} mean: synthetic only {tell([100 * row.cas for row in rows])} %, "
-              f"GAN-test {tell([100 * row.gan_test for row in rows])} %, "
-              f"coverage {tell([row.coverage for row in rows])}, "
-              f"Frechet above floor {tell([row.distance for row in rows])}")  # fmt: skip
+        print(
+            f"{recipe:9} mean: synthetic only {interval_text([100 * row.cas for row in rows])} %, "
+            f"GAN-test {interval_text([100 * row.gan_test for row in rows])} %, "
+            f"coverage {interval_text([row.coverage for row in rows])}, "
+            f"Frechet above floor {interval_text([row.distance for row in rows])}"
+        )
     (name, own), (_, peer) = recipes.items()
     gains = [100 * (a.cas - b.cas) for a, b in zip(own, peer, strict=True)]
     ratios = [a.distance / b.distance for a, b in zip(own, peer, strict=True)]
-    print(f"{name} over {PEER}: synthetic only {tell(gains)} points, Frechet above floor times {tell(ratios)}")
+    text = f"synthetic only {interval_text(gains)} points, Frechet above floor times {interval_text(ratios)}"
+    print(f"{name} over {PEER}: {text}")
 
 
-def tell(values: list[float]) -> str:
+def interval_text(values: list[float]) -> str:
     """Mean with its 95 % t-interval where there are several values."""
     if len(values) < 2:
         return f"{values[0]:.3g} (n = 1)"

@@ -45,15 +45,20 @@ def main() -> None:
     generator = np.random.Generator(np.random.Philox(0))
     pixels = generator.integers(0, 256, (IMAGES, size, size, channels)).astype(np.uint8)
     real = LabelledImages(pixels, np.arange(IMAGES) % 10, tuple("0123456789"))
-    print(f"{size}x{size}x{channels}, batches of {params.gan.batch_size}, median of {ROUNDS} rounds in turn; "
-          f"{describe_environment(device)}")  # fmt: skip
+    print(
+        f"{size}x{size}x{channels}, batches of {params.gan.batch_size}, median of {ROUNDS} rounds in turn; "
+        f"{describe_environment(device)}"
+    )
     for recipe, goal in GOALS.items():
         gan = params.gan.model_copy(update={"recipe": recipe, "probe_every": 10**9})
         rates = [(own_rate(gan, real, device), plain_rate(gan, real, device)) for _ in range(ROUNDS)]
         own, plain = (statistics.median(column) for column in zip(*rates, strict=True))
         ratios = sorted(a / b for a, b in rates)
-        print(f"{recipe:9} ours {own:7,.0f} img/s   plain {plain:7,.0f} img/s   ratio {statistics.median(ratios):.2f} "
-              f"({ratios[0]:.2f}-{ratios[-1]:.2f}; goal >= {goal})", flush=True)  # fmt: skip
+        print(
+            f"{recipe:9} ours {own:7,.0f} img/s   plain {plain:7,.0f} img/s   ratio {statistics.median(ratios):.2f} "
+            f"({ratios[0]:.2f}-{ratios[-1]:.2f}; goal >= {goal})",
+            flush=True,
+        )
 
 
 def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:

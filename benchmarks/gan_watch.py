@@ -59,12 +59,16 @@ def main() -> None:
     step = gan.batch_size / own_rate(gan.model_copy(update={"probe_every": 10**9}), real, device)
     seconds = time_looks(gan, real, probe, device) | {"checkpoint": time_checkpoint(gan, real, device)}
     between = {"probe": gan.probe_every * step, "cas": gan.health.cas_every * step, "checkpoint": SECONDS_BETWEEN_SAVES}
-    print(f"{params.dataset.name}, profile {params.profile}, recipe {gan.recipe}, median of {ROUNDS}; a step takes "
-          f"{1000 * step:.0f} ms; {describe_environment(device)}")  # fmt: skip
+    print(
+        f"{params.dataset.name}, profile {params.profile}, recipe {gan.recipe}, median of {ROUNDS}; a step takes "
+        f"{1000 * step:.0f} ms; {describe_environment(device)}"
+    )
     for part, value in seconds.items():
         goal = f" (goal < {GOALS[part]:.0f} %)" if part in GOALS else ""
-        print(f"{part:10} {value:6.2f} s, every {between[part]:6.1f} s of training: "
-              f"{100 * value / between[part]:.2f} %{goal}")  # fmt: skip
+        print(
+            f"{part:10} {value:6.2f} s, every {between[part]:6.1f} s of training: "
+            f"{100 * value / between[part]:.2f} %{goal}"
+        )
 
 
 def time_looks(
