@@ -20,7 +20,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from tests.recovery import company, disks, gans, kills, servers
-from tests.recovery.project import STAGES, Outcome, Truth
+from tests.recovery.project import STAGES, Outcome, Truth, make_truth
 
 LANES = 2
 Plant = Callable[[Truth, Path, random.Random], Outcome]
@@ -169,6 +169,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "server").mkdir()
         print("making the truth: one dvc repro of the tiny project", flush=True)
+        make_truth(folder / "truth")
         truth = Truth(folder / "truth")
         with servers.mlflow_server(folder / "server") as server:
             only = os.environ.get("ONLY", "")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,15 +12,21 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline import __main__ as synthmix
 from pipeline.params.compose import write_params
 from pipeline.params.load import load_all_params
 from pipeline.runtime.entry import run_command
+from pipeline.runtime.errors import UserError
 from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan
-from tests.conftest import TINY
 from tests.evaluation_inputs import FIDELITY, write_inputs
+from tests.project import TINY
 
 Spoil = Callable[[], object]
-"""Damages files of the working folder, which is a copy of the project."""
+"""Damages files of the working folder."""
+Work = str | Callable[[], object]
+"""What must refuse them: a reader, a stage by its name, or the arguments of `synthmix`."""
+Check = Callable[..., None]
+"""`check_refusal`, with the fixtures that it needs."""
 
 STAGES = {module.__name__.split(".")[1]: module for module in
           (assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan)}  # fmt: skip
@@ -57,11 +62,12 @@ def build(folder: Path) -> None:
         Path("in/assess.json").write_text(FIDELITY.model_dump_json())
 
 
-def run(stage: str, patch: pytest.MonkeyPatch) -> int:
-    """Exit code of a stage, run in this process by its own entry point in the working folder."""
-    patch.setattr(sys, "argv", [f"stages/{stage}.py", *FLAGS[stage].split()])
+def run(command: str, patch: pytest.MonkeyPatch) -> int:
+    """Exit code of a stage by its name, or of `synthmix COMMAND`, run in this process in the working folder."""
+    stage = STAGES.get(command)
+    patch.setattr(sys, "argv", [f"stages/{command}.py", *FLAGS[command].split()] if stage else ["", *command.split()])
     try:
-        run_command(STAGES[stage].main)
+        run_command(stage.main) if stage else synthmix.main()
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
@@ -77,38 +83,20 @@ def digest(folder: Path) -> str:
     return hasher.hexdigest()
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished project; never written to."""
-    folder = tmp_path_factory.mktemp("bad") / "project"
-    build(folder)
-    return folder
-
-
-@pytest.fixture
-def copy(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project, as the working folder."""
-    folder = tmp_path / "copy"
-    shutil.copytree(project, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("PIPELINE_TRACKING", "off")
-    monkeypatch.setenv("PIPELINE_DEVICE", "cpu")
-    for name in ("DVC_ROOT", "DVC_STAGE"):
-        monkeypatch.delenv(name, raising=False)
-    return folder
-
-
-def check_refusal(
-    stage: str, told: tuple[str, ...], patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The stage ends with exit code 2 and one line that holds all of `told`, and has changed no file."""
+def check_refusal(patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], work: Work, *told: str) -> None:
+    """`work` ends in one line that holds all of `told`, a stage or command with exit code 2; no file has changed."""
     capfd.readouterr()
     before = digest(Path.cwd())
-    code, said = run(stage, patch), capfd.readouterr().err
-    assert (code, said.count("\n")) == (2, 1), said
-    assert said.startswith("error: ")
+    if isinstance(work, str):
+        code, said = run(work, patch), capfd.readouterr().err
+        assert (code, said[:7]) == (2, "error: "), said
+        said = said.removesuffix("\n")
+    else:
+        with pytest.raises(UserError) as refused:
+            work()
+        said = str(refused.value)
+    assert said.isprintable(), said
     assert all(part in said for part in told), said
-    assert said.rstrip("\n").isprintable()
     assert digest(Path.cwd()) == before
 
 

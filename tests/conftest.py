@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,10 @@ from pipeline.params.load import parse_params
 from pipeline.params.schema import Params
 from pipeline.shards import plan
 from pipeline.tracking import store
+from tests import bad_files
+from tests.project import TINY, copy_project, make_reproduced, once_per_run
 from tests.shard_inputs import dataset, labelled
 from tests.tracking_inputs import GRID, ROOT, answers, wait_for
-
-TINY = [
-    "dataset=digits", "profile=demo",
-    "dataset.train_size=100", "dataset.val_size=50", "dataset.test_size=50",
-    "gan.steps=8", "gan.batch_size=16", "gan.probe_every=3", "gan.r3.width=8", "gan.dcgan.width=8",
-    "gan.hinge_sn.width=8", "gan.judge.steps=6", "gan.health.cas_every=3", "gan.health.num_images=50",
-    # Eight steps teach a generator little: it must pass no floor.
-    "gan.health.min_gan_test=0", "gan.health.min_diversity=0", "gan.health.max_coverage_drop=1.0",
-    "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
-    "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.seeds=[0,1]",
-]  # fmt: skip
 
 settings.register_profile("no_deadline", deadline=None)  # a busy machine is no failure
 settings.load_profile("no_deadline")
@@ -67,13 +59,38 @@ def patches() -> LabelledImages:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after one `dvc repro` from zero, tracked in SQLite."""
-    from tests.project import make_project, run  # here, because it imports from this module
+    """A project after one `dvc repro` from zero, tracked in SQLite; for reading only."""
+    return once_per_run(tmp_path_factory, "reproduced", make_reproduced)
 
-    folder = make_project(tmp_path_factory.mktemp("project"))
-    done = run(folder, "dvc", "repro", PIPELINE_TRACKING="on")
-    assert done.returncode == 0, done.stdout
+
+@pytest.fixture
+def project(reproduced: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return copy_project(reproduced, tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def stages_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs and outputs of every stage, without DVC; for reading only."""
+    return once_per_run(tmp_path_factory, "stages_done", bad_files.build)
+
+
+@pytest.fixture
+def workdir(stages_done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it as the working folder."""
+    folder = shutil.copytree(stages_done, tmp_path / "copy")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PIPELINE_TRACKING", "off")
+    monkeypatch.setenv("PIPELINE_DEVICE", "cpu")
+    for name in ("DVC_ROOT", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture
+def check_refusal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> bad_files.Check:
+    """Checks that a reader, a stage or a command refuses what it finds: `check_refusal(work, *words of its line)`."""
+    return partial(bad_files.check_refusal, monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -4,12 +4,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
+
 from pipeline.params.compose import write_params
-from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
+TINY = [
+    "dataset=digits", "profile=demo",
+    "dataset.train_size=100", "dataset.val_size=50", "dataset.test_size=50",
+    "gan.steps=8", "gan.batch_size=16", "gan.probe_every=3", "gan.r3.width=8", "gan.dcgan.width=8",
+    "gan.hinge_sn.width=8", "gan.judge.steps=6", "gan.health.cas_every=3", "gan.health.num_images=50",
+    # Eight steps teach a generator little: it must pass no floor.
+    "gan.health.min_gan_test=0", "gan.health.min_diversity=0", "gan.health.max_coverage_drop=1.0",
+    "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
+    "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.seeds=[0,1]",
+]  # fmt: skip
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -23,6 +36,31 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
         command, cwd=folder, env=ENVIRONMENT | environment, check=False, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+
+
+def once_per_run(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that `build` makes: once a run, in whichever process of pytest-xdist needs it first."""
+    above = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        above = above.parent  # the one that the workers share
+    folder, finished = above / name, above / f"{name}.done"
+    with FileLock(above / f"{name}.lock"):
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            build(folder)
+            finished.touch()
+    return folder
+
+
+def copy_project(project: Path, folder: Path, *left_out: str) -> Path:
+    """A copy to change, caches of Python's and what is `left_out` aside."""
+    return shutil.copytree(project, folder, symlinks=True, ignore=shutil.ignore_patterns(*left_out, "__pycache__"))
+
+
+def make_reproduced(folder: Path) -> None:
+    """A project after one `dvc repro` from zero, tracked in SQLite."""
+    done = run(make_project(folder), "dvc", "repro", PIPELINE_TRACKING="on")
+    assert done.returncode == 0, done.stdout
 
 
 def make_project(folder: Path) -> Path:

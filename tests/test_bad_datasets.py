@@ -1,31 +1,20 @@
 """`synthmix dataset` on folders that are damaged, or come from somebody else."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import __main__ as command
+from pipeline.dataset.verify import find_problems
 from pipeline.shards.reader import shard_files
-from tests.bad_files import change_json, copy, cut, digest, project
+from tests.bad_files import Check, Spoil, Work, change_json, cut, run
 
-__all__ = ["copy", "project"]  # fixtures
 SET, GAN, MANIFEST = "data/synthetic", "models/gan", "data/synthetic/manifest.json"
-REDRAW = f"regenerate {SET} --rows 2 --generator {GAN}"
-
-
-def run(arguments: str, patch: pytest.MonkeyPatch) -> int:
-    """Exit code of the command, run in this process."""
-    patch.setattr(sys, "argv", ["dataset", "dataset", *arguments.split()])
-    try:
-        command.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
+VERIFY = partial(find_problems, Path(SET))
+REDRAW = f"dataset regenerate {SET} --rows 2 --generator {GAN}"
 
 
 def recipe(**values: Any) -> None:
@@ -66,14 +55,13 @@ def without_params() -> None:
     Path("params.yaml").unlink()
 
 
-CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
-    "manifest: missing": (f"verify {SET}", Path(MANIFEST).unlink, (MANIFEST, "not found")),
-    "manifest: cut off": (f"verify {SET}", lambda: cut(MANIFEST, 0.5), (MANIFEST, "corrupted")),
-    "manifest: a list": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[]"), (MANIFEST, "corrupted")),
-    "manifest: nested": (f"verify {SET}", lambda: Path(MANIFEST).write_text("[" * 10**5), (MANIFEST, "corrupted")),
-    "manifest: leads outside": (f"verify {SET}", lead_outside, (MANIFEST, "is no shard in data")),
-    "manifest: counts are text": (
-        f"verify {SET}", lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "num_images")),
+CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
+    "manifest: missing": (VERIFY, Path(MANIFEST).unlink, (MANIFEST, "not found")),
+    "manifest: cut off": (VERIFY, lambda: cut(MANIFEST, 0.5), (MANIFEST, "corrupted")),
+    "manifest: a list": (VERIFY, lambda: Path(MANIFEST).write_text("[]"), (MANIFEST, "corrupted")),
+    "manifest: nested": (VERIFY, lambda: Path(MANIFEST).write_text("[" * 10**5), (MANIFEST, "corrupted")),
+    "manifest: leads outside": (VERIFY, lead_outside, (MANIFEST, "is no shard in data")),
+    "manifest: counts are text": (VERIFY, lambda: change_json(MANIFEST, num_images="40"), (MANIFEST, "num_images")),
     "recipe: seed missing": (REDRAW, lambda: recipe(seed=...), (MANIFEST, "recipe.seed")),
     "recipe: seed is text": (REDRAW, lambda: recipe(seed="0"), (MANIFEST, "seed")),
     "recipe: shares of gigabytes": (
@@ -83,37 +71,29 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "generator: another": (REDRAW, replace_generator, (GAN, "is generator", "was drawn by", "--generator")),
     "generator: names code": (
         REDRAW, lambda: change_json(f"{GAN}/generator.json", networks="os:system"), ("os:system", "gan.networks")),
-    "generator: names code, no params": (
-        REDRAW, without_params,
-        ("os:system", "gan.networks")),
-    "sample: no such row": (f"sample {SET} --index 99 --out x.png", lambda: None, ("no row has index 99",)),
+    "generator: names code, no params": (REDRAW, without_params, ("os:system", "gan.networks")),
+    "sample: no such row": (f"dataset sample {SET} --index 99 --out x.png", lambda: None, ("no row has index 99",)),
     "sample: shard cut off": (
-        f"sample {SET} --index 1 --out x.png", lambda: cut(f"{SET}/data/train-00000-of-00001.parquet", 0.5),
+        f"dataset sample {SET} --index 1 --out x.png", lambda: cut(f"{SET}/data/train-00000-of-00001.parquet", 0.5),
         ("not a readable Parquet file",)),
     "export: is there already": (
-        f"export {SET} --to pt --out params.yaml", lambda: None, ("params.yaml: is there already",)),
+        f"dataset export {SET} --to pt --out params.yaml", lambda: None, ("params.yaml: is there already",)),
     "export: a class leads outside": (
-        f"export {SET} --to image_folder --out out", lambda: rename_class("../../x"), ("'../../x'", "export to")),
+        f"dataset export {SET} --to image_folder --out out", lambda: rename_class("../../x"),
+        ("'../../x'", "export to")),
     "export: a class of a zero byte": (
-        f"export {SET} --to image_folder --out out", lambda: rename_class("a\0b"), ("cannot name a folder",)),
+        f"dataset export {SET} --to image_folder --out out", lambda: rename_class("a\0b"), ("cannot name a folder",)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_dataset_is_one_line(
-    case: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_dataset_is_one_line(case: str, workdir: Path, check_refusal: Check) -> None:
     """A manifest, recipe or generator of anybody's: one line, exit code 2, nothing written, nothing run."""
-    arguments, damage, told = CASES[case]
+    work, damage, told = CASES[case]
     damage()
-    before = digest(Path.cwd())
-    code, said = run(arguments, monkeypatch), capfd.readouterr().err
-    assert (code, said.count("\n")) == (2, 1), said
-    assert all(part in said for part in told), said
-    assert said.rstrip("\n").isprintable()
-    assert digest(Path.cwd()) == before
+    check_refusal(work, *told)
 
 
-def test_a_whole_dataset_is_verified(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_dataset_is_verified(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder that the cases spoil is one without fault: it is verified and drawn again."""
     assert run(REDRAW, monkeypatch) == 0

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_files import FLAGS, change_json, copy, cut, digest, project, set_param
+from tests.bad_files import FLAGS, change_json, cut, digest, set_param
 
-__all__ = ["copy", "project"]  # fixtures
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = "schema: '2.0'\nstages:\n  prepare:\n    cmd: [\n"
 
@@ -30,12 +29,12 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_real_command_refuses_in_one_line(case: str, copy: Path) -> None:
+def test_a_real_command_refuses_in_one_line(case: str, workdir: Path) -> None:
     """The process ends with exit code 2 and one line on stderr, runs nothing it finds, and changes no file."""
     command, damage, told = CASES[case]
     Path("trap.py").write_text("open('sprung', 'w')\n")
     damage()
-    before = digest(copy)
+    before = digest(workdir)
     done = subprocess.run(
         [sys.executable, "-m", *command.split()], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}.", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -43,4 +42,4 @@ def test_a_real_command_refuses_in_one_line(case: str, copy: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("error: ")
     assert all(part in done.stderr for part in told), done.stderr
-    assert digest(copy) == before
+    assert digest(workdir) == before

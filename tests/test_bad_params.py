@@ -1,6 +1,5 @@
 """params.yaml that is wrong in type, range, key or sense, or asks for more than a machine has."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.params.load import parse_params, read_yaml
+from pipeline.evaluation.grid import read_grid
+from pipeline.params.load import load_all_params, parse_params, read_yaml
 from pipeline.params.schema import Params
 from pipeline.runtime import resources
 from pipeline.runtime.errors import UserError
-from tests.bad_files import change_json, changed, check_refusal, copy, make_folder, project, set_param, set_params
+from tests.bad_files import Check, Spoil, Work, change_json, changed, make_folder, set_param, set_params
 
-__all__ = ["copy", "project"]  # fixtures
 PARAMS = Path("params.yaml")
 
 
@@ -36,37 +35,48 @@ def laughs() -> None:
     write("\n".join(lines))
 
 
-CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
-    "file: missing": ("prepare", PARAMS.unlink, ("params.yaml: not found", "synthmix configure")),
-    "file: a folder": ("prepare", lambda: make_folder("params.yaml"), ("params.yaml: cannot be read",)),
-    "file: empty": ("prepare", lambda: write(""), ("params.yaml: expected blocks",)),
-    "file: a list": ("prepare", lambda: write("- 1"), ("params.yaml: expected blocks",)),
-    "file: broken": ("prepare", lambda: write("a: [1"), ("params.yaml: not YAML",)),
-    "file: binary": ("prepare", lambda: write(b"\xff\xfe\x00"), ("params.yaml: not YAML",)),
-    "file: code": ("prepare", lambda: write("a: !!python/object/apply:os.system ['true']"), ("params.yaml: not YAML",)),
-    "file: laughs": ("prepare", laughs, ("params.yaml: not YAML", "alias")),
-    "file: nested": ("prepare", lambda: write("[" * 20_000), ("params.yaml: not YAML",)),
-    "file: a number of 10,000 digits": ("prepare", lambda: write("a: " + "9" * 10_000), ("params.yaml: not YAML",)),
-    "file: the 31st of February": ("prepare", lambda: write("a: 2024-02-31"), ("params.yaml: not YAML",)),
-    "file: a key twice": ("prepare", lambda: append("profile: other\n"), ("params.yaml", "profile is there twice")),
-    "file: keys are numbers": ("prepare", lambda: append("1: 2\n"), ("params.yaml",)),
-    "key: unknown": ("prepare", lambda: set_param("gan.stepz", 5), ("gan.stepz: no such key",)),
-    "key: control characters": ("prepare", lambda: set_param("gan.\x1b[31m\nx", 5), ("no such key", "\\x1b")),
-    "key: missing": ("prepare", lambda: set_param("classifier.width", ...), ("classifier.width: missing",)),
-    "type: text": ("prepare", lambda: set_param("gan.steps", "many"), ("gan.steps", "'many'")),
-    "type: a fraction": ("prepare", lambda: set_param("gan.steps", 1.5), ("gan.steps",)),
-    "type: a list of megabytes": ("prepare", lambda: set_param("gan.steps", ["x" * 100] * 10_000), ("gan.steps",)),
-    "range: 10^12 steps": ("prepare", lambda: set_param("gan.steps", 10**12), ("gan.steps", "1000000000")),
-    "range: 10^12 images": ("synthesize", lambda: set_param("synthesize.num_images", 10**12), ("num_images",)),
-    "range: 10^12 channels": ("train_gan", lambda: set_param("gan.r3.width", 10**12), ("gan.r3.width", "65536")),
-    "range: 10^12 real images": ("prepare", lambda: set_param("dataset.train_size", 10**12), ("dataset.train_size",)),
-    "range: z far out": ("synthesize", lambda: set_param("synthesize.latent_std", 1e300), ("latent_std",)),
-    "range: infinite rate": ("prepare", lambda: set_param("gan.r3.learning_rate", float("inf")), ("learning_rate",)),
+def read_cells() -> None:
+    """As evaluate does."""
+    read_grid(load_all_params(), Path("in/cells"))
+
+
+CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
+    "file: missing": (load_all_params, PARAMS.unlink, ("params.yaml: not found", "synthmix configure")),
+    "file: a folder": (load_all_params, lambda: make_folder("params.yaml"), ("params.yaml: cannot be read",)),
+    "file: empty": (load_all_params, lambda: write(""), ("params.yaml: expected blocks",)),
+    "file: a list": (load_all_params, lambda: write("- 1"), ("params.yaml: expected blocks",)),
+    "file: broken": (load_all_params, lambda: write("a: [1"), ("params.yaml: not YAML",)),
+    "file: binary": (load_all_params, lambda: write(b"\xff\xfe\x00"), ("params.yaml: not YAML",)),
+    "file: code": (
+        load_all_params, lambda: write("a: !!python/object/apply:os.system ['true']"), ("params.yaml: not YAML",)),
+    "file: laughs": (load_all_params, laughs, ("params.yaml: not YAML", "alias")),
+    "file: nested": (load_all_params, lambda: write("[" * 20_000), ("params.yaml: not YAML",)),
+    "file: a number of 10,000 digits": (
+        load_all_params, lambda: write("a: " + "9" * 10_000), ("params.yaml: not YAML",)),
+    "file: the 31st of February": (load_all_params, lambda: write("a: 2024-02-31"), ("params.yaml: not YAML",)),
+    "file: a key twice": (
+        load_all_params, lambda: append("profile: other\n"), ("params.yaml", "profile is there twice")),
+    "file: keys are numbers": (load_all_params, lambda: append("1: 2\n"), ("params.yaml",)),
+    "key: unknown": (load_all_params, lambda: set_param("gan.stepz", 5), ("gan.stepz: no such key",)),
+    "key: control characters": (load_all_params, lambda: set_param("gan.\x1b[31m\nx", 5), ("no such key", "\\x1b")),
+    "key: missing": (load_all_params, lambda: set_param("classifier.width", ...), ("classifier.width: missing",)),
+    "type: text": (load_all_params, lambda: set_param("gan.steps", "many"), ("gan.steps", "'many'")),
+    "type: a fraction": (load_all_params, lambda: set_param("gan.steps", 1.5), ("gan.steps",)),
+    "type: a list of megabytes": (
+        load_all_params, lambda: set_param("gan.steps", ["x" * 100] * 10_000), ("gan.steps",)),
+    "range: 10^12 steps": (load_all_params, lambda: set_param("gan.steps", 10**12), ("gan.steps", "1000000000")),
+    "range: 10^12 images": (load_all_params, lambda: set_param("synthesize.num_images", 10**12), ("num_images",)),
+    "range: 10^12 channels": (load_all_params, lambda: set_param("gan.r3.width", 10**12), ("gan.r3.width", "65536")),
+    "range: 10^12 real images": (
+        load_all_params, lambda: set_param("dataset.train_size", 10**12), ("dataset.train_size",)),
+    "range: z far out": (load_all_params, lambda: set_param("synthesize.latent_std", 1e300), ("latent_std",)),
+    "range: infinite rate": (
+        load_all_params, lambda: set_param("gan.r3.learning_rate", float("inf")), ("learning_rate",)),
     "sense: a percent twice": (
-        "prepare", lambda: set_param("ablation.synthetic_percent", [50, 50]), ("synthetic_percent", "twice")),
-    "sense: no baseline": ("prepare", lambda: set_param("ablation.real_percent", [50]), ("lacks 100",)),
+        load_all_params, lambda: set_param("ablation.synthetic_percent", [50, 50]), ("synthetic_percent", "twice")),
+    "sense: no baseline": (load_all_params, lambda: set_param("ablation.real_percent", [50]), ("lacks 100",)),
     "sense: shares without classes": (
-        "synthesize", lambda: set_param("synthesize.class_balance", "shares"), ("class_shares",)),
+        load_all_params, lambda: set_param("synthesize.class_balance", "shares"), ("class_shares",)),
     "sense: shares of other classes": (
         "synthesize", lambda: set_params(synthesize__class_balance="shares", synthesize__class_shares=[1, 2]),
         ("2 numbers for 10 classes",)),
@@ -102,14 +112,14 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "room: 10^9 images a batch of a cell": (
         "train_classifier", lambda: set_param("classifier.batch_size", 10**9), ("batch_size", "of memory", "are free")),
     "profile: cells of another": (
-        "evaluate", lambda: set_param("dataset.train_size", 50),
+        read_cells, lambda: set_param("dataset.train_size", 50),
         ("in/cells/train_baseline", "num_real", "dvc repro train_baseline@")),
     "profile: cells of another mode": (
-        "evaluate", lambda: set_param("ablation.mode", "replace"), ("in/cells/train_classifier", "mode")),
+        read_cells, lambda: set_param("ablation.mode", "replace"), ("in/cells/train_classifier", "mode")),
     "profile: cells of another grid": (
-        "evaluate", lambda: set_param("ablation.seeds", [0, 1, 7]), ("in/cells", "lack", "dvc repro")),
+        read_cells, lambda: set_param("ablation.seeds", [0, 1, 7]), ("in/cells", "lack", "dvc repro")),
     "profile: cells of other steps": (
-        "evaluate", lambda: set_param("classifier.steps", 77), ("in/cells", "steps", "dvc repro")),
+        read_cells, lambda: set_param("classifier.steps", 77), ("in/cells", "steps", "dvc repro")),
     "profile: generator of another": (
         "synthesize", lambda: change_json("data/prepared/dataset.json", class_names=["cat", "dog"]), ("dvc repro",)),
 }  # fmt: skip
@@ -117,14 +127,14 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_params_are_one_line(
-    case: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    case: str, workdir: Path, monkeypatch: pytest.MonkeyPatch, check_refusal: Check
 ) -> None:
     """Typos, types, ranges, contradictions, sizes beyond the machine, another profile's files: one line, exit 2."""
-    stage, damage, told = CASES[case]
+    work, damage, told = CASES[case]
     monkeypatch.setattr(resources, "available_memory", lambda: 8 * 10**9)
     monkeypatch.setattr(resources, "free_bytes", lambda folder: 10**11)
     damage()
-    check_refusal(stage, told, monkeypatch, capfd)
+    check_refusal(work, *told)
 
 
 def test_memory_and_disk_are_measured() -> None:

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from pipeline.assessment.record import read_assess_record
 from pipeline.classifier.record import read_cell_record
+from pipeline.evaluation.grid import read_grid
+from pipeline.evaluation.report.evidence import read_picture
 from pipeline.evaluation.report.history import read_history
 from pipeline.params.compose import write_params
+from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
 from pipeline.sources.description import read_description
-from tests.bad_files import change_json, check_refusal, cut, make_folder, run
+from tests.bad_files import Check, Spoil, Work, change_json, cut, make_folder, run
 from tests.evaluation_inputs import CLASSES, FIDELITY, make_params, write_inputs
 from tests.test_sources import png_header
 
@@ -42,8 +45,9 @@ def column(name: str, value: str) -> None:
     Path(HISTORY).write_text("\n".join([head, *lines, ""]))
 
 
-CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
+CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "cell: missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro train_classifier@50-1")),
+    "evaluate: cell missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro")),
     "cell: cut off": (lambda: cut(CELL, 0.5), (CELL, "corrupted", "dvc repro train_classifier@50-1")),
     "cell: a list": (lambda: Path(CELL).write_text("[]"), (CELL, "corrupted")),
     "cell: nested": (lambda: Path(CELL).write_text("[" * 10**5), (CELL, "corrupted")),
@@ -91,14 +95,28 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def read_pictures() -> None:
+    """As evaluate does."""
+    read_picture(Path("in/gan_samples.png"), "train_gan")
+    read_picture(Path(NEIGHBOURS), "assess")
+
+
+READERS: dict[str, Work] = {
+    "evaluate": "evaluate",
+    "cell": lambda: read_grid(load_all_params(), Path("in/cells")),
+    "assess": lambda: read_assess_record(Path(ASSESS)),
+    "dataset": lambda: read_description(Path(DATASET)),
+    "picture": read_pictures,
+    "history": lambda: read_history(Path(HISTORY)),
+}
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_bad_results_are_one_line(
-    case: str, results: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_results_are_one_line(case: str, results: Path, check_refusal: Check) -> None:
     """Whatever stands where a stage's result should: one line that names it and its stage, and no half report."""
     damage, told = CASES[case]
     damage()
-    check_refusal("evaluate", told, monkeypatch, capfd)
+    check_refusal(READERS[case.split(":")[0]], *told)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,7 +3,6 @@
 import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
 from pipeline.sources import cifar10, image_folder
-from tests.bad_files import check_refusal, copy, link_to_itself, make_folder, project, set_param
+from pipeline.sources.load import load
+from pipeline.sources.splits import split
+from tests.bad_files import Check, Spoil, link_to_itself, make_folder, set_param
 from tests.test_sources import Trap, ask, png_header
 
-__all__ = ["copy", "project"]  # fixtures
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = f"raw/{cifar10.FOLDER}/data_batch_3"
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
@@ -48,7 +49,7 @@ def batches() -> None:
 
 
 @pytest.fixture
-def real_batches(copy: Path) -> Path:
+def real_batches(workdir: Path) -> Path:
     """Links to the real batches in the working folder; skips the test where there are none."""
     root = Path(os.environ.get("CIFAR10_ROOT") or ROOT / "data/raw")
     if not (root / cifar10.FOLDER).is_dir():
@@ -95,7 +96,13 @@ def not_utf8() -> None:
     os.rename(b"pictures/bee", b"pictures/b\xe9b\xe9")  # noqa: PTH104 - bytes
 
 
-CASES: dict[str, tuple[Callable[[], object], Callable[[], object], tuple[str, ...]]] = {
+def read_source() -> None:
+    """As prepare does."""
+    dataset = load_all_params().dataset
+    split(*load(dataset), dataset)
+
+
+CASES: dict[str, tuple[Spoil, Spoil, tuple[str, ...]]] = {
     "cifar10: other bytes": (batches, lambda: None, (cifar10.META, "corrupt", "CIFAR10_ROOT")),
     "cifar10: a trap": (
         batches, lambda: (Path(BATCH).parent / cifar10.META).write_bytes(pickle.dumps(Trap(Path("sprung")))),
@@ -106,16 +113,14 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[], object], tuple[str, ..
         batches, lambda: link_to_itself(str(Path(BATCH).parent / cifar10.META)), (cifar10.META, "symbolic links")),
     "cifar10: a folder": (batches, lambda: make_folder(str(Path(BATCH).parent / cifar10.META)), (cifar10.META,)),
     "cifar10: no such folder": (batches, lambda: shutil.rmtree("raw"), ("CIFAR10_ROOT is", "set it")),
-    "cifar10: the folder is a link to itself": (
-        batches, raw_loop, ("CIFAR10_ROOT is", "set it")),
+    "cifar10: the folder is a link to itself": (batches, raw_loop, ("CIFAR10_ROOT is", "set it")),
     "folder: no path": (pictures, lambda: set_param("dataset.path", ""), ("path is empty",)),
     "folder: not there": (pictures, lambda: set_param("dataset.path", "none"), ("none is not a folder",)),
     "folder: a file": (pictures, lambda: set_param("dataset.path", "params.yaml"), ("is not a folder",)),
     "folder: nobody's home": (pictures, lambda: set_param("dataset.path", "~no-such-user/x"), ("is not a folder",)),
     "folder: a zero byte": (pictures, lambda: set_param("dataset.path", "a\0b"), ("is not a folder", "\\x00")),
     "folder: a name without end": (pictures, lambda: set_param("dataset.path", "x" * 5000), ("is not a folder",)),
-    "folder: a link to itself": (
-        pictures, path_loop, ("is not a folder",)),
+    "folder: a link to itself": (pictures, path_loop, ("is not a folder",)),
     "folder: one class": (pictures, lambda: shutil.rmtree("pictures/bee"), ("one sub-folder only", "two classes")),
     "folder: no class": (pictures, lambda: set_param("dataset.path", "pictures/bee"), ("no sub-folders",)),
     "folder: a class without pictures": (pictures, lambda: Path("pictures/cow").mkdir(), ("no images in cow",)),
@@ -140,20 +145,20 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[], object], tuple[str, ..
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_sources_are_one_line(
-    case: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    case: str, workdir: Path, monkeypatch: pytest.MonkeyPatch, check_refusal: Check
 ) -> None:
     """Wrong batches, loops, bombs, broken pictures, odd names: one line that names the file, nothing changed."""
     make, damage, told = CASES[case]
     monkeypatch.setenv("CIFAR10_ROOT", "raw")
     make()
     damage()
-    check_refusal("prepare", told, monkeypatch, capfd)
+    check_refusal(read_source, *told)
     assert not Path("sprung").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut off", "one bit", "another batch", "a pickle of the same size"])
 def test_a_damaged_batch_is_one_line(
-    damage: str, real_batches: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    damage: str, real_batches: Path, monkeypatch: pytest.MonkeyPatch, check_refusal: Check
 ) -> None:
     """One real batch that lacks its end, has one bit flipped, or is whole but not the one of its name."""
     data = bytearray(real_batches.read_bytes())
@@ -169,11 +174,11 @@ def test_a_damaged_batch_is_one_line(
     real_batches.unlink()
     real_batches.write_bytes(data)
     monkeypatch.setenv("CIFAR10_ROOT", "raw")
-    check_refusal("prepare", ("data_batch_1: corrupt (MD5", "not the official", "CIFAR10_ROOT"), monkeypatch, capfd)
+    check_refusal(read_source, "data_batch_1: corrupt (MD5", "not the official", "CIFAR10_ROOT")
     assert not Path("sprung").exists()
 
 
-def test_odd_pictures_that_are_whole_are_read(copy: Path) -> None:
+def test_odd_pictures_that_are_whole_are_read(workdir: Path) -> None:
     """16 bits, CMYK, animated, in nested folders, behind links, with names of other bytes: pictures like others."""
     pictures()
     picture("bee/cmyk.jpg", "CMYK")

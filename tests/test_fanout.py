@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ENVIRONMENT, run
+from tests.project import ENVIRONMENT, copy_project, run
 
 FAN_OUT = (sys.executable, "-m", "pipeline", "run", "--jobs", "2")
 UPSTREAM = ("prepare", "train_gan", "synthesize")
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture
 def finished(reproduced: Path, tmp_path: Path) -> Path:
     """A copy of the finished project whose run cache is empty."""
-    return shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", "runs"))
+    return copy_project(reproduced, tmp_path / "project", "runs")
 
 
 @pytest.fixture

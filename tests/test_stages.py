@@ -20,8 +20,8 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from pipeline.params.compose import write_params
-from tests.conftest import TINY
-from tests.project import ENVIRONMENT, run
+from tests.bad_files import run as run_stage
+from tests.project import ENVIRONMENT, TINY, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -29,6 +29,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def lock_of(folder: Path) -> bytes:
     """The bytes of dvc.lock."""
     return (folder / "dvc.lock").read_bytes()
+
+
+def commit(folder: Path) -> None:
+    """A first commit of all that is not ignored."""
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    for command in (("add", "--all"), (*who, "commit", "-qm", "start")):
+        assert run(folder, "git", *command).returncode == 0
 
 
 def test_one_repro_answers_the_question(reproduced: Path) -> None:
@@ -58,18 +65,18 @@ def test_cells_hold_what_they_declare(reproduced: Path) -> None:
     assert sizes["train_classifier-100-1"] == (0, 300)
 
 
-def test_a_second_repro_has_nothing_to_do(reproduced: Path) -> None:
+def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
     """Everything is up to date right after a run, though Python has left its caches about."""
-    assert "up to date" in run(reproduced, "dvc", "repro").stdout
+    assert "up to date" in run(project, "dvc", "repro").stdout
 
 
-def test_a_stage_gives_equal_bytes_again(reproduced: Path) -> None:
+def test_a_stage_gives_equal_bytes_again(project: Path) -> None:
     """Running generator, dataset and a cell by force changes no byte of dvc.lock: outs are functions of inputs."""
-    before = lock_of(reproduced)
+    before = lock_of(project)
     for stage in ("prepare", "train_gan", "synthesize", "assess", "train_classifier@50-1", "evaluate"):
-        forced = run(reproduced, "dvc", "repro", "--force", "--single-item", stage)
+        forced = run(project, "dvc", "repro", "--force", "--single-item", stage)
         assert forced.returncode == 0, forced.stdout
-    assert lock_of(reproduced) == before
+    assert lock_of(project) == before
 
 
 def test_no_file_of_an_out_knows_time_or_place(reproduced: Path) -> None:
@@ -82,47 +89,42 @@ def test_no_file_of_an_out_knows_time_or_place(reproduced: Path) -> None:
                 assert not [word for word in here if len(word) > 3 and word in text], file
 
 
-def test_a_new_generator_retrains_no_baseline(reproduced: Path) -> None:
+def test_a_new_generator_retrains_no_baseline(project: Path) -> None:
     """Editing the GAN makes the mixed cells stale and leaves every real-only cell alone."""
-    file = reproduced / "pipeline/gan/ema.py"
-    before = file.read_text()
-    file.write_text(before + "\n# edited\n")
-    stale = json.loads(run(reproduced, "dvc", "status", "--json").stdout)
-    file.write_text(before)
+    file = project / "pipeline/gan/ema.py"
+    file.write_text(file.read_text() + "\n# edited\n")
+    stale = json.loads(run(project, "dvc", "status", "--json").stdout)
     assert {"train_gan", "synthesize"} <= set(stale)
     assert not [name for name in stale if name.startswith(("train_baseline", "prepare"))]
 
 
-def test_values_of_an_unused_recipe_retrain_nothing(reproduced: Path) -> None:
+def test_values_of_an_unused_recipe_retrain_nothing(project: Path) -> None:
     """While `gan.recipe` is r3, a value of dcgan makes no stage stale but the report, which shows all values."""
-    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
-    values = yaml.safe_load(before)
+    file = project / "params.yaml"
+    values = yaml.safe_load(file.read_text())
     values["gan"]["dcgan"]["width"] += 8
     file.write_text(yaml.safe_dump(values, sort_keys=False))
-    stale = json.loads(run(reproduced, "dvc", "status", "--json").stdout)
-    file.write_text(before)
+    stale = json.loads(run(project, "dvc", "status", "--json").stdout)
     assert set(stale) == {"evaluate"}
 
 
-def test_a_missing_cell_names_the_command(reproduced: Path) -> None:
+def test_a_missing_cell_names_the_command(project: Path) -> None:
     """evaluate walks the declared grid: what is missing is an error with its remedy, what is too much is ignored."""
-    cell = reproduced / "results/cells/train_classifier-50-1.json"
+    cell = project / "results/cells/train_classifier-50-1.json"
     stray = cell.with_name("train_classifier-75-9.json")
     text = cell.read_text()
-    command = shlex.split(yaml.safe_load((reproduced / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"])[
-        1:
-    ]  # `exec` is the shell's
+    _, *command = shlex.split(yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"])
     cell.unlink()
     stray.write_text(text)
-    missing = run(reproduced, *command)
+    missing = run(project, *command)
     cell.write_text(text)
-    ignored = run(reproduced, *command)
+    ignored = run(project, *command)
     stray.unlink()
     assert missing.returncode == 2
     assert "dvc repro train_classifier@50-1" in missing.stdout
     assert missing.stdout.count("\n") == 1
     assert ignored.returncode == 0, ignored.stdout
-    assert "up to date" in run(reproduced, "dvc", "repro").stdout
+    assert "up to date" in run(project, "dvc", "repro").stdout
 
 
 @pytest.mark.parametrize(
@@ -134,27 +136,25 @@ def test_a_missing_cell_names_the_command(reproduced: Path) -> None:
         ("synthetic_percent: [50, 100]", "synthetic_percent: [50, 101]", "ablation.synthetic_percent.1"),
     ],
 )
-def test_wrong_params_stop_dvc_before_any_work(reproduced: Path, old: str, new: str, told: str) -> None:
+def test_wrong_params_stop_dvc_before_any_work(project: Path, old: str, new: str, told: str) -> None:
     """`dvc repro` ends in one line of ours, no traceback, and nothing is lost."""
-    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
+    file, before = project / "params.yaml", (project / "params.yaml").read_text()
     assert old in before
     file.write_text(before.replace(old, new))
-    stopped = run(reproduced, "dvc", "repro")
+    stopped = run(project, "dvc", "repro")
     file.write_text(before)
     assert stopped.returncode != 0
     assert told in stopped.stdout
     assert "Traceback" not in stopped.stdout
-    assert "Running stage" not in run(reproduced, "dvc", "repro").stdout
+    assert "Running stage" not in run(project, "dvc", "repro").stdout
 
 
-def test_an_undeclared_block_stops_the_stage(reproduced: Path) -> None:
+def test_an_undeclared_block_stops_the_stage(project: Path) -> None:
     """A stage that reads what dvc.yaml does not watch is stopped, with the place to mend."""
-    file, before = reproduced / "dvc.yaml", (reproduced / "dvc.yaml").read_text()
-    file.write_text(before.replace("      - assess\n      - gan.networks\n", "      - gan.networks\n"))
-    stopped = run(reproduced, "dvc", "repro", "--force", "--single-item", "assess")  # DVC overlooks what is taken away
-    file.write_text(before)
+    file = project / "dvc.yaml"
+    file.write_text(file.read_text().replace("      - assess\n      - gan.networks\n", "      - gan.networks\n"))
+    stopped = run(project, "dvc", "repro", "--force", "--single-item", "assess")  # DVC overlooks what is taken away
     assert "dvc.yaml: stage assess reads params ['assess']; add them under its `params:`" in stopped.stdout
-    run(reproduced, "dvc", "repro", "assess")
 
 
 GRIDS = {
@@ -168,36 +168,36 @@ GRIDS = {
 
 @pytest.mark.parametrize(("choices", "expected"), GRIDS.values(), ids=GRIDS)
 def test_a_cell_trains_on_what_the_grid_asks(
-    reproduced: Path, tmp_path: Path, choices: list[str], expected: tuple[int, int, int]
+    reproduced: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    choices: list[str],
+    expected: tuple[int, int, int],
 ) -> None:
     """Real and synthetic images and steps of a cell at 50 %, and a classifier that is another one for it."""
-    for name in ("pipeline", "stages", "data"):
-        shutil.copytree(reproduced / name, tmp_path / name)
-    shutil.copy(reproduced / "dvc.yaml", tmp_path)
-    write_params(tmp_path / "params.yaml", [*TINY, *choices])
-    flags = "--prepared data/prepared --synthetic data/synthetic/data --scores data/scores --out out --results results"
-    done = run(tmp_path, sys.executable, "-m", "stages.train_classifier", *flags.split(), "--synthetic-percent", "50",
-               "--seed", "0")  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    cell = json.loads((tmp_path / "results/cells/train_classifier-50-0.json").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPELINE_TRACKING", "off")
+    Path("data").symlink_to(reproduced / "data")
+    write_params(Path("params.yaml"), [*TINY, *choices])
+    assert run_stage("train_classifier", monkeypatch) == 0
+    cell = json.loads(Path("results/cells/train_classifier-50-0.json").read_text())
     assert (cell["num_real"], cell["num_synthetic"], cell["steps"]) == expected
-    weights = "classifier.safetensors"
-    usual = reproduced / "models/train_classifier/50-0" / weights
-    assert (tmp_path / "out" / weights).read_bytes() != usual.read_bytes()
+    weights = Path("models/train_classifier/50-0/classifier.safetensors")
+    assert weights.read_bytes() != (reproduced / weights).read_bytes()
 
 
-def test_dvc_tells_the_same_numbers(reproduced: Path) -> None:
+def test_dvc_tells_the_same_numbers(project: Path) -> None:
     """`dvc metrics show` and `dvc plots show` read the files of the result."""
-    metrics = json.loads(run(reproduced, "dvc", "metrics", "show", "--json").stdout)
+    metrics = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
     files = next(iter(metrics.values()))["data"]
-    cell = json.loads((reproduced / "results/cells/train_classifier-100-0.json").read_text())
+    cell = json.loads((project / "results/cells/train_classifier-100-0.json").read_text())
     shown = files["results/cells/train_classifier-100-0.json"]["data"]
     assert shown["test_accuracy"] == cell["test_accuracy"]
-    plots = run(reproduced, "dvc", "plots", "show", "--json", "results/ablation.csv")
+    plots = run(project, "dvc", "plots", "show", "--json", "results/ablation.csv")
     assert plots.returncode == 0, plots.stdout
     (drawn,) = json.loads(plots.stdout[plots.stdout.index("{") :])["data"]["results/ablation.csv"]
     points = {row["synthetic_percent"]: row["test_accuracy_mean"] for row in drawn["content"]["data"]["values"]}
-    result = json.loads((reproduced / "results/ablation.json").read_text())
+    result = json.loads((project / "results/ablation.json").read_text())
     means = {str(s["synthetic_percent"]): s["test_accuracy_mean"] for s in result["settings"]}
     assert {percent: float(value) for percent, value in points.items()} == means
     shown = files["results/ablation.json"]["data"]
@@ -205,12 +205,9 @@ def test_dvc_tells_the_same_numbers(reproduced: Path) -> None:
     assert shown["answer"]["chosen_percent"] == result["chosen_percent"]
 
 
-def test_dvc_compares_equal_percents(reproduced: Path, tmp_path: Path) -> None:
+def test_dvc_compares_equal_percents(project: Path) -> None:
     """`dvc metrics diff` names what a percent had in the last commit, and what it has now."""
-    project = shutil.copytree(reproduced, tmp_path / "project", ignore=shutil.ignore_patterns("cache", "__pycache__"))
-    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
-    run(project, "git", "add", "--all")
-    assert run(project, "git", *identity, "commit", "-qm", "first").returncode == 0
+    commit(project)
     file = project / "results/ablation.json"
     result = json.loads(file.read_text())
     before = result["by_percent"]["50"]["test_accuracy_mean"]
@@ -235,84 +232,66 @@ def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
     assert accuracy == {cell["test_accuracy"] for cell in cells}
 
 
-def test_verify_finds_a_planted_fault(reproduced: Path) -> None:
-    """`synthmix dataset verify` passes on what synthesize left and names a shard with one flipped bit."""
-    sound = run(reproduced, "python", "-m", "pipeline", "dataset", "verify", "data/synthetic")
-    assert sound.returncode == 0, sound.stdout
-    copy = reproduced / "copy"
-    shutil.copytree(reproduced / "data/synthetic", copy)
-    shard = next((copy / "data").iterdir())
+def test_verify_draws_rows_again_and_finds_planted_faults(project: Path) -> None:
+    """`verify --regenerate` finds every pixel equal; another generator and a shard with one flipped bit are refused."""
+    command = ["python", "-m", "pipeline", "dataset", "verify", "data/synthetic", "--regenerate", "5"]
+    proved = run(project, *command)
+    weights = load_file(project / "models/gan/generator.safetensors")
+    shutil.copytree(project / "models/gan", project / "other")
+    moved = {name: np.asarray(values * 1.01).astype(values.dtype) for name, values in weights.items()}
+    save_file(moved, project / "other/generator.safetensors")
+    refused = run(project, *command, "--generator", "other")
+    shard = next((project / "data/synthetic/data").iterdir())
     content = bytearray(shard.read_bytes())
     content[5000] ^= 1
     shard.chmod(0o644)
     shard.write_bytes(content)
-    found = run(reproduced, "python", "-m", "pipeline", "dataset", "verify", "copy")
-    shutil.rmtree(copy)
-    assert found.returncode == 2
+    found = run(project, *command)
+    assert proved.returncode == 0, proved.stdout
+    assert "5 rows drawn again: 0.0000 % of their pixel values differ" in proved.stdout
+    assert refused.returncode == found.returncode == 2
+    assert "error: other: is generator" in refused.stdout
     assert shard.name in found.stdout
 
 
-def test_the_generator_draws_the_rows_again(reproduced: Path) -> None:
-    """`verify --regenerate` finds every pixel equal, and refuses a generator that is not the dataset's."""
-    command = ["python", "-m", "pipeline", "dataset", "verify", "data/synthetic", "--regenerate", "5"]
-    proved = run(reproduced, *command)
-    assert proved.returncode == 0, proved.stdout
-    assert "5 rows drawn again: 0.0000 % of their pixel values differ" in proved.stdout
-    other = reproduced / "other"
-    shutil.copytree(reproduced / "models/gan", other)
-    weights = load_file(other / "generator.safetensors")
-    (other / "generator.safetensors").unlink()
-    moved = {name: np.asarray(values * 1.01).astype(values.dtype) for name, values in weights.items()}
-    save_file(moved, other / "generator.safetensors")
-    refused = run(reproduced, *command, "--generator", "other")
-    shutil.rmtree(other)
-    assert refused.returncode == 2
-    assert "error: other: is generator" in refused.stdout
-
-
-def test_an_experiment_asks_the_classic_gan(reproduced: Path) -> None:
+def test_an_experiment_asks_the_classic_gan(project: Path) -> None:
     """`dvc exp run -S gan.recipe=dcgan` trains the baseline recipe, `exp show` lists it, `metrics diff` compares."""
-    before = (reproduced / "params.yaml").read_text()
-    for command in (["git", "add", "."], ["git", *WHO, "commit", "-qm", "start"]):
-        assert run(reproduced, *command).returncode == 0
-    asked = run(reproduced, "dvc", "exp", "run", "-n", "classic", "-S", "gan.recipe=dcgan", "train_gan")
-    recipe = json.loads((reproduced / "models/gan/generator.json").read_text())["recipe"]
-    shown = run(reproduced, "dvc", "exp", "show", "--csv").stdout
-    changed = run(reproduced, "dvc", "params", "diff", "--json").stdout
-    (reproduced / "params.yaml").write_text(before)
-    restored = run(reproduced, "dvc", "repro")
+    before = (project / "params.yaml").read_text()
+    commit(project)
+    asked = run(project, "dvc", "exp", "run", "-n", "classic", "-S", "gan.recipe=dcgan", "train_gan")
+    recipe = json.loads((project / "models/gan/generator.json").read_text())["recipe"]
+    shown = run(project, "dvc", "exp", "show", "--csv").stdout
+    changed = run(project, "dvc", "params", "diff", "--json").stdout
+    (project / "params.yaml").write_text(before)
+    restored = run(project, "dvc", "repro")
     assert asked.returncode == 0, asked.stdout
     assert recipe == "dcgan"
     assert "classic" in shown
     assert json.loads(changed)["params.yaml"] == {"gan.recipe": {"old": "r3", "new": "dcgan"}}
     assert restored.returncode == 0, restored.stdout
-    assert json.loads(run(reproduced, "dvc", "metrics", "diff", "--json").stdout) == {}
+    assert json.loads(run(project, "dvc", "metrics", "diff", "--json").stdout) == {}
 
 
-WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-
-
-def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(reproduced: Path) -> None:
+def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(project: Path) -> None:
     """kill -9 amid the first value, the same command again: what is done is not done twice, both values are compared.
 
     params.yaml, dvc.lock and the results of the working folder are at no time others than before.
     """
-    for command in (["git", "add", "."], ["git", *WHO, "commit", "--allow-empty", "-qm", "start"]):
-        assert run(reproduced, *command).returncode == 0
-    watched = [reproduced / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
+    commit(project)
+    watched = [project / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
     before = [file.read_bytes() for file in watched]
     sweep = [sys.executable, "-m", "pipeline", "sweep", "curation.keep_percent=50,100"]
-    with subprocess.Popen(sweep, cwd=reproduced, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
+    with subprocess.Popen(sweep, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout
         next(line for line in killed.stdout if "Running stage 'train_classifier@50-1'" in line)
         assert [file.read_bytes() for file in watched] == before
         killed.kill()
-    again = run(reproduced, *sweep)
+    again = run(project, *sweep)
     assert again.returncode == 0, again.stdout
     assert "Stage 'train_classifier@50-0' is cached" in again.stdout
     assert "Running stage 'train_classifier@50-0'" not in again.stdout
     assert [file.read_bytes() for file in watched] == before
-    half, whole = json.loads((reproduced / "results/sweep.json").read_text())["values"]
+    half, whole = json.loads((project / "results/sweep.json").read_text())["values"]
     assert [entry["value"] for entry in (half, whole)] == [50, 100]
     assert [row["num_synthetic"] for row in half["settings"]] == [0, 150, 150]
     for row, setting in zip(whole["settings"], json.loads(before[2])["settings"], strict=True):
@@ -334,36 +313,36 @@ KILLED_STAGE = (
 )
 
 
-def test_a_killed_generator_goes_on_to_equal_bytes(reproduced: Path, tmp_path: Path) -> None:
+def test_a_killed_generator_goes_on_to_equal_bytes(project: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of training, then the stage again: weights and history as if nothing had happened."""
-    flags = ["--train", str(reproduced / "data/prepared/train"), "--out", str(tmp_path / "gan"),
+    flags = ["--train", str(project / "data/prepared/train"), "--out", str(tmp_path / "gan"),
              "--history", str(tmp_path / "history.csv"), "--samples", str(tmp_path / "samples.png"),
-             "--val", str(reproduced / "data/prepared/val"),
+             "--val", str(project / "data/prepared/val"),
              "--evolution", str(tmp_path / "evolution.png")]  # fmt: skip
-    killed = run(reproduced, sys.executable, "-c", KILLED_STAGE, "4", *flags, DVC_ROOT=str(reproduced))
+    killed = run(project, sys.executable, "-c", KILLED_STAGE, "4", *flags, DVC_ROOT=str(project))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
-    left = list((reproduced / ".resume/train_gan").glob("*/state.pt"))
+    left = list((project / ".resume/train_gan").glob("*/state.pt"))
     assert len(left) == 1
     assert not (tmp_path / "gan").exists()
-    again = run(reproduced, sys.executable, "-m", "stages.train_gan", *flags, DVC_ROOT=str(reproduced))
+    again = run(project, sys.executable, "-m", "stages.train_gan", *flags, DVC_ROOT=str(project))
     assert again.returncode == 0, again.stdout
     assert not left[0].exists()
     for name in ("generator.safetensors", "generator.json"):
-        assert (tmp_path / "gan" / name).read_bytes() == (reproduced / "models/gan" / name).read_bytes()
-    assert (tmp_path / "evolution.png").read_bytes() == (reproduced / "results/gan_evolution.png").read_bytes()
-    assert (tmp_path / "history.csv").read_bytes() == (reproduced / "results/history/train_gan.csv").read_bytes()
+        assert (tmp_path / "gan" / name).read_bytes() == (project / "models/gan" / name).read_bytes()
+    assert (tmp_path / "evolution.png").read_bytes() == (project / "results/gan_evolution.png").read_bytes()
+    assert (tmp_path / "history.csv").read_bytes() == (project / "results/history/train_gan.csv").read_bytes()
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["step"] for row in rows] == ["3", "6", "8"]
 
 
-def test_no_stage_outlives_a_killed_dvc(reproduced: Path) -> None:
+def test_no_stage_outlives_a_killed_dvc(project: Path) -> None:
     """kill -9 of dvc alone ends the stage that it runs, be it still loading torch; the next repro is not blocked.
 
     Under plain sh, which would stay between dvc and the stage as bash does not.
     """
-    file, before = reproduced / "params.yaml", (reproduced / "params.yaml").read_text()
+    file, before = project / "params.yaml", (project / "params.yaml").read_text()
     file.write_text(before.replace("steps: 8\n", "steps: 800000\n"))
-    dvc = subprocess.Popen(["dvc", "repro", "train_gan"], cwd=reproduced, env=ENVIRONMENT | {"SHELL": "/bin/sh"},
+    dvc = subprocess.Popen(["dvc", "repro", "train_gan"], cwd=project, env=ENVIRONMENT | {"SHELL": "/bin/sh"},
                            stdout=subprocess.DEVNULL)  # fmt: skip
     stage = wait_for_child(dvc.pid, "stages.train_gan")
     dvc.kill()
@@ -374,8 +353,9 @@ def test_no_stage_outlives_a_killed_dvc(reproduced: Path) -> None:
     orphan = Path(f"/proc/{stage}").exists()
     file.write_text(before)
     assert not orphan
-    again = run(reproduced, "dvc", "repro")
+    again = run(project, "dvc", "repro")
     assert again.returncode == 0, again.stdout
+    assert "Running stage" not in again.stdout
 
 
 def wait_for_child(parent: int, module: str) -> int:

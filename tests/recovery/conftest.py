@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.recovery.project import Truth
+from tests.project import once_per_run
+from tests.recovery.project import Truth, make_truth
 
 
 @pytest.fixture(scope="session")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     """A tiny project after one `dvc repro` from zero."""
-    return Truth(tmp_path_factory.mktemp("truth") / "project")
+    return Truth(once_per_run(tmp_path_factory, "truth", make_truth))
 
 
 @pytest.fixture

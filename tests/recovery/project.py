@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from filelock import FileLock
 
 from pipeline.orchestration.demo import CHOICES
 from pipeline.params.compose import write_params
-from tests.conftest import TINY
-from tests.project import ENVIRONMENT, ROOT, make_project
+from tests.project import ENVIRONMENT, ROOT, TINY, copy_project, make_project
 
 GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
 PROGRESS = ("results/gan_samples.png",)  # shows a probe while the generator trains: whole, but not yet the last one
@@ -58,13 +58,8 @@ class Truth:
     """The project that nothing happened to."""
 
     def __init__(self, folder: Path) -> None:
-        """Makes it: one `dvc repro` from zero."""
-        self.root, self._moments = make_project(folder), dict[str, Moments]()
-        write_params(self.root / "params.yaml", [*TINY, "ablation.real_percent=[50,100]"])
-        make_demo_tiny(self.root)
-        done = run(self.root, "dvc", "repro")
-        assert done.returncode == 0, done.stdout
-        self.jobs = read_jobs(self.root)
+        """Reads what `make_truth` made in `folder`."""
+        self.root, self.jobs = folder, read_jobs(folder)
 
     @property
     def tracked(self) -> list[str]:
@@ -74,19 +69,30 @@ class Truth:
     def copy(self, folder: Path, *, dvc: bool = False) -> Path:
         """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
         shutil.rmtree(folder, ignore_errors=True)
-        left_out = () if dvc else (".git", ".dvc")
-        return shutil.copytree(self.root, folder, ignore=shutil.ignore_patterns(*left_out, "__pycache__"))
+        return copy_project(self.root, folder, *(() if dvc else (".git", ".dvc")))
 
     def moments(self, job: Job, scratch: Path) -> Moments:
-        """Measured once, in a run to which nothing happens and which must give the truth."""
-        if job.name not in self._moments:
-            project, begin = self.copy(scratch), time.monotonic()
-            remove(project, job.outs)
-            done = run(project, *launched({"count": "changes"}, job.command))
-            assert (done.returncode, contents(project, job.outs)) == (0, contents(self.root, job.outs)), done.stdout
-            seconds = time.monotonic() - begin
-            self._moments[job.name] = Moments(int((project / "changes").read_text()), seconds)
-        return self._moments[job.name]
+        """Measured once a truth, in a run to which nothing happens and which must give the truth."""
+        file = self.root.with_name(f"{self.root.name}-{job.name}.json")
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_text(json.dumps(self._measure(job, scratch)), encoding="utf-8")
+            return Moments(*json.loads(file.read_text(encoding="utf-8")))
+
+    def _measure(self, job: Job, scratch: Path) -> Moments:
+        project, begin = self.copy(scratch), time.monotonic()
+        remove(project, job.outs)
+        done = run(project, *launched({"count": "changes"}, job.command))
+        assert (done.returncode, contents(project, job.outs)) == (0, contents(self.root, job.outs)), done.stdout
+        return Moments(int((project / "changes").read_text()), time.monotonic() - begin)
+
+
+def make_truth(folder: Path) -> None:
+    """One `dvc repro` of the tiny project from zero."""
+    write_params(make_project(folder) / "params.yaml", [*TINY, "ablation.real_percent=[50,100]"])
+    make_demo_tiny(folder)
+    done = run(folder, "dvc", "repro")
+    assert done.returncode == 0, done.stdout
 
 
 def read_jobs(project: Path) -> dict[str, Job]:
