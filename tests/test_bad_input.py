@@ -10,6 +10,7 @@ import pytest
 
 from tests.bad_files import FLAGS, change_json, cut, digest, set_param
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = "schema: '2.0'\nstages:\n  prepare:\n    cmd: [\n"
 

@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
     "type: text": (load_all_params, lambda: set_param("gan.steps", "many"), ("gan.steps", "'many'")),
     "type: a fraction": (load_all_params, lambda: set_param("gan.steps", 1.5), ("gan.steps",)),
     "type: a list of megabytes": (
-        load_all_params, lambda: set_param("gan.steps", ["x" * 100] * 10_000), ("gan.steps",)),
+        load_all_params, lambda: set_param("gan.steps", ["x" * 10_000] * 100), ("gan.steps",)),
     "range: 10^12 steps": (load_all_params, lambda: set_param("gan.steps", 10**12), ("gan.steps", "1000000000")),
     "range: 10^12 images": (load_all_params, lambda: set_param("synthesize.num_images", 10**12), ("num_images",)),
     "range: 10^12 channels": (load_all_params, lambda: set_param("gan.r3.width", 10**12), ("gan.r3.width", "65536")),
@@ -72,6 +72,10 @@ CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
     "range: z far out": (load_all_params, lambda: set_param("synthesize.latent_std", 1e300), ("latent_std",)),
     "range: infinite rate": (
         load_all_params, lambda: set_param("gan.r3.learning_rate", float("inf")), ("learning_rate",)),
+    "sense: a percent that is no synthetic one": (
+        load_all_params, lambda: set_param("ablation.synthetic_percent", [0, 50]), ("ablation.synthetic_percent.0",)),
+    "sense: more than all": (
+        load_all_params, lambda: set_param("ablation.synthetic_percent", [50, 101]), ("synthetic_percent.1",)),
     "sense: a percent twice": (
         load_all_params, lambda: set_param("ablation.synthetic_percent", [50, 50]), ("synthetic_percent", "twice")),
     "sense: no baseline": (load_all_params, lambda: set_param("ablation.real_percent", [50]), ("lacks 100",)),
