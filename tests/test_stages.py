@@ -230,22 +230,24 @@ def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
     assert accuracy == {cell["test_accuracy"] for cell in cells}
 
 
-def test_verify_draws_rows_again_and_finds_planted_faults(project: Path) -> None:
-    """`verify --regenerate` finds every pixel equal; another generator and a shard with one flipped bit are refused."""
-    command = ["python", "-m", "pipeline", "dataset", "verify", "data/synthetic", "--regenerate", "5"]
-    proved = run(project, *command)
+def test_planted_faults_of_a_dataset_are_found(project: Path) -> None:
+    """`dataset verify` and `regenerate` pass what synthesize left; a flipped bit and another generator are refused."""
+    dataset = ("python", "-m", "pipeline", "dataset")
+    verify, redraw = (*dataset, "verify", "data/synthetic"), (*dataset, "regenerate", "data/synthetic", "--rows", "5")
+    sound, proved = run(project, *verify), run(project, *redraw)
     weights = load_file(project / "models/gan/generator.safetensors")
     shutil.copytree(project / "models/gan", project / "other")
     moved = {name: np.asarray(values * 1.01).astype(values.dtype) for name, values in weights.items()}
+    (project / "other/generator.safetensors").unlink()
     save_file(moved, project / "other/generator.safetensors")
-    refused = run(project, *command, "--generator", "other")
+    refused = run(project, *redraw, "--generator", "other")
     shard = next((project / "data/synthetic/data").iterdir())
     content = bytearray(shard.read_bytes())
     content[5000] ^= 1
     shard.chmod(0o644)
     shard.write_bytes(content)
-    found = run(project, *command)
-    assert proved.returncode == 0, proved.stdout
+    found = run(project, *verify)
+    assert sound.returncode == proved.returncode == 0, sound.stdout + proved.stdout
     assert "5 rows drawn again: 0.0000 % of their pixel values differ" in proved.stdout
     assert refused.returncode == found.returncode == 2
     assert "error: other: is generator" in refused.stdout
