@@ -300,15 +300,15 @@ def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(project: Path) -> No
 
 KILLED_STAGE = (
     "import os, runpy, signal, sys\n"
-    "from pipeline.gan import training\n"
+    "from pipeline.gan import state, training\n"
     "training.SECONDS_BETWEEN_SAVES = 0.0\n"
-    "save, countdown = training.save_state, int(sys.argv.pop(1))\n"
+    "save, countdown = state.save_state, int(sys.argv.pop(1))\n"
     "def save_then_die(*arguments):\n"
     "    global countdown\n"
     "    save(*arguments)\n"
     "    countdown -= 1\n"
     "    if countdown == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-    "training.save_state = save_then_die\n"
+    "state.save_state = save_then_die\n"
     "runpy.run_module('stages.train_gan', run_name='__main__')\n"
 )
 
