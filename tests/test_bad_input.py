@@ -23,7 +23,7 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
         f"stages.assess {FLAGS['assess']}",
         lambda: cut("data/synthetic/data/train-00000-of-00001.parquet", 0.5), ("not a readable Parquet file",)),
     "a manifest": ("pipeline dataset verify data/synthetic", lambda: cut("data/synthetic/manifest.json", 0.5),
-                   ("not a manifest",)),
+                   ("manifest.json: corrupted",)),
     "an unknown profile": ("pipeline configure profile=huge", lambda: None, ("profile/huge",)),
     "a torn dvc.lock": ("pipeline track sync", lambda: Path("dvc.lock").write_text(LOCK), ("dvc.lock", "not YAML")),
 }  # fmt: skip
