@@ -23,7 +23,8 @@ from pipeline.params.compose import write_params
 from tests.project import ENVIRONMENT, ROOT, TINY, copy_project, make_project
 
 GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
-PROGRESS = ("results/gan_samples.png",)  # shows a probe while the generator trains: whole, but not yet the last one
+# What shows the probes so far while the generator trains: whole, but not yet the last one.
+PROGRESS = ("results/gan_samples.png", "results/history/train_gan.csv")
 STAGES = ("prepare", "train_gan", "synthesize", "assess", "train_baseline@50-0", "train_classifier@50-1", "evaluate")
 
 
