@@ -139,8 +139,11 @@ def run_all(kinds: list[Fault], rounds: int, minutes: float, seed: int, truth: T
             rate = done / (now - begin)
             state = "NOT RECOVERED" if outcome.told else "DIFFERS" if outcome.equal is False else "recovered"
             left = min((len(todo) - done) / rate, max(0.0, 60 * minutes - (now - begin)))
-            print(f"[{done}/{len(todo)}, {60 * rate:.1f} a minute, {left / 60:.0f} min left] "
-                  f"{fault.name}: {state} ({now - started:.0f} s)", flush=True)  # fmt: skip
+            print(
+                f"[{done}/{len(todo)}, {60 * rate:.1f} a minute, {left / 60:.0f} min left] "
+                f"{fault.name}: {state} ({now - started:.0f} s)",
+                flush=True,
+            )
 
     with ThreadPoolExecutor(LANES) as pool:
         list(pool.map(work, todo))
@@ -154,8 +157,10 @@ def print_table(rows: dict[str, Row]) -> None:
         if row.times:
             print(f"| {name} | {row.times} | {row.recovered} | {row.equal if row.compared else '-'} |")
     times, recovered = (sum(getattr(row, key) for row in rows.values()) for key in ("times", "recovered"))
-    print(f"| all | {times} | {recovered} | "
-          f"{sum(row.equal for row in rows.values())} of {sum(row.compared for row in rows.values())} |")  # fmt: skip
+    print(
+        f"| all | {times} | {recovered} | "
+        f"{sum(row.equal for row in rows.values())} of {sum(row.compared for row in rows.values())} |"
+    )
     for name, row in rows.items():
         for told in row.told:
             print(f"\n{name}: {told}")

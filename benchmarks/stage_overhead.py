@@ -37,8 +37,9 @@ def measure(tracking: str) -> tuple[float, float, float]:
         flags = ["--prepared", "data/prepared", "--real-percent", "100", "--seed", "0", "--out", out, "--results", out]
         environment = os.environ | {"PIPELINE_TRACKING": tracking, "DVC_ROOT": str(Path.cwd())}
         started = time.time()
-        done = subprocess.run([sys.executable, "-c", MARKED, *flags], env=environment, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", MARKED, *flags], env=environment, capture_output=True, text=True, check=False
+        )
         ended = time.time()
     marks = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("MARK")]
     if done.returncode or len(marks) != 2:
@@ -52,9 +53,11 @@ def main() -> None:
         rounds = [measure(tracking) for _ in range(ROUNDS)]
         before, work, after = (statistics.median(column) for column in zip(*rounds, strict=True))
         overheads = [a + b for a, _, b in rounds]
-        print(f"tracking {tracking:3}: overhead {statistics.median(overheads):.1f} s (goal < {goal:.0f}; range "
-              f"{min(overheads):.1f}-{max(overheads):.1f}) = {before:.1f} before + {after:.1f} after; work "
-              f"{work:.1f} s; ratio {statistics.median(overheads) / work:.2f}; median of {ROUNDS}")  # fmt: skip
+        print(
+            f"tracking {tracking:3}: overhead {statistics.median(overheads):.1f} s (goal < {goal:.0f}; range "
+            f"{min(overheads):.1f}-{max(overheads):.1f}) = {before:.1f} before + {after:.1f} after; work "
+            f"{work:.1f} s; ratio {statistics.median(overheads) / work:.2f}; median of {ROUNDS}"
+        )
 
 
 if __name__ == "__main__":

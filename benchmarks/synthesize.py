@@ -55,20 +55,28 @@ def main() -> None:
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
     sampler, free = make_sampler(params.gan, device), stub()
     print(f"recipe {params.gan.recipe}, median of {ROUNDS} rounds in turn; {describe_environment(device)}")
-    tell("generator", [rate(write, draw_real(sampler), DRAWN) / rate(draw_only, draw_real(sampler), DRAWN)
-                       for _ in range(ROUNDS)], "end to end over the generator alone")  # fmt: skip
+    tell(
+        "generator",
+        [rate(write, draw_real(sampler), DRAWN) / rate(draw_only, draw_real(sampler), DRAWN) for _ in range(ROUNDS)],
+        "end to end over the generator alone",
+    )
     for peer, loop in {"save_image": save_files, "datasets": save_datasets}.items():
         tell(peer, [rate(write, free, FREE) / rate(loop, free, PEER) for _ in range(ROUNDS)], f"over {peer}")
     tell("np.save", [rate(write, free, FREE) / rate(save_numpy, free, FREE) for _ in range(ROUNDS)], "over np.save")
     few, many = (measure_peak(count) for count in GROWTH)
-    print(f"{'memory':10} {few:.0f} MB at {GROWTH[0]:,} images, {many:.0f} MB at {GROWTH[1]:,}: "
-          f"{many / few:.2f} times (goal <= {GOALS['memory']})")  # fmt: skip
+    print(
+        f"{'memory':10} {few:.0f} MB at {GROWTH[0]:,} images, {many:.0f} MB at {GROWTH[1]:,}: "
+        f"{many / few:.2f} times (goal <= {GOALS['memory']})"
+    )
 
 
 def tell(name: str, ratios: list[float], what: str) -> None:
     """Prints the median ratio and its range."""
-    print(f"{name:10} {statistics.median(ratios):6.2f} ({min(ratios):.2f}-{max(ratios):.2f}) {what} "
-          f"(goal >= {GOALS[name]})", flush=True)  # fmt: skip
+    print(
+        f"{name:10} {statistics.median(ratios):6.2f} ({min(ratios):.2f}-{max(ratios):.2f}) {what} "
+        f"(goal >= {GOALS[name]})",
+        flush=True,
+    )
 
 
 def make_sampler(gan: GanParams, device: torch.device) -> Sampler:

@@ -115,9 +115,12 @@ def _start_writer() -> Companion:
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.tracking.writer"],
-        bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
-    )  # fmt: skip
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": path},
+        start_new_session=True,
+    )
 
 
 def _send(writer: Companion, message: Message) -> None:

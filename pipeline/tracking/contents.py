@@ -148,8 +148,12 @@ def _read_history(file: Path) -> list[Point]:
     """Points of a CSV with a column `step` and one a metric; empty fields are no points."""
     try:
         with file.open(encoding="utf-8", newline="") as rows:
-            return [Point(metric, float(value), int(row["step"])) for row in csv.DictReader(rows)
-                    for metric, value in row.items() if metric != "step" and value]  # fmt: skip
+            return [
+                Point(metric, float(value), int(row["step"]))
+                for row in csv.DictReader(rows)
+                for metric, value in row.items()
+                if metric != "step" and value
+            ]
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"{file}: corrupted ({error!r}); delete it and run: dvc repro") from None
 

@@ -87,8 +87,10 @@ def without_credentials(text: str) -> str:
 def behind(reason: object) -> str:
     """The one line about why the tracking store lacks something, and how to catch up."""
     why = without_credentials(f"{reason}")[:200]
-    return (f"tracking: {without_credentials(store_uri())} is behind ({why}); the result is safe; "
-            "catch up with: synthmix track sync")  # fmt: skip
+    return (
+        f"tracking: {without_credentials(store_uri())} is behind ({why}); the result is safe; "
+        "catch up with: synthmix track sync"
+    )
 
 
 def is_server() -> bool:

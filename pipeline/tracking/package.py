@@ -20,8 +20,20 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 # what the loaders import; synthmix itself, which is on no package index, must be installed beside them
-LIBRARIES = ("mlflow", "numpy", "pandas", "pillow", "pyarrow", "pydantic", "PyYAML", "safetensors", "torch",
-             "torchvision", "tqdm", "typer")  # fmt: skip
+LIBRARIES = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pydantic",
+    "PyYAML",
+    "safetensors",
+    "torch",
+    "torchvision",
+    "tqdm",
+    "typer",
+)
 NOISE_SEED = 0
 FULL_STD = 1.0  # of the latents, as in training
 
@@ -57,11 +69,15 @@ def write_package(target: Path, kind: str, folder: Path, run_id: str, artifact_p
     for file in model_files(folder, kind):
         shutil.copyfile(file, data / file.name)  # without the mode of the original, which a server may not read
     save_model(
-        target, loader_module=what.loader_module, data_path=data,
+        target,
+        loader_module=what.loader_module,
+        data_path=data,
         mlflow_model=Model(artifact_path=artifact_path, run_id=run_id),
-        signature=what.sign(about), input_example=what.example(about), model_config=dict(what.config),
+        signature=what.sign(about),
+        input_example=what.example(about),
+        model_config=dict(what.config),
         pip_requirements=[f"{name}=={version(name)}" for name in LIBRARIES],
-    )  # fmt: skip
+    )
 
 
 def model_files(folder: Path, kind: str) -> list[Path]:

@@ -43,8 +43,9 @@ class ServedGenerator:
             for offset, (_, label) in wanted.items():
                 labels[offset] = label
             start = block * BLOCK
-            drawn, _ = self.sampler.draw(start, start + BLOCK, seed=seed, std=params["latent_std"],
-                                         labels=Labels(np.empty(0, np.int64), labels))  # fmt: skip
+            drawn, _ = self.sampler.draw(
+                start, start + BLOCK, seed=seed, std=params["latent_std"], labels=Labels(np.empty(0, np.int64), labels)
+            )
             for offset, (row, _) in wanted.items():
                 images[row] = drawn[offset]
         return pd.DataFrame({"image": [png.tobytes() for png in encode_png(np.stack(images))]}, index=data.index)

@@ -66,8 +66,10 @@ def sync(params: Params) -> Tally:
 def _refuse_other_data(lock: Lock) -> None:
     """Refuses results of another data set or split than params.yaml asks for."""
     if keys := [f"{key} {value}" for key, value in lock.changed("prepare").items() if key.startswith("dataset.")]:
-        raise UserError(f"dvc.lock: results/ come from {keys[0]}, params.yaml says another value; run `dvc repro`, or "
-                        "restore params.yaml")  # fmt: skip
+        raise UserError(
+            f"dvc.lock: results/ come from {keys[0]}, params.yaml says another value; run `dvc repro`, or "
+            "restore params.yaml"
+        )
 
 
 def read_results(params: Params, lock: Lock) -> list[StageResult]:
