@@ -7,28 +7,27 @@ if __name__ == "__main__":
 
 import typer
 
-from pipeline.assessment.record import read_assess_record
-from pipeline.evaluation.ablation import evaluate
+from pipeline.evaluation.ablation import compare_cells
+from pipeline.evaluation.grid import read_grid
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.evaluation.replicates import read_made
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import to_text, write_report
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag
+from pipeline.shards.reader import read_column
 from pipeline.tracking import tracked_run
 
 
-def main(
-    results: PathFlag,
-    models: PathFlag,
-    scores: PathFlag,
-    dataset: PathFlag,
-    gan_samples: PathFlag,
-    gan_history: PathFlag,
-    out: PathFlag,
-) -> None:
+def main(results: PathFlag, models: PathFlag, scores: PathFlag, prepared: PathFlag, out: PathFlag) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT from what is in RESULTS; prints table and verdict."""
     params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
-    result = evaluate(params, results / "cells", read_assess_record(results / "assess.json"))
-    evidence = read_evidence(params, EvidencePaths(dataset, gan_samples, gan_history, scores), result)
-    with tracked_run("evaluate", {"models": models, "scores": scores, "dataset": dataset, "out": out}):
+    grid = read_grid(params, results / "cells")
+    made = read_made(params.ablation.replicates, models, results / "assess")
+    predictions = read_predictions(models, read_column(prepared / "test", "label"))
+    result = compare_cells(params, grid, made, predictions)
+    confusion = predictions.confusion(grid.mixed[result.chosen_percent], len(result.per_class))
+    evidence = read_evidence(params, EvidencePaths(results, prepared, scores), result, confusion.tolist())
+    with tracked_run("evaluate", {"models": models, "scores": scores, "prepared": prepared, "out": out}):
         write_report(out, result, evidence)
     typer.echo(to_text(result))

@@ -1,36 +1,32 @@
-"""Split the real images into train, reserve, val and test."""
+"""Split the real images into train, reserve, val, select and test, for every replicate."""
 
 if __name__ == "__main__":
     from pipeline.runtime.entry import run_stage
 
     run_stage("prepare")  # imports this module, and so torch, when the machine is checked
 
-import numpy as np
 import typer
 
-from pipeline.files import write_json
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import PathFlag
-from pipeline.shards.writer import write_split
-from pipeline.sources.description import describe
 from pipeline.sources.load import load
 from pipeline.sources.splits import check_sizes, split
+from pipeline.sources.write import write_splits
 from pipeline.tracking import tracked_run
 
 
 def main(out: PathFlag) -> None:
-    """Writes the splits, without shared content, and dataset.json to OUT."""
-    params = load_params("dataset", "ablation.real_percent")
-    dataset = params.dataset
-    source = f"real:{dataset.name}"
+    """Writes the splits, without shared content, to OUT/REPLICATE with their dataset.json; test to OUT."""
+    params = load_params(
+        "dataset", "ablation.real_percent", "ablation.controls", "ablation.replicates", "ablation.replicate_split"
+    )
+    dataset, ablation = params.dataset, params.ablation
     with tracked_run("prepare", {"out": out}):
-        splits = split(*load(dataset), dataset)
-        check_sizes(splits, params.ablation.real_percent)
-        counts = {name: len(images) for name, images in splits.images.items()}
-        (out / "dataset.json").unlink(missing_ok=True)  # written last: where it stands, the splits are whole
-        for name, images in splits.images.items():
-            index = np.arange(len(images), dtype=np.int64)
-            write_split(out / name, name, images, index=index, seed=dataset.seed, generator=source)
-        write_json(out / "dataset.json", describe(dataset.name, splits).model_dump())
-    sizes = ", ".join(f"{name} {count}" for name, count in counts.items())
-    typer.echo(f"{dataset.name}: {sizes}; {sum(splits.duplicates_dropped.values())} duplicates dropped")
+        source = load(dataset)
+        for replicate in ablation.replicates:
+            splits = split(source, dataset, replicate=replicate if ablation.replicate_split else None)
+            check_sizes(splits, ablation)
+            write_splits(out, replicate, splits, dataset)
+    sizes = ", ".join(f"{name} {len(images)}" for name, images in splits.images.items())
+    draws = f", {len(ablation.replicates)} draws" * ablation.replicate_split
+    typer.echo(f"{dataset.name}: {sizes}{draws}; {sum(splits.duplicates_dropped.values())} duplicates dropped")

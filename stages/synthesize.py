@@ -13,24 +13,25 @@ from pipeline.gan.sampling import Sampler
 from pipeline.gan.synthesis import plan_synthesis, write_dataset
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
-from pipeline.runtime.entry import PathFlag
+from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.runtime.signals import hold_signals
 from pipeline.shards.card import write_card
 from pipeline.sources.description import check_classes, read_description
 from pipeline.tracking import tracked_run
 
 
-def main(generator: PathFlag, dataset: PathFlag, out: PathFlag) -> None:
+def main(generator: PathFlag, dataset: PathFlag, replicate: IntFlag, out: PathFlag) -> None:
     """Writes the dataset folder OUT from the generator in GENERATOR; DATASET is the real images' dataset.json."""
-    params, device = load_params("synthesize", "dataset.name", "gan.networks"), pick_device()
+    params = load_params("synthesize", "dataset.name", "gan.networks", "ablation.threads")
+    device = pick_device(params.ablation.threads)
     sampler = Sampler.load(generator, device, networks=params.gan.networks)
     real = read_description(dataset)
     check_classes(dataset, real, sampler.class_names)
-    synthesis = plan_synthesis(params.synthesize, generator, sampler, real.real_counts(), device)
+    synthesis = plan_synthesis(params.synthesize, generator, sampler, real.real_counts(), seed=replicate, device=device)
     identity = {"recipe": synthesis.recipe.model_dump(), "environment": synthesis.environment}
     key = fingerprint("synthesize", identity)
     paths = {"generator": generator, "dataset": dataset, "out": out}
-    with tracked_run("synthesize", paths), resumable("synthesize", key) as folder:
+    with tracked_run("synthesize", paths, cell={"replicate": replicate}), resumable("synthesize", key) as folder:
         root, about = folder / "dataset", read_gan_description(generator, "generator").model_dump()
         with hold_signals() as stop_wanted:
             write_dataset(root, synthesis, key, stop_wanted)

@@ -16,16 +16,19 @@ from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
 
-def main(prepared: PathFlag, real_percent: IntFlag, seed: IntFlag, out: PathFlag, results: PathFlag) -> None:
+def main(
+    prepared: PathFlag, test: PathFlag, real_percent: IntFlag, replicate: IntFlag, out: PathFlag, results: PathFlag
+) -> None:
     """Writes the classifier to OUT, its record and history below RESULTS."""
     params = load_params("classifier", "ablation.budget", "ablation.num_corrupted", "ablation.threads")
     device = pick_device(params.ablation.threads)
 
-    splits = ("train", "val", "test", "reserve") if real_percent > 100 else ("train", "val", "test")
-    train, val, test, *reserve = read_alike(*(prepared / split for split in splits))
-    plan = plan_cell(params, train_size=len(train), seed=seed, real_percent=real_percent)
+    splits = ("train", "val", "reserve") if real_percent > 100 else ("train", "val")
+    unseen, train, val, *reserve = read_alike(test, *(prepared / split for split in splits))
+    plan = plan_cell(params, train_size=len(train), replicate=replicate, real_percent=real_percent)
     real = select_real(plan, train, *reserve)
     data = TrainingData(real, empty_like(real), val)
 
-    with tracked_run("train_baseline", {"prepared": prepared, "results": results}, cell=plan.identity):
-        run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
+    paths = {"prepared": prepared, "test": test, "results": results}
+    with tracked_run("train_baseline", paths, cell=plan.identity):
+        run_cell(plan, params.classifier, data, unseen, device=device, out=out, results=results)

@@ -19,10 +19,11 @@ from pipeline.tracking import tracked_run
 
 def main(
     prepared: PathFlag,
+    test: PathFlag,
     synthetic: PathFlag,
     scores: PathFlag,
     synthetic_percent: IntFlag,
-    seed: IntFlag,
+    replicate: IntFlag,
     out: PathFlag,
     results: PathFlag,
 ) -> None:
@@ -38,12 +39,12 @@ def main(
     )
     device = pick_device(params.ablation.threads)
 
-    train, val, test, pool = read_alike(*(prepared / split for split in ("train", "val", "test")), synthetic)
+    train, val, unseen, pool = read_alike(prepared / "train", prepared / "val", test, synthetic)
     columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool)
-    plan = plan_cell(params, train_size=len(train), seed=seed, synthetic_percent=synthetic_percent)
+    plan = plan_cell(params, train_size=len(train), replicate=replicate, synthetic_percent=synthetic_percent)
     kept = pool.select(curate(params.curation, pool.labels, columns, size=plan.num_synthetic))
     data = TrainingData(select_real(plan, train), kept, val)
 
-    paths = {"prepared": prepared, "synthetic": synthetic, "scores": scores, "results": results}
+    paths = {"prepared": prepared, "test": test, "synthetic": synthetic, "scores": scores, "results": results}
     with tracked_run("train_classifier", paths, cell=plan.identity):
-        run_cell(plan, params.classifier, data, test, device=device, out=out, results=results)
+        run_cell(plan, params.classifier, data, unseen, device=device, out=out, results=results)

@@ -1,4 +1,4 @@
-"""Train the class-conditional GAN on the training split, probed on val."""
+"""Train the class-conditional GAN on the training split, probed on select."""
 
 if __name__ == "__main__":
     from pipeline.runtime.entry import run_stage
@@ -16,20 +16,25 @@ from pipeline.gan.state import Row
 from pipeline.gan.training import Callbacks, train_gan
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
-from pipeline.runtime.entry import PathFlag
+from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.runtime.signals import hold_signals
 from pipeline.shards.reader import read_alike
 from pipeline.tracking import tracked_run
 
 
 def main(
-    train: PathFlag, val: PathFlag, out: PathFlag, history: PathFlag, samples: PathFlag, evolution: PathFlag
+    train: PathFlag,
+    select: PathFlag,
+    replicate: IntFlag,
+    out: PathFlag,
+    history: PathFlag,
+    samples: PathFlag,
+    evolution: PathFlag,
 ) -> None:
     """Writes the best generator and discriminator to OUT, what was seen on the way to HISTORY, SAMPLES, EVOLUTION."""
-    gan = load_params(
+    params = load_params(
         "gan.recipe",
         "gan.networks",
-        "gan.seed",
         "gan.steps",
         "gan.batch_size",
         "gan.ema_half_life_images",
@@ -40,23 +45,27 @@ def main(
         "gan.judge",
         "gan.health",
         "gan.${gan.recipe}",
-    ).gan
-    (real, unseen), device = read_alike(train, val), pick_device()
-    parts = {"gan": gan.model_dump(), "train": real.digest(), "val": unseen.digest()}
+        "ablation.threads",
+    )
+    (real, unseen), device = read_alike(train, select), pick_device(params.ablation.threads)
+    gan = params.gan
+    parts = {"gan": gan.model_dump(), "seed": replicate, "train": real.digest(), "select": unseen.digest()}
     key = fingerprint("train_gan", parts | {"environment": describe_environment(device)})
-    paths = {"train": train, "val": val, "out": out, "history": history, "samples": samples, "evolution": evolution}
-    with tracked_run("train_gan", paths) as run, resumable("train_gan", key) as folder:
+    pictures = {"samples": samples, "evolution": evolution}
+    paths = {"train": train, "select": select, "out": out, "history": history} | pictures
+    cell = {"replicate": replicate}
+    with tracked_run("train_gan", paths, cell=cell) as run, resumable("train_gan", key) as folder:
 
         def on_probe(rows: list[Row], sampler: Sampler) -> None:
-            keep_strip(folder, write_grid(samples, sampler, gan.seed), rows[-1])
+            keep_strip(folder, write_grid(samples, sampler, replicate), rows[-1])
             write_csv(history, rows)
             run.publish()
 
-        probe = train_probe(gan, real, unseen, device)
+        probe = train_probe(gan, real, unseen, seed=replicate, device=device)
         with hold_signals() as stop_wanted:
             callbacks = Callbacks(probe, on_probe, stop_wanted)
-            trained = train_gan(gan, real, device=device, folder=folder, callbacks=callbacks)
-        write_grid(samples, trained.sampler, gan.seed)
+            trained = train_gan(gan, real, seed=replicate, device=device, folder=folder, callbacks=callbacks)
+        write_grid(samples, trained.sampler, replicate)
         write_evolution(evolution, folder)
         write_csv(history, trained.history)
         trained.save(out)

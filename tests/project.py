@@ -15,13 +15,13 @@ from pipeline.params.compose import write_params
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "dataset=digits", "profile=demo",
-    "dataset.train_size=100", "dataset.val_size=50", "dataset.test_size=50",
+    "dataset.train_size=100", "dataset.val_size=50", "dataset.select_size=50", "dataset.test_size=50",
     "gan.steps=8", "gan.batch_size=16", "gan.probe_every=3", "gan.r3.width=8", "gan.dcgan.width=8",
     "gan.hinge_sn.width=8", "gan.judge.steps=6", "gan.health.cas_every=3", "gan.health.num_images=50",
     # Eight steps teach a generator little: it must pass no floor.
     "gan.health.min_gan_test=0", "gan.health.min_diversity=0", "gan.health.max_coverage_drop=1.0",
     "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
-    "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.seeds=[0,1]",
+    "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.replicates=[0,1]",
 ]  # fmt: skip
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

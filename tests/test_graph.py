@@ -117,6 +117,7 @@ ALLOWED = {
     ("evaluation", "classifier"),  # the records of files that it reads
     ("evaluation", "assessment"),
     ("evaluation", "sources"),
+    ("evaluation", "gan"),
 }
 
 
@@ -164,8 +165,8 @@ def test_each_library_has_its_one_place() -> None:
 def test_the_graph_reads_no_test_image_before_the_end() -> None:
     """No leak: the generator and every scorer see train and val alone."""
     assert [d for d in GRAPH["train_gan"]["deps"] if d.startswith("data/")] == [
-        "data/prepared/train",
-        "data/prepared/val",
+        "data/prepared/${item.replicate}/train",
+        "data/prepared/${item.replicate}/select",
     ]
     assert all("test" not in dep for dep in GRAPH["assess"]["deps"])
     assert not any(dep.rstrip("/") == "data/prepared" for dep in GRAPH["assess"]["deps"])

@@ -59,9 +59,11 @@ class GeneratorProbe:
         return numbers
 
 
-def train_probe(gan: GanParams, train: LabelledImages, val: LabelledImages, device: torch.device) -> GeneratorProbe:
+def train_probe(
+    gan: GanParams, train: LabelledImages, val: LabelledImages, *, seed: int, device: torch.device
+) -> GeneratorProbe:
     """The probe of a training: its judge learns from `train`, the classifiers of the small CAS from what is drawn."""
-    train_network = partial(train_unmixed, gan.judge, val=val, seed=gan.seed, device=device)
+    train_network = partial(train_unmixed, gan.judge, val=val, seed=seed, device=device)
 
     def measure_cas(drawn: LabelledImages) -> float:
         network = train_network(drawn, synthetic=True)

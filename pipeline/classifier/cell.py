@@ -1,5 +1,6 @@
 """One cell of the ablation: its images, its training, and the files that hold its result."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -8,7 +9,13 @@ import torch
 
 from pipeline.classifier.corruptions import measure_robustness
 from pipeline.classifier.inference import Logits, measure_accuracy, predict
-from pipeline.classifier.metrics import accuracy_per_class, calibration_error, negative_log_likelihood
+from pipeline.classifier.metrics import (
+    accuracy_per_class,
+    calibration_error,
+    confidence_gap,
+    fit_temperature,
+    negative_log_likelihood,
+)
 from pipeline.classifier.mixture import Mixture
 from pipeline.classifier.network import choose_architecture
 from pipeline.classifier.plan import CellPlan
@@ -16,8 +23,8 @@ from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.classifier.training import TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
-from pipeline.images import LabelledImages, concatenate
-from pipeline.params.schema import ClassifierParams
+from pipeline.images import LabelledImages, concatenate, empty_like
+from pipeline.params.schema import ClassifierParams, Params
 from pipeline.runtime.errors import UserError
 
 
@@ -38,6 +45,24 @@ def select_real(plan: CellPlan, train: LabelledImages, reserve: LabelledImages |
     return concatenate(train, reserve.select(np.arange(plan.num_real - len(train))))
 
 
+def select_stand_ins(
+    plan: CellPlan, params: Params, train: LabelledImages, reserve: LabelledImages | None = None
+) -> LabelledImages:
+    """The real images that a control trains on in the synthetic images' place.
+
+    `ceiling`: the first of the reserve, as many as the mixed cell would have synthetic ones, or all there are.
+    `placebo`: train; in mode `replace` what the cut took from it. `real_only`: none.
+    """
+    if plan.control == "ceiling" and reserve is not None:
+        curated = params.synthesize.num_images * params.curation.keep_percent // 100
+        size = curated if params.curation.recycle else min(curated, plan.num_synthetic)
+        return reserve.select(np.arange(min(size, len(reserve)), dtype=np.int64))
+    if plan.control == "placebo":
+        first = len(train) - plan.num_synthetic
+        return train.select(np.arange(first, len(train), dtype=np.int64))
+    return empty_like(train)
+
+
 def run_cell(
     plan: CellPlan,
     classifier: ClassifierParams,
@@ -53,11 +78,13 @@ def run_cell(
     Writes weights and test logits to `out`, history and record below `results`; the record comes last: where it
     lies, the cell is whole.
     """
-    mixture = Mixture(plan.mixing or "batch", plan.synthetic_percent, classifier.batch_size, plan.steps)
-    trained = train_classifier(classifier, data, mixture, seed=plan.seed, device=device)
+    mixture = Mixture(plan.mixing or "batch", plan.mixed_percent, classifier.batch_size, plan.steps)
+    trained = train_classifier(classifier, data, mixture, seed=plan.replicate, device=device)
     logits = predict(trained.network, test, flip=classifier.flip)
     corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
-    record = describe_cell(plan, data, trained.history[-1], logits, corrupted, test)
+    temperature = fit_temperature(predict(trained.network, data.val, flip=classifier.flip), data.val)
+    measured = Measured(logits, corrupted, temperature)
+    record = describe_cell(plan, data, trained.history[-1], measured, test)
     save_classifier(
         out,
         trained.network,
@@ -73,13 +100,17 @@ def run_cell(
     write_json(results / "cells" / f"{plan.name}.json", record.model_dump(exclude_none=True))
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a trained classifier gave: test logits (N, num_classes), accuracies by corruption, temperature on val."""
+
+    logits: Logits
+    corrupted: dict[str, float]
+    temperature: float
+
+
 def describe_cell(
-    plan: CellPlan,
-    data: TrainingData,
-    last: dict[str, float],
-    logits: Logits,
-    corrupted: dict[str, float],
-    test: LabelledImages,
+    plan: CellPlan, data: TrainingData, last: dict[str, float], measured: Measured, test: LabelledImages
 ) -> CellRecord:
     """The record of a cell, to six digits.
 
@@ -87,18 +118,21 @@ def describe_cell(
         plan: the cell.
         data: what it was trained on.
         last: the last row of its history.
-        logits: of the test images, (N, num_classes).
-        corrupted: accuracy under each corruption.
+        measured: what it gave.
         test: the test images.
     """
+    logits, corrupted = measured.logits, measured.corrupted
+    scaled = logits / np.float32(measured.temperature)
     return CellRecord(
         **plan.model_dump(include=set(CellSettings.model_fields)),
         num_synthetic=len(data.synthetic),
         train_loss=round(last["train_loss"], 6),
         val_accuracy=round(last["val_accuracy"], 6),
         test_accuracy=round(measure_accuracy(logits, test), 6),
-        test_loss=round(negative_log_likelihood(logits, test), 6),
-        test_calibration_error=round(calibration_error(logits, test), 6),
+        temperature=round(measured.temperature, 6),
+        test_loss=round(negative_log_likelihood(scaled, test), 6),
+        test_calibration_error=round(calibration_error(scaled, test), 6),
+        test_confidence_gap=round(confidence_gap(logits, test), 6),
         test_accuracy_per_class=accuracy_per_class(logits, test),
         num_corrupted=min(plan.num_corrupted, len(test)),
         corrupted_accuracy=round(fmean(corrupted.values()), 6),

@@ -1,11 +1,13 @@
-"""Metrics of test logits, float32 (N, num_classes): accuracy a class, negative log-likelihood, calibration."""
+"""Metrics of logits, float32 (N, num_classes): accuracy a class, negative log-likelihood, calibration."""
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from pipeline.classifier.inference import Logits
 from pipeline.images import LabelledImages
 
+MOST_TIMES = 100.0  # what a temperature multiplies or divides logits by; beyond it no figure changes
 BINS = 15  # of equal width, as Guo et al. 2017 have them
 
 
@@ -19,6 +21,25 @@ def negative_log_likelihood(logits: Logits, data: LabelledImages) -> float:
     """Mean of -log p(label), in nats."""
     log_probability = log_softmax(logits.astype(np.float64), axis=1)
     return float(-log_probability[np.arange(len(data)), data.labels].mean())
+
+
+def fit_temperature(logits: Logits, data: LabelledImages) -> float:
+    """The T for which logits / T have the least negative log-likelihood (Guo et al. 2017, section 4.2).
+
+    Above 1 the classifier is too confident, below 1 too cautious; at most MOST_TIMES either way.
+    """
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(logits / np.float32(np.exp(log_temperature)), data)
+
+    bound = float(np.log(MOST_TIMES))
+    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
+
+
+def confidence_gap(logits: Logits, data: LabelledImages) -> float:
+    """Mean largest probability less accuracy, -1 to 1: above 0 the classifier is too confident."""
+    confidence = np.exp(log_softmax(logits.astype(np.float64), axis=1).max(1))
+    return float((confidence - (logits.argmax(1) == data.labels)).mean())
 
 
 def calibration_error(logits: Logits, data: LabelledImages) -> float:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pipeline.classifier.record import CellSettings, Count, Positive
-from pipeline.params.schema import Params
+from pipeline.params.schema import Control, Params
 from pipeline.runtime.errors import UserError
 
 
@@ -15,21 +15,35 @@ class CellPlan(CellSettings):
     num_corrupted: Positive
     """Test images, the first ones, on which each corruption is measured; all where there are fewer."""
 
+    @property
+    def mixed_percent(self) -> int:
+        """Percent of the images of all steps that do not come from the real set."""
+        return 0 if self.control == "real_only" else self.synthetic_percent
+
 
 def plan_cell(
-    params: Params, *, train_size: int, seed: int, real_percent: int = 100, synthetic_percent: int = 0
+    params: Params,
+    *,
+    train_size: int,
+    replicate: int,
+    real_percent: int = 100,
+    synthetic_percent: int = 0,
+    control: Control | None = None,
 ) -> CellPlan:
-    """The real-only cell at `real_percent`, or where `synthetic_percent` is above 0 the mixed cell at that.
+    """The real-only cell at `real_percent`, or where `synthetic_percent` is above 0 the mixed cell or control at that.
 
     Mode `add` keeps all real images and takes as many synthetic ones; `replace` cuts the real ones to
-    (100 - percent) % and fills up to train_size. At 100 % there is no real image in either.
+    (100 - percent) % and fills up to train_size. At 100 % there is no real image in either. A control is planned as
+    the mixed cell of its percent, so that only what stands for the synthetic images differs; `real_only` has that
+    cell's steps, and all real images.
 
     Args:
         params: `classifier.steps`, `ablation.budget` and `.num_corrupted`, and of a mixed cell `.mode` and `.mixing`.
         train_size: images in train.
-        seed: of the classifier.
+        replicate: of the cell.
         real_percent: size of a real-only set, in percent of train_size.
         synthetic_percent: percent of the images of all steps that are synthetic.
+        control: which one it is, if it is one.
 
     Raises:
         UserError: so small a percent leaves no real image.
@@ -43,19 +57,32 @@ def plan_cell(
     num_real = train_size * real_percent // 100
     if num_real < 1 and synthetic_percent < 100:
         raise UserError(f"params.yaml: ablation: {real_percent} % of {train_size} real images is none; raise the share")
+    steps = _num_steps(params.classifier.steps, ablation.budget, num_real / train_size, synthetic_percent)
+    num_synthetic = _num_synthetic(mode, train_size, num_real)
+    if control == "real_only":
+        real_percent, num_real, num_synthetic = 100, train_size, 0
     return CellPlan(
-        stage="train_classifier" if synthetic_percent else "train_baseline",
+        stage=_stage(synthetic_percent, control),
+        control=control,
         real_percent=real_percent,
         synthetic_percent=synthetic_percent,
-        seed=seed,
+        replicate=replicate,
         mode=mode,
         mixing=mixing,
         budget=ablation.budget,
         num_real=num_real,
-        num_synthetic=_num_synthetic(mode, train_size, num_real),
+        num_synthetic=num_synthetic,
         num_corrupted=ablation.num_corrupted,
-        steps=_num_steps(params.classifier.steps, ablation.budget, num_real / train_size, synthetic_percent),
+        steps=steps,
     )
+
+
+def _stage(
+    synthetic_percent: int, control: Control | None
+) -> Literal["train_baseline", "train_control", "train_classifier"]:
+    if control:
+        return "train_control"
+    return "train_classifier" if synthetic_percent else "train_baseline"
 
 
 def _num_synthetic(mode: Literal["add", "replace"] | None, train_size: int, num_real: int) -> int:

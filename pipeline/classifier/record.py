@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.files import Record, read_record
+from pipeline.params.schema import Control
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -17,8 +18,10 @@ Fractions = Annotated[dict[str, Fraction], Field(min_length=1)]
 class CellSettings(Record):
     """What a cell of the ablation is trained on and for how long."""
 
-    stage: Literal["train_baseline", "train_classifier"]
+    stage: Literal["train_baseline", "train_control", "train_classifier"]
     """Stage that trains the cell."""
+    control: Control | None = None
+    """What takes the synthetic images' place in a control; absent from every other cell."""
     mode: Literal["add", "replace"] | None = None
     """`ablation.mode`; absent from a real-only cell, which trains alike in either."""
     mixing: Literal["batch", "pretrain_finetune"] | None = None
@@ -28,28 +31,33 @@ class CellSettings(Record):
     real_percent: Count
     """Size of the real-only set, or of the real part of a mixed one, in percent of train_size; 0 to 1000."""
     synthetic_percent: Annotated[int, Field(ge=0, le=100)]
-    """Percent of the training images, counted over all steps, that are synthetic; 0 in a real-only cell."""
-    seed: Count
-    """Seed of the classifier: its weights, batches and augmentations."""
+    """Percent of the training images, counted over all steps, that are synthetic or, in a control, stand for them; 0
+    in a real-only cell."""
+    replicate: Count
+    """Seed of the classifier, of the GAN and of the synthetic set; of the split where each has its own."""
     steps: Positive
     """Optimizer steps."""
     num_real: Count
     """Different real images in the training set."""
 
     @property
-    def identity(self) -> dict[str, int]:
+    def identity(self) -> dict[str, int | str]:
         """What distinguishes the cell from the others of its stage."""
-        return self.model_dump(include={"synthetic_percent", "real_percent", "seed"})
+        keys = {"control", "synthetic_percent", "real_percent", "replicate"}
+        return self.model_dump(include=keys, exclude_none=True)
 
     @property
     def name(self) -> str:
-        """`<stage>-<percent>-<seed>`, the stem of the cell's files."""
-        return f"{self.stage}-{self.synthetic_percent or self.real_percent}-{self.seed}"
+        """`<stage>-[<control>-]<percent>-<replicate>`, the stem of the cell's files."""
+        control = f"{self.control}-" if self.control else ""
+        return f"{self.stage}-{control}{self.synthetic_percent or self.real_percent}-{self.replicate}"
 
     @model_validator(mode="after")
     def _mixed_cells_name_their_mixture(self) -> Self:
         if any((value is None) != (self.stage == "train_baseline") for value in (self.mode, self.mixing)):
             raise ValueError("mode and mixing are those of a mixed cell, and of none else")
+        if (self.control is None) != (self.stage != "train_control"):
+            raise ValueError("control is that of a control, and of none else")
         return self
 
 
@@ -64,10 +72,14 @@ class CellRecord(CellSettings):
     """Fraction of val that is classified correctly after the last step."""
     test_accuracy: Fraction
     """Fraction of test that is classified correctly."""
+    temperature: Annotated[float, Field(gt=0)]
+    """What the logits are divided by for the next two: fitted on val; above 1 the classifier is too confident."""
     test_loss: Nats
-    """Mean negative log-likelihood of the test labels, in nats."""
+    """Mean negative log-likelihood of the test labels at that temperature, in nats."""
     test_calibration_error: Fraction
-    """Expected calibration error on test, in 15 bins."""
+    """Expected calibration error on test at that temperature, in 15 bins."""
+    test_confidence_gap: Annotated[float, Field(ge=-1, le=1)]
+    """Mean confidence less accuracy on test, without a temperature: above 0 the classifier is too confident."""
     test_accuracy_per_class: Fractions
     """`test_accuracy` of the images of each class, by the name of the class."""
     num_corrupted: Positive

@@ -109,9 +109,11 @@ def regenerate_rows(folder: Path, count: int, generator: Path, *, tolerance: int
     from pipeline.gan.labels import choose_labels
     from pipeline.gan.sampling import Sampler  # here, because nothing else needs a network
 
-    manifest, device = read_manifest(folder), pick_device()
+    manifest = read_manifest(folder)
     recipe = manifest.recipe
     networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
+    threads = manifest.environment.get("threads")
+    device = pick_device(int(threads) if threads else None)  # as many as drew it, else sums round otherwise
     sampler = Sampler.load(generator, device, networks=networks)
     found, wanted = hash_file(generator / "generator.safetensors"), recipe.generator_sha256
     if found != wanted:

@@ -1,20 +1,22 @@
 """Every declared cell against the baseline: the content of ablation.json."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from pathlib import Path
 from statistics import fmean
 
-from pipeline.assessment.record import AssessRecord
 from pipeline.classifier.record import CellRecord
+from pipeline.evaluation.bootstrap import images_interval
 from pipeline.evaluation.effect import ErrorsRemoved, errors_removed
-from pipeline.evaluation.grid import Cells, read_grid
+from pipeline.evaluation.grid import Cells, Grid
 from pipeline.evaluation.power import measure_power
+from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.real_equivalent import measure, real_equivalent
+from pipeline.evaluation.replicates import Made, summarise_replicates
 from pipeline.evaluation.result import (
     Answer,
     Champion,
     Change,
+    ControlSetting,
     Headline,
     Optimism,
     RealEquivalent,
@@ -26,13 +28,14 @@ from pipeline.evaluation.result import (
 from pipeline.evaluation.statistics import (
     Decision,
     Interval,
+    Measurements,
     PairedComparison,
     cross_fitted,
     decide,
     mean_interval,
     paired_difference,
 )
-from pipeline.evaluation.wording import optimism_text, power_text, verdict_text
+from pipeline.evaluation.wording import controls_text, optimism_text, power_text, verdict_text, warning_sentences
 from pipeline.params.schema import Params
 
 METRIC = "test_accuracy"
@@ -40,68 +43,74 @@ ITSELF = PairedComparison(Interval(0.0, 0.0, 0.0), 0.0, 1.0)  # the baseline aga
 SIX_DECIMALS = 1e-6  # what a cell's file resolves, where no count of images does
 
 
-def evaluate(params: Params, cells_dir: Path, fidelity: AssessRecord) -> Result:
-    """Walks the grid that `params` declares and compares its cells with the baseline.
+def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictions) -> Result:
+    """The result of all cells of `grid`.
 
     Args:
         params: all params.
-        cells_dir: folder of <stage>-<percent>-<seed>.json; files of other cells are ignored.
-        fidelity: what assess.json holds, passed on.
-
-    Raises:
-        UserError: a cell is missing, unreadable, or was trained under other params.
+        grid: the cells.
+        made: what is known of every replicate's GAN and synthetic images.
+        predictions: which test images each cell got right.
     """
-    return compare_cells(params, *read_grid(params, cells_dir), fidelity)
-
-
-def compare_cells(params: Params, real: Cells, synthetic: Cells, fidelity: AssessRecord) -> Result:
-    """The result of real-only cells by real_percent and mixed cells by synthetic_percent."""
-    grid, image = params.ablation, 1 / params.dataset.test_size  # what one test image is in accuracy
-    synthetic, baseline = dict(sorted(synthetic.items())), real[100]
-    decision = decide(_values(synthetic, "val_accuracy"), _values(synthetic, METRIC), _column(baseline, METRIC), image)
-    settings = _settings(grid.seeds, decision, synthetic, baseline, image)
-    percent, seeds = decision.chosen_percent, len(baseline)
+    ablation, image = params.ablation, 1 / params.dataset.test_size  # what one test image is in accuracy
+    decision = decide(_measurements(grid, image, ablation.margin_points / 100))
+    percent, baseline = decision.chosen_percent, grid.real[100]
+    settings = _settings(grid, decision, predictions, image)
     chosen = next(setting for setting in settings if setting.synthetic_percent == percent)
-    power = measure_power(decision.comparisons[percent], seeds, len(synthetic), grid.margin_points)
-    curve = _curve(real, image)
-    equivalent = _real_equivalent(chosen, curve, image, detectable=decision.verdict != "no_difference")
-    optimism = _optimism(chosen, synthetic, baseline)
+    power = measure_power(decision.comparisons[percent], len(baseline), len(grid.mixed), ablation.margin_points)
+    curve, controls = _curve(grid.real, image), _controls(grid, decision)
+    equivalent = _real_equivalent(chosen, curve, image, decision)
+    replicates = summarise_replicates(made, grid.mixed[percent], grid.baseline(percent))
+    take = max(replicates, key=attrgetter("val_accuracy")).replicate
+    optimism = _optimism(chosen, grid)
     return Result(
         dataset=params.dataset.name,
         profile=params.profile,
-        mode=grid.mode,
-        mixing=grid.mixing,
-        budget=grid.budget,
+        mode=ablation.mode,
+        mixing=ablation.mixing,
+        budget=ablation.budget,
         keep_percent=params.curation.keep_percent,
         curation=params.curation,
         metric="test_accuracy",
         verdict=decision.verdict,
-        verdict_text=verdict_text(decision, grid.mode, removed=chosen.errors_removed_percent, seeds=seeds),
+        verdict_text=verdict_text(decision, ablation.mode, removed=chosen.errors_removed_percent, n=len(baseline)),
         power=power,
-        power_text=power_text(decision.verdict, seeds, power),
+        power_text=power_text(decision.verdict, len(baseline), power),
         optimism=optimism,
-        optimism_text=optimism_text(optimism, chosen.difference_mean, len(synthetic)),
+        optimism_text=optimism_text(optimism, chosen.difference_mean, len(grid.mixed)),
         chosen_percent=percent,
         answer=_answer(chosen, equivalent),
-        champion=_champion(grid.seeds, baseline, synthetic),
+        champion=_champion(grid),
         baseline=_summary(settings[0]),
         chosen=_summary(chosen),
         by_percent={str(setting.synthetic_percent): _headline(setting) for setting in settings},
         settings=settings,
         per_class=_changes(
-            synthetic[percent],
-            baseline,
-            attrgetter("test_accuracy_per_class"),
-            image * len(baseline[0].test_accuracy_per_class),
+            grid, percent, attrgetter("test_accuracy_per_class"), image * len(baseline[0].test_accuracy_per_class)
         ),
-        per_corruption=_changes(
-            synthetic[percent], baseline, attrgetter("accuracy_per_corruption"), 1 / baseline[0].num_corrupted
-        ),
+        per_corruption=_changes(grid, percent, attrgetter("accuracy_per_corruption"), 1 / baseline[0].num_corrupted),
         num_corrupted=baseline[0].num_corrupted,
         learning_curve=curve,
         real_equivalent=equivalent,
-        worth=equivalent,
-        fidelity=fidelity,
+        controls=controls,
+        controls_text=controls_text(decision),
+        replicate_split=ablation.replicate_split,
+        replicates=replicates,
+        dataset_replicate=take,
+        fidelity=made.assessed[ablation.replicates.index(take)],
+        warnings=tuple(warning_sentences(decision, replicates, made.assessed)),
+    )
+
+
+def _measurements(grid: Grid, image: float, margin: float) -> Measurements:
+    return Measurements(
+        val=_values(grid.mixed, "val_accuracy"),
+        test=_values(grid.mixed, METRIC),
+        baselines={percent: _column(grid.baseline(percent), METRIC) for percent in grid.mixed},
+        ceiling=_values(grid.controls.get("ceiling", {}), METRIC),
+        placebo=_values(grid.controls.get("placebo", {}), METRIC),
+        resolution=image,
+        margin=margin,
     )
 
 
@@ -113,22 +122,26 @@ def _values(cells: Cells, key: str) -> dict[int, list[float]]:
     return {percent: _column(row, key) for percent, row in cells.items()}
 
 
-def _settings(
-    seeds: list[int], decision: Decision, synthetic: Cells, baseline: list[CellRecord], image: float
-) -> tuple[Setting, ...]:
+# ---- settings -------------------------------------------------------------------------------------------------
+
+
+def _settings(grid: Grid, decision: Decision, predictions: Predictions, image: float) -> tuple[Setting, ...]:
     """One setting a synthetic_percent, 0 (the baseline against itself) first."""
-    rows = [(0, baseline, ITSELF, 1.0)] + [
-        (percent, cells, decision.comparisons[percent], decision.p_value_holm[percent])
-        for percent, cells in synthetic.items()
+    baseline = grid.real[100]
+    rows = [(0, baseline, baseline, ITSELF, 1.0)] + [
+        (percent, cells, grid.baseline(percent), decision.comparisons[percent], decision.p_value_holm[percent])
+        for percent, cells in grid.mixed.items()
     ]
     return tuple(
         Setting.model_validate(
-            {"synthetic_percent": percent, "seeds": tuple(seeds), "p_value_holm": p_value_holm}
-            | _against_baseline(cells, baseline, comparison, image)
+            {"synthetic_percent": percent, "p_value_holm": p_value_holm}
+            | {"replicates": tuple(cell.replicate for cell in cells)}
+            | _against_baseline(cells, against, comparison, image)
+            | _over_images(cells, against, predictions)
             | _accuracies(cells, image)
-            | _trust(cells, baseline)
+            | _trust(cells, against)
         )
-        for percent, cells, comparison, p_value_holm in rows
+        for percent, cells, against, comparison, p_value_holm in rows
     )
 
 
@@ -154,8 +167,16 @@ def _against_baseline(
     }
 
 
+def _over_images(cells: list[CellRecord], baseline: list[CellRecord], predictions: Predictions) -> dict[str, float]:
+    """The interval of the difference over other test images too, as keys of a setting."""
+    interval = ITSELF.difference
+    if cells is not baseline:
+        interval = images_interval(predictions.right(cells), predictions.right(baseline))
+    return {"difference_images_low": interval.low, "difference_images_high": interval.high}
+
+
 def _accuracies(cells: list[CellRecord], image: float) -> dict[str, object]:
-    """Test accuracy of each seed, mean and interval, which is cut at 0 and 1, as keys of a setting."""
+    """Test accuracy of each replicate, mean and interval, which is cut at 0 and 1, as keys of a setting."""
     values = _column(cells, METRIC)
     interval = mean_interval(values, image)
     return {
@@ -174,6 +195,7 @@ def _trust(cells: list[CellRecord], baseline: list[CellRecord]) -> dict[str, flo
     for key, resolution in (
         ("test_loss", SIX_DECIMALS),
         ("test_calibration_error", SIX_DECIMALS),
+        ("test_confidence_gap", SIX_DECIMALS),
         ("corrupted_accuracy", corrupted),
     ):
         columns = _column(cells, key), _column(baseline, key)
@@ -194,6 +216,30 @@ def _headline(setting: Setting) -> Headline:
     return Headline(**{key: getattr(setting, key) for key in Headline.model_fields})
 
 
+# ---- controls, learning curve, choice -------------------------------------------------------------------------
+
+
+def _controls(grid: Grid, decision: Decision) -> tuple[ControlSetting, ...]:
+    """Ceiling and placebo at every percent; `real_only` is the baseline of its percent, no control to report."""
+    compared: Mapping[str, Mapping[int, PairedComparison]] = {"ceiling": decision.ceiling, "placebo": decision.placebo}
+    return tuple(
+        ControlSetting.model_validate(
+            {
+                "control": control,
+                "synthetic_percent": percent,
+                "num_real": cells[0].num_real,
+                "num_stand_ins": cells[0].num_synthetic,
+                "test_accuracy_mean": fmean(_column(cells, METRIC)),
+                "p_value": compared[control][percent].p_value,
+                **_ends("difference", compared[control][percent].difference),
+            }
+        )
+        for control, group in grid.controls.items()
+        if control in compared
+        for percent, cells in group.items()
+    )
+
+
 def _curve(real: Cells, image: float) -> tuple[RealPercentPoint, ...]:
     """Accuracy of real images alone, by their number."""
     return tuple(
@@ -205,21 +251,26 @@ def _curve(real: Cells, image: float) -> tuple[RealPercentPoint, ...]:
 
 
 def _real_equivalent(
-    chosen: Setting, curve: Iterable[RealPercentPoint], image: float, *, detectable: bool
-) -> RealEquivalent:
-    """How many real images would do what the chosen percent did."""
+    chosen: Setting, curve: Iterable[RealPercentPoint], image: float, decision: Decision
+) -> RealEquivalent | None:
+    """How many real images would do what the chosen percent did; None where the setting cannot tell."""
+    if decision.verdict == "cannot_tell":
+        return None
     sizes, accuracies = zip(*((point.num_real, point.test_accuracy) for point in curve), strict=True)
     measured = measure(sizes, accuracies, chosen.test_accuracy, image)
-    return real_equivalent(chosen.synthetic_percent, chosen.num_real, measured, detectable=detectable)
+    found = decision.verdict in ("helps", "hurts")
+    return real_equivalent(chosen.synthetic_percent, chosen.num_real, measured, detectable=found)
 
 
-def _optimism(chosen: Setting, synthetic: Cells, baseline: list[CellRecord]) -> Optimism:
+def _optimism(chosen: Setting, grid: Grid) -> Optimism:
     """What picking the best percent flatters the chosen one by; see `cross_fitted`."""
     gains = {
-        percent: [value - base.test_accuracy for value, base in zip(values, baseline, strict=True)]
-        for percent, values in _values(synthetic, METRIC).items()
+        percent: [
+            value.test_accuracy - base.test_accuracy for value, base in zip(cells, grid.baseline(percent), strict=True)
+        ]
+        for percent, cells in grid.mixed.items()
     }
-    honest = cross_fitted(_values(synthetic, "val_accuracy"), gains)
+    honest = cross_fitted(_values(grid.mixed, "val_accuracy"), gains)
     return Optimism(
         val_difference_mean=chosen.val_difference_mean,
         difference_cross_fitted=honest,
@@ -227,43 +278,38 @@ def _optimism(chosen: Setting, synthetic: Cells, baseline: list[CellRecord]) -> 
     )
 
 
-def _answer(chosen: Setting, equivalent: RealEquivalent) -> Answer:
+def _answer(chosen: Setting, equivalent: RealEquivalent | None) -> Answer:
     return Answer(
         chosen_percent=chosen.synthetic_percent,
         chosen_difference_mean=chosen.difference_mean,
         chosen_p_value_holm=chosen.p_value_holm,
-        num_real_extra=equivalent.num_real_extra,
-        worth_num_real_extra=equivalent.num_real_extra,
+        num_real_extra=equivalent.num_real_extra if equivalent else None,
     )
 
 
 def _changes(
-    chosen: list[CellRecord],
-    baseline: list[CellRecord],
-    measures: Callable[[CellRecord], dict[str, float]],
-    resolution: float,
+    grid: Grid, percent: int, measures: Callable[[CellRecord], dict[str, float]], resolution: float
 ) -> dict[str, Change]:
-    """Accuracy of each class or corruption, without and with synthetic images, paired by seed; p is not asked for."""
-    changes = {}
-    for name in sorted(measures(baseline[0])):
-        before, after = ([measures(cell)[name] for cell in cells] for cells in (baseline, chosen))
+    """Accuracy of each class or corruption, without and with synthetic images, paired by replicate."""
+    changes, groups = {}, (grid.baseline(percent), grid.mixed[percent])
+    for name in sorted(measures(groups[0][0])):
+        before, after = ([measures(cell)[name] for cell in cells] for cells in groups)
         difference = paired_difference(after, before, resolution).difference
         changes[name] = Change(baseline_mean=fmean(before), chosen_mean=fmean(after), **_ends("difference", difference))
     return changes
 
 
-def _champion(seeds: list[int], baseline: list[CellRecord], synthetic: Cells) -> Champion:
+def _champion(grid: Grid) -> Champion:
     """The one classifier that is best on val, baseline included; of equals the least synthetic one."""
-    groups = [(100, baseline), *synthetic.items()]
     candidates = [
         Champion(
             stage=cell.stage,
             percent=percent,
-            seed=seed,
+            replicate=cell.replicate,
             val_accuracy=cell.val_accuracy,
             test_accuracy=cell.test_accuracy,
         )
-        for percent, cells in groups
-        for seed, cell in zip(seeds, cells, strict=True)
+        for percent, cells in [(100, grid.real[100]), *grid.mixed.items()]
+        for cell in cells
     ]
     return max(candidates, key=attrgetter("val_accuracy"))

@@ -1,72 +1,119 @@
 """The declared cells, read and checked against the params."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.classifier.plan import plan_cell
+from pipeline.classifier.plan import CellPlan, plan_cell
 from pipeline.classifier.record import CellRecord, CellSettings, read_cell_record
-from pipeline.params.schema import Params
+from pipeline.params.schema import Control, Params
 from pipeline.runtime.errors import UserError
 
 NAMED = 5  # missing cells that an error names; a new grid lacks dozens
 
-Cells = dict[int, list[CellRecord]]  # percent -> one cell a seed, in the order of ablation.seeds
+Cells = dict[int, list[CellRecord]]  # percent -> one cell a replicate, in the order of ablation.replicates
 
 
-def read_grid(params: Params, cells_dir: Path) -> tuple[Cells, Cells]:
-    """The declared cells: real-only ones by real_percent, mixed ones by synthetic_percent.
+@dataclass(frozen=True)
+class Grid:
+    """All cells of an ablation.
+
+    Attributes:
+        real: real-only cells by real_percent.
+        mixed: mixed cells by synthetic_percent, rising.
+        controls: cells of each control by synthetic_percent.
+    """
+
+    real: Cells
+    mixed: Cells
+    controls: Mapping[Control, Cells]
+
+    def baseline(self, percent: int) -> list[CellRecord]:
+        """Real-only cells with as many steps as the mixed ones at `percent`."""
+        return self.controls["real_only"][percent] if "real_only" in self.controls else self.real[100]
+
+    def all_cells(self) -> Iterator[CellRecord]:
+        """Every cell."""
+        for group in (self.real, self.mixed, *self.controls.values()):
+            for cells in group.values():
+                yield from cells
+
+
+def read_grid(params: Params, cells_dir: Path) -> Grid:
+    """The declared cells.
 
     Raises:
         UserError: a cell is missing or corrupted, or was trained under other params or on another data set.
     """
-    grid = params.ablation
-    stages = {"train_baseline": grid.real_percent, "train_classifier": grid.synthetic_percent}
-    names = [(stage, percent, seed) for stage in stages for percent in stages[stage] for seed in grid.seeds]
-    missing = [name for name in names if not (cells_dir / _file(*name)).is_file()]
-    if missing:
-        raise UserError(_missing(missing, len(names), cells_dir))
-    real, synthetic = (
-        {percent: [_read_cell(cells_dir, stage, percent, seed, params) for seed in grid.seeds] for percent in percents}
-        for stage, percents in stages.items()
-    )
-    _check_alike(real, synthetic, cells_dir)
-    return real, synthetic
+    ablation = params.ablation
+    plans = {
+        "real": {percent: _plans(params, real_percent=percent) for percent in ablation.real_percent},
+        "mixed": {p: _plans(params, synthetic_percent=p) for p in sorted(ablation.synthetic_percent)},
+    } | {
+        control: {p: _plans(params, p, control) for p in sorted(ablation.synthetic_percent)}
+        for control in ablation.controls
+    }
+    declared = [plan for group in plans.values() for cells in group.values() for plan in cells]
+    if missing := [plan for plan in declared if not _file(cells_dir, plan).is_file()]:
+        raise UserError(_missing(missing, len(declared), cells_dir))
+    read = {
+        name: {percent: [_read_cell(cells_dir, plan) for plan in cells] for percent, cells in group.items()}
+        for name, group in plans.items()
+    }
+    grid = Grid(read["real"], read["mixed"], {control: read[control] for control in ablation.controls})
+    _check_alike(grid.all_cells(), cells_dir)
+    return grid
 
 
-def _file(stage: str, percent: int, seed: int) -> str:
-    return f"{stage}-{percent}-{seed}.json"
+def _plans(
+    params: Params, synthetic_percent: int = 0, control: Control | None = None, *, real_percent: int = 100
+) -> list[CellPlan]:
+    """The cells of one percent, one a replicate."""
+    return [
+        plan_cell(
+            params,
+            train_size=params.dataset.train_size,
+            replicate=replicate,
+            real_percent=real_percent,
+            synthetic_percent=synthetic_percent,
+            control=control,
+        )
+        for replicate in params.ablation.replicates
+    ]
 
 
-def _missing(missing: Sequence[tuple[str, int, int]], declared: int, cells_dir: Path) -> str:
-    files = ", ".join(_file(*name) for name in missing[:NAMED])
+def _file(cells_dir: Path, plan: CellPlan) -> Path:
+    return cells_dir / f"{plan.name}.json"
+
+
+def _target(plan: CellPlan) -> str:
+    """The cell's name in DVC."""
+    return plan.name.replace("-", "@", 1)
+
+
+def _missing(missing: Sequence[CellPlan], declared: int, cells_dir: Path) -> str:
+    files = ", ".join(_file(cells_dir, plan).name for plan in missing[:NAMED])
     if len(missing) > NAMED:
-        return f"{cells_dir} lacks {len(missing)} of {declared} declared cells ({files}, ...); run: dvc repro"
-    targets = " ".join(f"{stage}@{percent}-{seed}" for stage, percent, seed in missing)
-    return f"{cells_dir} lacks {files}; run: dvc repro {targets}"
+        return f"{cells_dir} lacks {len(missing)} of {declared} declared cells ({files}, ...); run: synthmix run"
+    return f"{cells_dir} lacks {files}; run: dvc repro {' '.join(map(_target, missing))}"
 
 
-def _read_cell(cells_dir: Path, stage: str, percent: int, seed: int, params: Params) -> CellRecord:
-    """One cell, after a check that it is what its name and `params` say."""
-    share = {"real_percent" if stage == "train_baseline" else "synthetic_percent": percent}
-    plan = plan_cell(params, train_size=params.dataset.train_size, seed=seed, **share)
-    path = cells_dir / _file(stage, percent, seed)
+def _read_cell(cells_dir: Path, plan: CellPlan) -> CellRecord:
+    """One cell, after a check that it is what its name and the params say."""
+    path = _file(cells_dir, plan)
     record = read_cell_record(path)
     for key in CellSettings.model_fields:
         found, wanted = getattr(record, key), getattr(plan, key)
         if found != wanted:
-            target = f"{stage}@{percent}-{seed}"
-            raise UserError(f"{path}: {key} is {found!r}, not {wanted!r}; run: dvc repro {target}")
+            raise UserError(f"{path}: {key} is {found!r}, not {wanted!r}; run: dvc repro {_target(plan)}")
     return record
 
 
-def _check_alike(real: Cells, synthetic: Cells, cells_dir: Path) -> None:
+def _check_alike(cells: Iterable[CellRecord], cells_dir: Path) -> None:
     """All cells name the same classes and the same corruptions, or some belong to another data set or program."""
-    cells = [cell for group in (real, synthetic) for row in group.values() for cell in row]
-    for kind, names in (
-        ("classes", {frozenset(cell.test_accuracy_per_class) for cell in cells}),
-        ("corruptions", {frozenset(cell.accuracy_per_corruption) for cell in cells}),
-    ):
-        if len(names) > 1:
+    names = [(frozenset(cell.test_accuracy_per_class), frozenset(cell.accuracy_per_corruption)) for cell in cells]
+    for kind, found in zip(("classes", "corruptions"), map(set, zip(*names, strict=True)), strict=True):
+        if len(found) > 1:
             raise UserError(
                 f"{cells_dir}: cells name different {kind}, so some belong to another data set; run: dvc repro"
             )

@@ -9,7 +9,7 @@ from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.statistics import Verdict
 from pipeline.files import Record, read_record
-from pipeline.params.schema import CurationParams
+from pipeline.params.schema import Control, CurationParams
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -20,15 +20,15 @@ class Headline(Record):
     """What `dvc metrics diff` compares of one synthetic_percent."""
 
     test_accuracy_mean: Fraction
-    """Mean test accuracy over the seeds, a fraction."""
+    """Mean test accuracy over the replicates, a fraction."""
     difference_mean: float
-    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1."""
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1."""
     p_value_holm: Fraction
     """Two-sided p-value after Holm's correction over all synthetic percents; 1 for the baseline itself."""
 
 
 class SettingSummary(Record):
-    """One synthetic_percent without its single seeds; intervals are 95 % t-intervals over the seeds."""
+    """One synthetic_percent without its single replicates; intervals are 95 % t-intervals over the replicates."""
 
     synthetic_percent: Percent
     """Percent of the training images that are synthetic; 0 is the real-only baseline, 100 sees no real image."""
@@ -45,13 +45,13 @@ class SettingSummary(Record):
     val_difference_mean: float
     """Mean difference to the baseline on val: a fraction, -1 to 1."""
     difference_mean: float
-    """Mean difference to the baseline on test, paired by seed: a fraction, -1 to 1."""
+    """Mean difference to the baseline on test, paired by replicate: a fraction, -1 to 1."""
     difference_low: float
     """Lower end of its interval: a fraction, which may leave -1 to 1."""
     difference_high: float
     """Upper end of its interval."""
     n: Annotated[int, Field(ge=2)]
-    """Classifiers, one a seed."""
+    """Classifiers, one a replicate."""
     test_accuracy_mean: Fraction
     """Mean accuracy on test, a fraction."""
     test_accuracy_low: Fraction
@@ -65,25 +65,33 @@ class SettingSummary(Record):
     errors_removed_percent_high: float | None
     """Upper end of its interval."""
     test_loss_mean: float
-    """Mean negative log-likelihood on test in nats, 0 and up."""
+    """Mean negative log-likelihood on test in nats, 0 and up, at a temperature fitted on val."""
     test_loss_difference_mean: float
-    """Mean difference to the baseline, paired by seed, in nats; below 0 is better."""
+    """Mean difference to the baseline, paired by replicate, in nats; below 0 is better."""
     test_loss_difference_low: float
     """Lower end of its interval."""
     test_loss_difference_high: float
     """Upper end of its interval."""
     test_calibration_error_mean: Fraction
-    """Mean expected calibration error on test, a fraction."""
+    """Mean expected calibration error on test at that temperature, a fraction."""
     test_calibration_error_difference_mean: float
-    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1; below 0 is better."""
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1; below 0 is better."""
     test_calibration_error_difference_low: float
     """Lower end of its interval."""
     test_calibration_error_difference_high: float
     """Upper end of its interval."""
+    test_confidence_gap_mean: Annotated[float, Field(ge=-1, le=1)]
+    """Mean confidence less accuracy on test before any temperature: above 0 the classifiers are too confident."""
+    test_confidence_gap_difference_mean: float
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1."""
+    test_confidence_gap_difference_low: float
+    """Lower end of its interval."""
+    test_confidence_gap_difference_high: float
+    """Upper end of its interval."""
     corrupted_accuracy_mean: Fraction
     """Mean accuracy on corrupted test images, over all corruptions, a fraction."""
     corrupted_accuracy_difference_mean: float
-    """Mean difference to the baseline, paired by seed: a fraction, -1 to 1."""
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1."""
     corrupted_accuracy_difference_low: float
     """Lower end of its interval."""
     corrupted_accuracy_difference_high: float
@@ -93,12 +101,16 @@ class SettingSummary(Record):
 
 
 class Setting(SettingSummary):
-    """One synthetic_percent with its single seeds."""
+    """One synthetic_percent with its single replicates."""
 
     test_accuracy: tuple[Fraction, ...]
-    """Test accuracy of each seed, a fraction, in the order of `seeds`."""
-    seeds: tuple[Count, ...]
-    """Seeds of the classifiers."""
+    """Test accuracy of each replicate, a fraction, in the order of `replicates`."""
+    replicates: tuple[Count, ...]
+    """The replicates."""
+    difference_images_low: float
+    """Lower end of the 95 % interval of difference_mean over other test images too: a bootstrap of both."""
+    difference_images_high: float
+    """Upper end of that interval."""
 
 
 class CurvePoint(Record):
@@ -107,13 +119,13 @@ class CurvePoint(Record):
     num_real: Count
     """Real images in the training set."""
     n: Annotated[int, Field(ge=2)]
-    """Classifiers, one a seed."""
+    """Classifiers, one a replicate."""
     test_accuracy: tuple[Fraction, ...]
-    """Test accuracy of each seed, a fraction."""
+    """Test accuracy of each replicate, a fraction."""
     test_accuracy_mean: Fraction
     """Mean accuracy on test, a fraction."""
     test_accuracy_low: Fraction
-    """Lower end of its 95 % t-interval over the seeds, cut at 0."""
+    """Lower end of its 95 % t-interval over the replicates, cut at 0."""
     test_accuracy_high: Fraction
     """Upper end of its interval, cut at 1."""
 
@@ -189,7 +201,7 @@ class Change(Record):
     chosen_mean: Fraction
     """Mean accuracy at the chosen percent, a fraction."""
     difference_mean: float
-    """Mean difference, paired by seed: a fraction, -1 to 1."""
+    """Mean difference, paired by replicate: a fraction, -1 to 1."""
     difference_low: float
     """Lower end of its 95 % t-interval, not corrected for their number."""
     difference_high: float
@@ -199,12 +211,12 @@ class Change(Record):
 class Champion(Record):
     """The single classifier with the best val accuracy, baseline included."""
 
-    stage: Literal["train_baseline", "train_classifier"]
-    """Stage that trained it."""
+    stage: Literal["train_baseline", "train_control", "train_classifier"]
+    """Stage that trained it; never a control."""
     percent: Percent
     """Its real_percent (100, train_baseline) or synthetic_percent (train_classifier)."""
-    seed: Count
-    """Its seed."""
+    replicate: Count
+    """Its replicate."""
     val_accuracy: Fraction
     """Its accuracy on val, a fraction."""
     test_accuracy: Fraction
@@ -220,29 +232,73 @@ class Answer(Record):
     """Its mean difference to the baseline on test: a fraction, -1 to 1."""
     chosen_p_value_holm: Fraction
     """Its corrected p-value."""
-    num_real_extra: int
-    """That of `real_equivalent`, in images."""
-    worth_num_real_extra: int
-    """The former name of `num_real_extra`, kept for one release."""
+    num_real_extra: int | None
+    """That of `real_equivalent`, in images; null where that is withheld."""
+
+
+class ControlSetting(Record):
+    """Classifiers that saw real images in the synthetic images' place, at one percent."""
+
+    control: Control
+    """What took their place: `ceiling` fresh real images, `placebo` copies of train."""
+    synthetic_percent: Percent
+    """Percent of the training images, counted over all steps, that it made up."""
+    num_real: Count
+    """Different images in the real part."""
+    num_stand_ins: Count
+    """Different images in the synthetic images' place."""
+    test_accuracy_mean: Fraction
+    """Mean accuracy on test, a fraction."""
+    difference_mean: float
+    """Mean difference to the baseline on test, paired by replicate: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its 95 % t-interval."""
+    difference_high: float
+    """Upper end of its interval."""
+    p_value: Fraction
+    """Two-sided p-value of the paired t-test, not corrected."""
+
+
+class ReplicateSummary(Record):
+    """One replicate: its GAN, its synthetic images, and its classifiers at the chosen percent."""
+
+    replicate: Count
+    """The replicate."""
+    degraded: bool
+    """Whether the GAN's alarms outlasted its restarts."""
+    small_cas: Fraction
+    """Accuracy on `select` of a small classifier trained on the images of the GAN's kept state alone."""
+    gan_test_accuracy: Fraction
+    """Fraction of its synthetic images that its real-only classifier takes for their class."""
+    coverage: Fraction
+    """Coverage of `select` by its synthetic images."""
+    memorised_percent: float
+    """Percent of its synthetic images that are near-copies of a training image."""
+    val_accuracy: Fraction
+    """Accuracy on val at the chosen percent."""
+    test_difference: float
+    """Difference of its test accuracy to its baseline's at the chosen percent: a fraction, -1 to 1."""
 
 
 class Power(Record):
-    """What the seeds of the chosen percent could have detected, and whether the difference is within the margin."""
+    """What the replicates could have detected at the chosen percent, and whether it differs within the margin."""
 
     margin_points: float
     """`ablation.margin_points`: the smallest difference that matters, in points of 1 %."""
     std_points: float
     """Standard deviation of the paired differences, in points, at least one test image."""
-    spread_points: float
-    """The former name of `std_points`, kept for one release."""
     level: Fraction
     """Level of the test in Holm's first step: 0.05 over the number of percents."""
     power: Fraction
     """Chance to detect, 0.8, on which the next two rest."""
-    seeds_for_margin: Count
-    """Seeds that it takes to detect the margin; 10,000 where it takes more."""
+    replicates_for_margin: Count
+    """Replicates that it takes to detect the margin; 10,000 where it takes more."""
+    replicates_for_margin_low: Count
+    """Lower end of its 95 % interval, from that of the standard deviation."""
+    replicates_for_margin_high: Count
+    """Upper end of its interval."""
     detectable_points: float
-    """Difference that these seeds detect, in points."""
+    """Difference that these replicates detect, in points."""
     p_value_equivalence: Fraction
     """Larger p-value of the two one-sided tests that the difference exceeds the margin."""
     equivalent: bool
@@ -280,11 +336,11 @@ class Result(Record):
     metric: Literal["test_accuracy"]
     """What is compared."""
     verdict: Verdict
-    """Whether the chosen percent helps, hurts, or differs in no way that these seeds detect."""
+    """Whether the chosen percent helps, hurts or is equivalent, or why that cannot be said."""
     verdict_text: str
     """The verdict in one sentence with its numbers."""
     power: Power
-    """What the seeds could have detected."""
+    """What the replicates could have detected."""
     power_text: str
     """What that means for the verdict; empty where there is nothing to say."""
     optimism: Optimism
@@ -298,9 +354,9 @@ class Result(Record):
     champion: Champion
     """The single classifier that is best on val."""
     baseline: SettingSummary
-    """The setting of 0 % without single seeds: what `dvc metrics diff` can compare."""
+    """The setting of 0 % without single replicates: what `dvc metrics diff` can compare."""
     chosen: SettingSummary
-    """The setting of the chosen percent without single seeds."""
+    """The setting of the chosen percent without single replicates."""
     by_percent: dict[str, Headline]
     """Three numbers of each setting, by its synthetic_percent."""
     settings: tuple[Setting, ...]
@@ -313,12 +369,22 @@ class Result(Record):
     """Test images on which each corruption is measured."""
     learning_curve: tuple[RealPercentPoint, ...]
     """Real-only classifiers by the size of their training set, rising."""
-    real_equivalent: RealEquivalent
-    """How many real images alone would do what the chosen percent did."""
-    worth: RealEquivalent
-    """The former name of `real_equivalent`, kept for one release."""
+    real_equivalent: RealEquivalent | None
+    """How many real images alone would do what the chosen percent did; null where the setting cannot tell."""
+    controls: tuple[ControlSetting, ...]
+    """`ceiling` and `placebo` at every synthetic_percent, as far as they were run."""
+    controls_text: str
+    """What the controls say of the chosen percent; empty where none was run."""
+    replicate_split: bool
+    """Whether every replicate has its own draw of train, val and select."""
+    replicates: tuple[ReplicateSummary, ...]
+    """Every replicate at the chosen percent: its GAN, and what its classifiers reached."""
+    dataset_replicate: Count
+    """The replicate whose synthetic set is the one to take: its classifier at the chosen percent is best on val."""
     fidelity: AssessRecord
-    """What was measured on the synthetic images."""
+    """What was measured on the synthetic images of that replicate."""
+    warnings: tuple[str, ...]
+    """What a reader must know before the verdict, a sentence each."""
 
     @property
     def chosen_setting(self) -> Setting:

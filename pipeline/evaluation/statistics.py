@@ -8,10 +8,11 @@ from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
-Verdict = Literal["helps", "no_difference", "hurts"]
+Verdict = Literal["helps", "hurts", "equivalent", "too_few_replicates", "cannot_tell"]
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+PLACEBO_SIGNIFICANCE = 0.01  # a false alarm stops an honest answer, so it must be rare
 SAME = 2.5e-6  # cells hold six decimals: differences this close to each other are equal
 
 
@@ -34,13 +35,39 @@ class PairedComparison:
 
 
 @dataclass(frozen=True)
+class Measurements:
+    """What a decision rests on: accuracies of every replicate, in the same order, by synthetic_percent.
+
+    Attributes:
+        val: of the mixed cells on val.
+        test: the same on test.
+        baselines: test accuracies of the real-only cells with as many steps as the mixed ones of that percent.
+        ceiling: test accuracies of the control; empty where it was not run.
+        placebo: likewise.
+        resolution: one test image, as in `std`.
+        margin: the smallest difference that matters, a fraction.
+    """
+
+    val: Mapping[int, Sequence[float]]
+    test: Mapping[int, Sequence[float]]
+    baselines: Mapping[int, Sequence[float]]
+    ceiling: Mapping[int, Sequence[float]]
+    placebo: Mapping[int, Sequence[float]]
+    resolution: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class Decision:
-    """Every synthetic_percent against the baseline, and the verdict on the one that val chooses; see `decide`."""
+    """Every synthetic_percent against its baseline, the controls, and the verdict on the percent that val chooses."""
 
     comparisons: dict[int, PairedComparison]
     p_value_holm: dict[int, float]
     chosen_percent: int
     verdict: Verdict
+    ceiling: dict[int, PairedComparison]
+    placebo: dict[int, PairedComparison]
+    placebo_p_value: float | None
 
 
 def mean_interval(values: Sequence[float], resolution: float) -> Interval:
@@ -56,7 +83,7 @@ def t_critical(n: int) -> float:
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float], resolution: float) -> PairedComparison:
-    """Interval and p of the paired t-test of `values` against `baseline`, seed by seed (same order).
+    """Interval and p of the paired t-test of `values` against `baseline`, replicate by replicate (same order).
 
     All differences 0 gives p = 1; `resolution` as in `std`.
     """
@@ -71,8 +98,8 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], resolu
 def std(values: Sequence[float], resolution: float) -> float:
     """Standard deviation (n - 1), but at least `resolution`, one test image.
 
-    Accuracies are whole counts over the test images, so that on a small test set a few seeds agree to the
-    image by chance. A standard deviation of 0 would make three seeds that gain one image each a certainty
+    Accuracies are whole counts over the test images, so that on a small test set a few replicates agree to the
+    image by chance. A standard deviation of 0 would make three replicates that gain one image each a certainty
     (p = 0); the test set cannot resolve less than one image, so one image it is.
     """
     assert len(values) >= 2, "one value has no standard deviation"
@@ -100,52 +127,70 @@ def cross_fitted(val: Mapping[int, Sequence[float]], gains: Mapping[int, Sequenc
     """Mean test gain where no classifier is judged at a percent that it helped to choose.
 
     Val and test of one classifier share its luck, so that the percent picked on val flatters itself on test too.
-    Here each seed's percent is chosen on val by the other seeds (leave-one-out, cf. Cawley & Talbot 2010).
+    Here each replicate's percent is chosen on val by the other ones (leave-one-out, cf. Cawley & Talbot 2010).
 
     Args:
-        val: val accuracy of each seed, by synthetic_percent.
-        gains: test accuracy over the baseline's of each seed, by the same percents and in the same order.
+        val: val accuracy of each replicate, by synthetic_percent.
+        gains: test accuracy over the baseline's of each replicate, by the same percents and in the same order.
     """
-    total, seeds = 0.0, len(next(iter(val.values())))
-    for seed in range(seeds):
-        others = {percent: statistics.fmean([*values[:seed], *values[seed + 1 :]]) for percent, values in val.items()}
-        total += gains[choose_percent(others)][seed]
-    return total / seeds
+    total, n = 0.0, len(next(iter(val.values())))
+    for row in range(n):
+        others = {percent: statistics.fmean([*values[:row], *values[row + 1 :]]) for percent, values in val.items()}
+        total += gains[choose_percent(others)][row]
+    return total / n
 
 
-def decide(
-    val: Mapping[int, Sequence[float]],
-    test: Mapping[int, Sequence[float]],
-    baseline: Sequence[float],
-    resolution: float,
-) -> Decision:
+def decide(measured: Measurements) -> Decision:
     """The verdict on the percent that a user would take.
 
     1. The percent is chosen on val: the best mean val accuracy among the declared synthetic percents (never
        0, which is the baseline). The test split has no say in it.
-    2. Its test accuracy is compared with the baseline's, paired by seed; p is Holm-adjusted over all declared
+    2. Its test accuracy is compared with the baseline's, paired by replicate; p is Holm-adjusted over all declared
        percents, so that it holds whichever of them val picks.
-
-    Args:
-        val: val accuracy of each seed, by synthetic_percent.
-        test: test accuracy of each seed, by synthetic_percent.
-        baseline: test accuracy of each seed without synthetic images.
-        resolution: one test image, as in `std`.
+    3. Where the controls show that the setting cannot tell, that is the verdict, whatever was found.
     """
-    comparisons = {percent: paired_difference(values, baseline, resolution) for percent, values in test.items()}
+    comparisons, ceiling, placebo = (
+        _compare(group, measured) for group in (measured.test, measured.ceiling, measured.placebo)
+    )
+    p_value_holm = adjust(comparisons)
+    percent = choose_percent({percent: statistics.fmean(values) for percent, values in measured.val.items()})
+    placebo_p_value = min(adjust(placebo).values(), default=None)
+    verdict = verdict_of(comparisons[percent].difference, p_value_holm[percent], measured.margin)
+    if _ceiling_reaches_zero(ceiling, percent) or finds_something(placebo_p_value):
+        verdict = "cannot_tell"
+    return Decision(comparisons, p_value_holm, percent, verdict, ceiling, placebo, placebo_p_value)
+
+
+def _compare(group: Mapping[int, Sequence[float]], measured: Measurements) -> dict[int, PairedComparison]:
+    """Every percent of `group` against the baseline of equal steps."""
+    return {
+        percent: paired_difference(values, measured.baselines[percent], measured.resolution)
+        for percent, values in group.items()
+    }
+
+
+def adjust(comparisons: Mapping[int, PairedComparison]) -> dict[int, float]:
+    """Holm-adjusted p-values by percent."""
     adjusted = holm([comparison.p_value for comparison in comparisons.values()])
-    p_value_holm = dict(zip(comparisons, adjusted, strict=True))
-    percent = choose_percent({percent: statistics.fmean(values) for percent, values in val.items()})
-    verdict = verdict_of(comparisons[percent].difference.mean, p_value_holm[percent])
-    return Decision(comparisons, p_value_holm, percent, verdict)
+    return dict(zip(comparisons, adjusted, strict=True))
 
 
-def verdict_of(difference: float, p_adjusted: float) -> Verdict:
-    """`helps` or `hurts` where p < 0.05, by the sign of the difference.
+def _ceiling_reaches_zero(ceiling: Mapping[int, PairedComparison], percent: int) -> bool:
+    """Whether not even fresh real images in the synthetic ones' place surely gain at `percent`."""
+    return percent in ceiling and ceiling[percent].difference.low <= 0
 
-    Where even the best choice costs accuracy it `hurts`; `no_difference` means that none was detected with these
-    seeds.
+
+def finds_something(placebo_p_value: float | None) -> bool:
+    """Whether a placebo differs from the baseline, which a sound program lets happen in 1 of 100 ablations."""
+    return placebo_p_value is not None and placebo_p_value < PLACEBO_SIGNIFICANCE
+
+
+def verdict_of(difference: Interval, p_adjusted: float, margin: float) -> Verdict:
+    """`helps` or `hurts` where p < 0.05, by the sign; `equivalent` where the interval lies within the margin.
+
+    Where even the best choice costs accuracy it `hurts`.
     """
-    if p_adjusted >= SIGNIFICANCE or difference == 0:
-        return "no_difference"
-    return "helps" if difference > 0 else "hurts"
+    if p_adjusted < SIGNIFICANCE and difference.mean:
+        return "helps" if difference.mean > 0 else "hurts"
+    within = -margin < difference.low and difference.high < margin
+    return "equivalent" if within else "too_few_replicates"

@@ -1,19 +1,22 @@
 """Every sentence of a result, the same in the terminal, in Markdown and on the HTML page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
-from pipeline.evaluation.power import MOST_SEEDS
-from pipeline.evaluation.result import Optimism, Power, RealEquivalent, Result
-from pipeline.evaluation.statistics import Decision, Interval, Verdict
+from pipeline.evaluation.power import MOST_REPLICATES
+from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result
+from pipeline.evaluation.statistics import Decision, Interval, Verdict, finds_something
 from pipeline.params.schema import CurationParams
 
 SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
 PREDICATES: dict[Verdict, str] = {
     "helps": "helps",
-    "no_difference": "makes no detectable difference",
     "hurts": "hurts",
+    "equivalent": "makes no difference that matters",
+    "too_few_replicates": "may help or hurt: too few replicates to tell",
 }
+CANNOT_TELL = "This setting cannot tell"
 BOUNDS: dict[Bound, str] = {"equals": "", "more_than": "more than ", "fewer_than": "fewer than "}
 MODES = {
     "add": "Mode add: every setting keeps all real images, synthetic ones come on top.",
@@ -33,6 +36,14 @@ RANKS = {
     "confidence": "recognised most confidently by a real-only classifier",
     "discriminator": "most real to the GAN's discriminator",
 }
+
+REPLICATES = {
+    True: "A replicate has its own draw of the real training images, its own GAN, synthetic images and classifiers, so "
+    "the intervals cover another training of the generator on other images of the kind; test is the same in all.",
+    False: "A replicate has its own GAN, synthetic images and classifiers, so the intervals cover another training of "
+    "the generator on these very images; another draw of them would move all rows.",
+}
+LOST_CLASS = 0.1  # class agreement below which a class counts as lost: chance, with ten classes
 
 # ---- numbers --------------------------------------------------------------------------------------------------
 
@@ -57,16 +68,18 @@ def p_text(p_value: float) -> str:
 
 
 def answer(result: Result) -> list[str]:
-    """Verdict, what its margin says, and the real-image equivalent: a sentence or two each."""
-    return [text for text in (result.verdict_text, result.power_text, result.real_equivalent.text) if text]
+    """Warnings, verdict, controls, power, real-image equivalent and what to take: a sentence or two each."""
+    equivalent = result.real_equivalent.text if result.real_equivalent else ""
+    texts = (*result.warnings, result.verdict_text, result.controls_text, result.power_text, equivalent)
+    return [text for text in (*texts, dataset_text(result)) if text]
 
 
 def headline(verdict: Verdict, mode: str) -> str:
     """The verdict in a few words, such as 'Adding synthetic images helps'."""
-    return f"{SUBJECTS[mode]} {PREDICATES[verdict]}"
+    return CANNOT_TELL if verdict == "cannot_tell" else f"{SUBJECTS[mode]} {PREDICATES[verdict]}"
 
 
-def verdict_text(decision: Decision, mode: str, *, removed: float | None, seeds: int) -> str:
+def verdict_text(decision: Decision, mode: str, *, removed: float | None, n: int) -> str:
     """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
     chosen, percents = decision.chosen_percent, len(decision.comparisons)
     difference = decision.comparisons[chosen].difference
@@ -74,7 +87,60 @@ def verdict_text(decision: Decision, mode: str, *, removed: float | None, seeds:
         f"{headline(decision.verdict, mode)}: at {chosen} % synthetic, the share chosen on val, test accuracy is "
         f"{_against_baseline(difference.mean, removed)} ({_interval(difference)}, "
         f"{p_text(decision.p_value_holm[chosen])} after Holm's correction over {percents} "
-        f"percent{'s' * (percents > 1)}, n = {seeds} seeds)."
+        f"percent{'s' * (percents > 1)}, n = {n} replicates, each with a GAN of its own)."
+    )
+
+
+def controls_text(decision: Decision) -> str:
+    """What real images do in the synthetic ones' place, at the chosen percent; empty where no control was run."""
+    chosen, texts = decision.chosen_percent, []
+    if chosen in decision.ceiling:
+        ceiling = decision.ceiling[chosen].difference
+        texts.append(
+            f"Fresh real images in their place, which no generator can be expected to beat, change it by "
+            f"{points(ceiling.mean)} points ({_interval(ceiling)})"
+            + (": not even from them is a gain seen here." if ceiling.low <= 0 else ".")
+        )
+    if chosen in decision.placebo:
+        placebo = decision.placebo[chosen].difference
+        texts.append(
+            f"Copies of the training images, a placebo, change it by {points(placebo.mean)} points "
+            f"({_interval(placebo)})."
+        )
+    return " ".join(texts)
+
+
+def warning_sentences(
+    decision: Decision, replicates: Sequence[ReplicateSummary], assessed: Sequence[AssessRecord]
+) -> Iterator[str]:
+    """What a reader must know before the verdict."""
+    if degraded := [str(entry.replicate) for entry in replicates if entry.degraded]:
+        yield (
+            f"Warning: training of the GAN failed in replicate{'s' * (len(degraded) > 1)} {', '.join(degraded)} "
+            "(its alarms outlasted the restarts): the synthetic images are those of its best state before."
+        )
+    for entry, record in zip(replicates, assessed, strict=True):
+        if lost := [name for name, share in record.gan_test_accuracy_per_class.items() if share < LOST_CLASS]:
+            yield (
+                f"Warning: the GAN of replicate {entry.replicate} has lost {', '.join(lost)}: a real-only classifier "
+                f"takes fewer than {100 * LOST_CLASS:.0f} % of the images for their class."
+            )
+    if finds_something(decision.placebo_p_value):
+        yield (
+            "Warning: the placebo, copies of the training images, changes test accuracy, which it must not: this is a "
+            "fault of the program or of the machine; trust no figure of this report."
+        )
+    if not decision.ceiling:
+        yield (
+            "Warning: no ceiling was run (ablation.controls), so nobody knows whether this setting could show a gain."
+        )
+
+
+def dataset_text(result: Result) -> str:
+    """Which synthetic set to take."""
+    return (
+        f"The synthetic set to take is data/synthetic/{result.dataset_replicate}: of the {len(result.replicates)} "
+        f"replicates its classifier is best on val at {result.chosen_percent} % synthetic."
     )
 
 
@@ -91,19 +157,23 @@ def _interval(interval: Interval) -> str:
     return f"95 % interval {points(interval.low)} to {points(interval.high)} points"
 
 
-def power_text(verdict: Verdict, seeds: int, power: Power) -> str:
+def power_text(verdict: Verdict, n: int, power: Power) -> str:
     """What the margin says of the verdict; empty where a detected effect exceeds it or may."""
     margin = f"{power.margin_points:g} points"
-    if verdict != "no_difference":
+    if verdict in ("helps", "hurts"):
         return f"Detected, but surely less than {margin}, the margin that matters." if power.equivalent else ""
-    more = "more than " * (power.seeds_for_margin == MOST_SEEDS)
-    detects = (
-        f"These {seeds} seeds would detect {power.detectable_points:.2f} points in {100 * power.power:.0f} % of runs; "
-        f"to detect {margin} takes {more}{power.seeds_for_margin:,} seeds at this standard deviation."
+    needed = (
+        f"These {n} replicates would detect {power.detectable_points:.2f} points in {100 * power.power:.0f} % of runs; "
+        f"to detect {margin} takes {_many(power.replicates_for_margin)} replicates at this standard deviation (95 % "
+        f"interval {_many(power.replicates_for_margin_low)} to {_many(power.replicates_for_margin_high)})."
     )
     if power.equivalent:
-        return f"The interval lies within {margin} of 0: as good as equal. {detects}"
-    return f"The interval reaches beyond {margin}, so a difference that matters is not ruled out. {detects}"
+        return f"The interval lies within {margin} of 0: as good as equal. {needed}"
+    return f"The interval reaches beyond {margin}, so a difference that matters is not ruled out. {needed}"
+
+
+def _many(replicates: int) -> str:
+    return f"{'more than ' * (replicates == MOST_REPLICATES)}{replicates:,}"
 
 
 def real_equivalent_text(entry: RealEquivalent, *, detectable: bool) -> str:
@@ -143,7 +213,7 @@ def optimism_text(optimism: Optimism, on_test: float, percents: int) -> str:
     return (
         f"The share was chosen on val, where it lies {points(optimism.val_difference_mean)} points from the baseline, "
         f"and judged on test: {points(on_test)}. The best of {percents} shares flatters itself: chosen anew for each "
-        f"seed without that seed, it comes to {points(optimism.difference_cross_fitted)} on test: "
+        f"replicate without that one, it comes to {points(optimism.difference_cross_fitted)} on test: "
         f"{points(on_test - optimism.difference_cross_fitted)} points of optimism."
     )
 
@@ -155,16 +225,16 @@ def setup_sentences(result: Result) -> Iterator[str]:
     """What was compared, for a reader who knows none of our words."""
     yield (
         f"Data set {result.dataset}, profile {result.profile}; every row is the mean of {result.baseline.n} "
-        f"classifiers, one a seed, with its 95 % t-interval. Synthetic % is {MIXINGS[result.mixing]}; 0 is the "
+        f"classifiers, one a replicate, with its 95 % t-interval. Synthetic % is {MIXINGS[result.mixing]}; 0 is the "
         f"real-only baseline, 100 sees no real image.{curation_text(result.curation, result.mode)}"
     )
     yield f"{mode_text(result.mode, result.curation)} {BUDGETS[result.budget]}"
     yield (
-        "Differences are paired by seed against 0 %, each interval for its row alone; p is the paired t-test's "
+        "Differences are paired by replicate against 0 %, each interval for its row alone; p is the paired t-test's "
         "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
         "test accuracy alone."
     )
-    yield "Seeds vary the classifiers alone: another split, or another training of the GAN, would move all rows."
+    yield REPLICATES[result.replicate_split]
     if result.optimism_text:
         yield result.optimism_text
 
@@ -191,7 +261,8 @@ def trust_note(result: Result) -> str:
     """How to read the table of loss, calibration and corrupted images."""
     return (
         "Loss and calibration error are better when lower: the loss (negative log-likelihood) punishes confident "
-        "mistakes, the calibration error is the mean gap between stated confidence and the share that is right. "
+        "mistakes, the calibration error is the mean gap between stated confidence and the share that is right; both "
+        "at a temperature that is fitted on val, so that over- and underconfidence as such count apart. "
         f"Corrupted images are {result.num_corrupted:,} test images under each of {len(result.per_corruption)} "
         "fixed corruptions of our own making: compare within this report, never with published figures. Each interval "
         "stands for itself."

@@ -41,9 +41,9 @@ class Moves(NamedTuple):
     second_view: Tensor
 
 
-def draw_moves(gan: GanParams, step: int, stream: int, device: torch.device) -> Moves:
-    """The moves of a step, a function of (gan.seed, stream, step)."""
-    words = random_words(9 * gan.batch_size, seed=gan.seed, stream=stream, position=step)
+def draw_moves(gan: GanParams, seed: int, step: int, stream: int, device: torch.device) -> Moves:
+    """The moves of a step, a function of (seed, stream, step)."""
+    words = random_words(9 * gan.batch_size, seed=seed, stream=stream, position=step)
     mirror = torch.from_numpy((words[: gan.batch_size] & 1).astype(bool)).to(device)
     if not gan.translate:
         return Moves(mirror, *torch.zeros(4, 0, 2, dtype=torch.int64))

@@ -34,15 +34,15 @@ def find_build(recipe: str, networks: str) -> Build:
     return build
 
 
-def build_networks(gan: GanParams, shape: ImageShape) -> Pair:
-    """Untrained generator and discriminator, drawn by `gan.seed`.
+def build_networks(gan: GanParams, shape: ImageShape, *, seed: int) -> Pair:
+    """Untrained generator and discriminator, drawn by `seed`.
 
     Raises:
         UserError: networks of the user's do not take or give what they should.
     """
     build = find_build(gan.recipe, gan.networks)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(gan.seed)
+        torch.manual_seed(seed)
         pair = build(gan.values.latent_dim, gan.values.width, shape)
     if gan.networks:
         _check_networks(gan, *pair, shape)

@@ -49,7 +49,7 @@ class GanDescription(Record):
     small_cas: Annotated[float, Field(ge=0, le=1)]
     """Accuracy on val of a small classifier trained on the kept state's images alone, a fraction."""
     seed: Annotated[int, Field(ge=0)]
-    """`gan.seed`."""
+    """The replicate: it drew the initial weights, latents, batches and augmentations."""
 
     @field_validator("class_names")
     @classmethod

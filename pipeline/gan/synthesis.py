@@ -35,9 +35,17 @@ class Synthesis:
 
 
 def plan_synthesis(
-    values: SynthesizeParams, generator: Path, sampler: Sampler, real_counts: Sequence[int], device: torch.device
+    values: SynthesizeParams,
+    generator: Path,
+    sampler: Sampler,
+    real_counts: Sequence[int],
+    *,
+    seed: int,
+    device: torch.device,
 ) -> Synthesis:
-    """What `values` ask of the generator in the folder `generator`; `real_counts` has the real images of every class.
+    """What `values` ask of the generator in the folder `generator`, whose latents `seed` draws.
+
+    `real_counts` has the real images of every class.
 
     Raises:
         UserError: fewer images than classes are asked for, or there is not one share a class.
@@ -48,7 +56,7 @@ def plan_synthesis(
         num_images=values.num_images,
         class_balance=values.class_balance,
         class_shares=tuple(values.class_shares),
-        seed=values.seed,
+        seed=seed,
         latent_std=values.latent_std,
         generator_sha256=hash_file(generator / "generator.safetensors"),
         real_counts=tuple(real_counts),
@@ -73,7 +81,7 @@ def write_dataset(root: Path, synthesis: Synthesis, key: str, stop_wanted: Calla
         split="train",
         num_images=values.num_images,
         class_names=sampler.class_names,
-        seed=values.seed,
+        seed=synthesis.recipe.seed,
         generator=synthesis.recipe.generator_sha256,
         recipe_digest=key,
         encoding=values.encoding,
@@ -84,7 +92,7 @@ def write_dataset(root: Path, synthesis: Synthesis, key: str, stop_wanted: Calla
         def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
             if number := stop_wanted():
                 raise StoppedError(number, f"synthesize, image {start} of {values.num_images}")
-            drawn = sampler.draw(start, stop, seed=values.seed, std=values.latent_std, labels=synthesis.labels)
+            drawn = sampler.draw(start, stop, seed=plan.seed, std=values.latent_std, labels=synthesis.labels)
             progress.advance(stop - start)
             return drawn
 

@@ -74,11 +74,17 @@ class TrainedGan(NamedTuple):
 
 
 def train_gan(
-    gan: GanParams, real: LabelledImages, *, device: torch.device, folder: Path, callbacks: Callbacks
+    gan: GanParams,
+    real: LabelledImages,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    callbacks: Callbacks,
 ) -> TrainedGan:
     """Trains a generator on `real` and returns the averaged weights with the best small CAS, ready to sample.
 
-    Every draw is a function of (gan.seed, restarts, step), so a run that was killed and continues from the state
+    Every draw is a function of (seed, restarts, step), so a run that was killed and continues from the state
     in `folder` gives the same weights as one that was not. An alarm takes training back to the best state, with
     other draws, half the learning rates and, from the second time on, a stronger gradient penalty.
 
@@ -88,10 +94,12 @@ def train_gan(
     """
     # ---- networks, averaged generator, optimizers -------------------------------------------------------
     values, recipe = gan.values, RECIPES[gan.recipe]
-    shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
+    shape = _shape(real)
     need_training_memory(gan, shape)
     layout = torch.channels_last
-    generator, discriminator = (net.to(device).to(memory_format=layout) for net in build_networks(gan, shape))
+    generator, discriminator = (
+        net.to(device).to(memory_format=layout) for net in build_networks(gan, shape, seed=seed)
+    )
     average = copy.deepcopy(generator).requires_grad_(False)
     betas = (values.beta1, values.beta2)
     optimizer_g = torch.optim.Adam(generator.parameters(), values.learning_rate, betas, fused=True)
@@ -120,14 +128,14 @@ def train_gan(
                 group["lr"] = learning_rate(gan, step, at.restarts)
 
             # ---- what both players see --------------------------------------------------------------------
-            rows = shuffled_rows(len(real), step * batch, batch, seed=gan.seed, stream=Stream.GAN_ROWS + fork)
+            rows = shuffled_rows(len(real), step * batch, batch, seed=seed, stream=Stream.GAN_ROWS + fork)
             index = torch.from_numpy(rows).to(device)
             x, y = to_unit_range(images.index_select(0, index)), labels[index]
             x = x.contiguous(memory_format=layout)
-            moves = draw_moves(gan, step, Stream.GAN_AUGMENTATION + fork, device)
+            moves = draw_moves(gan, seed, step, Stream.GAN_AUGMENTATION + fork, device)
             if gan.flip:
                 x = flip(x, moves.mirror)
-            z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=gan.seed, stream=Stream.GAN_LATENTS + fork)
+            z = latents(step * 2 * batch, 2 * batch, values.latent_dim, seed=seed, stream=Stream.GAN_LATENTS + fork)
             z_d, z_g = torch.from_numpy(z).to(device).chunk(2)
 
             # ---- discriminator ----------------------------------------------------------------------------
@@ -157,12 +165,12 @@ def train_gan(
             at.step += 1
             progress.advance(batch, _note(at.history))
             if at.step % gan.probe_every == 0 or at.step == gan.steps:
-                sampler = _sampler(average, gan, shape, real.class_names, device)
+                sampler = _sampler(average, gan, real, seed, device)
                 row = {"step": float(at.step), "images": float(seen), "restarts": float(at.restarts)}
                 row, means = row | means.read(), RunningMeans()
                 with_cas = at.step % gan.health.cas_every == 0 or at.step == gan.steps
                 if _is_finite(row, generator):
-                    draw, realness = partial(_draw, sampler, gan.seed), partial(_realness, discriminator, device)
+                    draw, realness = partial(_draw, sampler, seed), partial(_realness, discriminator, device)
                     row |= callbacks.probe(draw, realness, with_cas=with_cas)
                 at.history.append({key: value for key, value in row.items() if math.isfinite(value)})
                 if alarm := find_alarm(gan, [*at.history[at.first_row : -1], row]):
@@ -191,35 +199,29 @@ def train_gan(
     restore(parts, best.parts)
     restarts = min(at.restarts, gan.health.max_restarts)
     return TrainedGan(
-        _sampler(average, gan, shape, real.class_names, device),
+        _sampler(average, gan, real, seed, device),
         TrainedDiscriminator(discriminator.requires_grad_(False).eval(), device),
-        _describe(gan, shape, real.class_names, best, restarts=restarts, degraded=at.degraded),
+        _describe(gan, real, best, seed=seed, restarts=restarts, degraded=at.degraded),
         at.history,
     )
 
 
 def _describe(
-    gan: GanParams,
-    shape: ImageShape,
-    class_names: tuple[str, ...],
-    best: BestState,
-    *,
-    restarts: int,
-    degraded: bool,
+    gan: GanParams, real: LabelledImages, best: BestState, *, seed: int, restarts: int, degraded: bool
 ) -> GanDescription:
     return GanDescription(
         recipe=gan.recipe,
         networks=gan.networks,
         latent_dim=gan.values.latent_dim,
         width=gan.values.width,
-        image_size=shape.size,
-        channels=shape.channels,
-        class_names=class_names,
+        image_size=real.images.shape[1],
+        channels=real.images.shape[3],
+        class_names=real.class_names,
         images_seen=best.step * gan.batch_size,
         restarts=restarts,
         degraded=degraded,
         small_cas=round(best.cas, 6),
-        seed=gan.seed,
+        seed=seed,
     )
 
 
@@ -258,10 +260,12 @@ def _is_finite(row: Row, generator: nn.Module) -> bool:
     return all(math.isfinite(value) for value in row.values())
 
 
-def _sampler(
-    average: nn.Module, gan: GanParams, shape: ImageShape, class_names: tuple[str, ...], device: torch.device
-) -> Sampler:
+def _sampler(average: nn.Module, gan: GanParams, real: LabelledImages, seed: int, device: torch.device) -> Sampler:
     """A copy of the averaged generator with statistics of its own, in evaluation mode."""
     network = copy.deepcopy(average)
-    recalibrate(network, gan.values.latent_dim, shape.num_classes, seed=gan.seed)
-    return Sampler(network, gan.values.latent_dim, shape, class_names, device)
+    recalibrate(network, gan.values.latent_dim, len(real.class_names), seed=seed)
+    return Sampler(network, gan.values.latent_dim, _shape(real), real.class_names, device)
+
+
+def _shape(real: LabelledImages) -> ImageShape:
+    return ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))

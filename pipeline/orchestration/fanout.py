@@ -74,6 +74,14 @@ class Schedule:
         up_to_date = self.settled - set(self.failed)
         return [stage for stage in self.plan if stage.name not in self.settled and stage.upstream <= up_to_date]
 
+    def num_waiting(self, stage: DvcStage) -> int:
+        """How many stages of the plan wait for `stage`, however indirectly: the training of a GAN holds up the most."""
+        waiting = {stage.name}
+        for other in self.plan:  # in the order of a serial run: what waits comes later
+            if other.upstream & waiting:
+                waiting.add(other.name)
+        return len(waiting) - 1
+
     def settle(self, stage: DvcStage, *, changed: bool) -> None:
         """Counts `stage` as up to date."""
         self.settled.add(stage.name)
@@ -147,7 +155,8 @@ def run_cells(schedule: Schedule, cells: Sequence[DvcStage], engine: Engine, num
             stale[cell.name] = cell
     if not stale:
         return
-    tasks = [Task(cell.name, cell.command, environment_of(cell)) for cell in stale.values()]
+    longest_first = sorted(stale.values(), key=lambda cell: -schedule.num_waiting(cell))
+    tasks = [Task(cell.name, cell.command, environment_of(cell)) for cell in longest_first]
     say(f"cells to run: {len(tasks)}, {min(num_workers, len(tasks))} at once")
     with Progress("cells", total=len(tasks), unit="cell") as progress:
         for result in engine(tasks, num_workers):

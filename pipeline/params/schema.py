@@ -14,6 +14,7 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+Control = Literal["ceiling", "placebo", "real_only"]
 
 
 class Block(BaseModel):
@@ -34,7 +35,9 @@ class DatasetParams(Block):
     train_size: Positive
     """Real images that GAN and classifiers may see, in all classes together; the rest is `reserve`."""
     val_size: Positive
-    """Real images on which choices are made."""
+    """Real images on which `synthetic_percent` is chosen."""
+    select_size: Positive
+    """Real images on which the state of the GAN is chosen and synthetic images are assessed."""
     test_size: Positive
     """Real images read once, for the report."""
     seed: Seed
@@ -180,8 +183,6 @@ class GanParams(Block):
     """Networks, losses and their values: the block of the same name below."""
     networks: str
     """Your own generator and discriminator as `module:function` (docs/own-networks.md); empty for the recipe's."""
-    seed: Seed
-    """Draws the initial weights, latents, batches and augmentations."""
     steps: Positive
     """Generator updates."""
     batch_size: Positive
@@ -219,8 +220,6 @@ class SynthesizeParams(Block):
     """`balanced`; `fill`: classes with few real images get more, until all are level; or `class_shares`."""
     class_shares: list[Annotated[int, Field(ge=1, le=10**6)]]
     """How the classes' numbers of images are to each other, in their order, where class_balance is `shares`."""
-    seed: Seed
-    """Draws the latents: image i is a function of (seed, i)."""
     latent_std: Annotated[float, Field(gt=0, le=10)]
     """Standard deviation of z; below 1 more typical images, above 1 more varied ones."""
     encoding: Literal["stored_png", "png"]
@@ -270,8 +269,13 @@ class AblationParams(Block):
     """Percent of the training images, counted over all steps, that are synthetic; 0 is `train_baseline`'s."""
     real_percent: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
     """Sizes of real-only training sets, in percent of train_size; 100 is the baseline."""
-    seeds: Annotated[list[Seed], Field(min_length=2)]
-    """Seeds of the classifiers; equal seeds pair the cells."""
+    controls: Annotated[list[Control], Field(max_length=3)]
+    """Cells without a generator, at every synthetic_percent: `ceiling` takes fresh real images from the reserve for the
+    synthetic ones, `placebo` copies of train; `real_only` has the steps of that percent (for budget `real_epochs`)."""
+    replicates: Annotated[list[Seed], Field(min_length=2)]
+    """Each is the seed of a GAN, of its synthetic set and of a classifier a cell; equal ones pair the cells."""
+    replicate_split: bool
+    """Whether every replicate has its own draw of train, val and select too; test stays."""
     num_corrupted: Positive
     """Test images, the first ones, that every cell is also tested on damaged; all where there are fewer."""
     threads: Annotated[int, Field(ge=1, le=1024)]
@@ -281,7 +285,7 @@ class AblationParams(Block):
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
-        for key in ("synthetic_percent", "real_percent", "seeds"):
+        for key in ("synthetic_percent", "real_percent", "controls", "replicates"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {values}")
@@ -289,6 +293,8 @@ class AblationParams(Block):
             raise ValueError("real_percent lacks 100, the baseline that every cell is compared with")
         if self.budget == "real_epochs" and 100 in self.synthetic_percent:
             raise ValueError("budget real_epochs has no meaning at synthetic_percent 100: use budget steps")
+        if self.budget == "real_epochs" and "real_only" not in self.controls:
+            raise ValueError("budget real_epochs needs its baseline of equal steps: add real_only to controls")
         return self
 
 
@@ -346,7 +352,7 @@ def single_value(params: Params, key: str) -> bool | int | float | str | None:
     value: Any = params
     for part in key.split("."):
         value = getattr(value, part) if part in getattr(type(value), "model_fields", {}) else None
-    fixed = key in ("profile", "sweep.key")
+    fixed = key in ("profile", "sweep.key", "dataset.seed")  # replicates are what varies the draws
     return value if isinstance(value, bool | int | float | str) and not fixed else None
 
 

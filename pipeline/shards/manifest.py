@@ -33,7 +33,7 @@ class DatasetRecipe(Record):
     class_shares: tuple[Annotated[int, Field(ge=1, le=10**6)], ...]
     """`synthesize.class_shares`."""
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    """`synthesize.seed`."""
+    """The replicate: it drew the latents."""
     latent_std: Annotated[float, Field(gt=0, le=10)]
     """`synthesize.latent_std`."""
     generator_sha256: str

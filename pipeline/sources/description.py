@@ -1,4 +1,4 @@
-"""data/prepared/dataset.json: what the splits hold."""
+"""data/prepared/<replicate>/dataset.json: what its splits hold."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -13,11 +13,11 @@ from pipeline.sources.splits import Splits
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 AGAIN = "dvc repro prepare"
-SPLITS = {"train", "reserve", "val", "test"}
+SPLITS = {"train", "reserve", "val", "select", "test"}
 
 
 class DatasetDescription(Record):
-    """The real images and their splits: train, reserve, val and test."""
+    """The real images and the splits of one replicate: train, reserve, val, select and test."""
 
     dataset: str
     """`dataset.name`."""

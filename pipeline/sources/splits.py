@@ -1,14 +1,14 @@
-"""Draws train, reserve, val and test from real images: class-balanced, by seed, without shared content."""
+"""Draws train, reserve, val, select and test from real images: class-balanced, by seed, without shared content."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.images import Indices, LabelledImages
-from pipeline.params.schema import DatasetParams
+from pipeline.params.schema import AblationParams, DatasetParams
 from pipeline.randomness import permutation
 from pipeline.runtime.errors import UserError
 
@@ -23,7 +23,7 @@ class RealImages(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """Splits by name: test, val, train, reserve."""
+    """Splits by name: test, val, select, train, reserve."""
 
     images: dict[str, LabelledImages]
     """The rows of each take turns over the classes, so that any prefix is balanced too."""
@@ -31,44 +31,57 @@ class Splits(NamedTuple):
     """Images drawn for a split and left out, because their pixels had been drawn before (for any split)."""
 
 
+FIRST_REPLICATE = 2  # epochs of the draws: 0 the pool, 1 the official test set, then one a replicate
+
 Sizes = Mapping[str, int | None]  # images of each split, in drawing order; None: all that are left
 Queues = list[deque[int]]  # rows still to be drawn, one queue a class
 
 
-def split(pool: LabelledImages, official_test: LabelledImages | None, params: DatasetParams) -> Splits:
-    """Draws test, val, train and reserve, in this order, one image of each class in turn.
+def split(source: RealImages, params: DatasetParams, *, replicate: int | None) -> Splits:
+    """Draws test, val, select, train and reserve, in this order, one image of each class in turn.
+
+    Test depends on `dataset.seed` alone; the others are another draw for every `replicate`, where it is not None.
 
     An image whose pixels were drawn before is passed over, whatever its label: no content occurs twice, and
-    of two copies the one in test stays, else the one in val, else the one in train. Reserve is all that is
-    left. The rows of train followed by those of reserve take turns over the classes without a break.
+    of two copies the one in the earlier of them stays. Reserve is all that is left. The rows of train followed by
+    those of reserve take turns over the classes without a break.
 
     Raises:
         UserError: a size is below the number of classes, or a class has too few images.
     """
+    pool, official_test = source
     sizes: Sizes = {
         "test": params.test_size,
         "val": params.val_size,
+        "select": params.select_size,
         "train": params.train_size,
         "reserve": None,
     }
     _check_sizes(sizes, len(pool.class_names))
     seen: set[bytes] = set()
     if official_test is None:
-        return _deal(pool, sizes, seen, seed=params.seed, epoch=0)
+        return _deal(pool, sizes, seen, params.seed, 0, replicate)
     assert official_test.class_names == pool.class_names
-    test = _deal(official_test, {"test": params.test_size}, seen, seed=params.seed, epoch=1)
+    test = _deal(official_test, {"test": params.test_size}, seen, params.seed, 1, None)
     others = {name: size for name, size in sizes.items() if name != "test"}
-    rest = _deal(pool, others, seen, seed=params.seed, epoch=0)
+    rest = _deal(pool, others, seen, params.seed, 0, replicate)
     return Splits(test.images | rest.images, test.duplicates_dropped | rest.duplicates_dropped)
 
 
-def check_sizes(splits: Splits, real_percents: Sequence[int]) -> None:
+def check_sizes(splits: Splits, ablation: AblationParams) -> None:
     """Stops early what only the last cells would run into.
 
     Raises:
-        UserError: a declared `real_percent` needs more real images than train and reserve hold.
+        UserError: a declared `real_percent` needs more real images than train and reserve hold, or the control
+            `ceiling` finds none in the reserve.
     """
+    real_percents = ablation.real_percent
     train, reserve = (len(splits.images[name]) for name in ("train", "reserve"))
+    if "ceiling" in ablation.controls and not reserve:
+        raise UserError(
+            "params.yaml: ablation.controls has ceiling, which takes real images from the reserve, but none is left; "
+            "lower dataset.train_size, or take ceiling out (no answer can then say whether the setting could tell)"
+        )
     most = 100 * (train + reserve) // train
     if too_large := [percent for percent in real_percents if percent > most]:
         raise UserError(
@@ -85,14 +98,22 @@ def _check_sizes(sizes: Sizes, num_classes: int) -> None:
             )
 
 
-def _deal(source: LabelledImages, sizes: Sizes, seen: set[bytes], *, seed: int, epoch: int) -> Splits:
-    """Draws `sizes` images (None: all that are left) from `source`, and adds their content to `seen`."""
+def _deal(
+    source: LabelledImages, sizes: Sizes, seen: set[bytes], seed: int, epoch: int, replicate: int | None
+) -> Splits:
+    """Draws `sizes` images (None: all that are left) from `source`, and adds their content to `seen`.
+
+    Before val, what is left is shuffled anew for the replicate, if there is one.
+    """
     keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
     labels = range(len(source.class_names))
-    queues = [_shuffled(source.labels, label, seed=seed, epoch=epoch) for label in labels]
+    queues = [_shuffled(np.flatnonzero(source.labels == k), k, seed=seed, epoch=epoch) for k in labels]
     turns = _turns(sizes, longest=max(map(len, queues)) * len(queues))
     drawn, dropped = {}, {}
     for name, size in sizes.items():
+        if name == "val" and replicate is not None:
+            epoch = FIRST_REPLICATE + replicate
+            queues = [_shuffled(np.array(queue, np.int64), k, seed=seed, epoch=epoch) for k, queue in enumerate(queues)]
         drawn[name], dropped[name] = _draw(queues, turns[name], keys, seen)
         if size is not None and len(drawn[name]) < size:
             raise _too_small(source, sizes, turns, drawn)
@@ -108,9 +129,8 @@ def _turns(sizes: Sizes, *, longest: int) -> dict[str, range]:
     return turns
 
 
-def _shuffled(labels: Indices, label: int, *, seed: int, epoch: int) -> deque[int]:
+def _shuffled(rows: Indices, label: int, *, seed: int, epoch: int) -> deque[int]:
     """Rows of one class in drawing order."""
-    rows = np.flatnonzero(labels == label)
     return deque(rows[permutation(len(rows), seed=seed, stream=label, epoch=epoch)].tolist())
 
 

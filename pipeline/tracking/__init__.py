@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.runtime.errors import StoppedError, UserError
-from pipeline.tracking.execution import behind
+from pipeline.tracking.execution import Cell, behind
 from pipeline.tracking.messages import End, Message, Publish, Start, Status, encode
 from pipeline.tracking.usage import Usage, describe_torch
 
@@ -40,9 +40,7 @@ class TrackedRun:
 
 
 @contextmanager
-def tracked_run(
-    stage: str, paths: Mapping[str, Path], *, cell: Mapping[str, int] | None = None
-) -> Iterator[TrackedRun]:
+def tracked_run(stage: str, paths: Mapping[str, Path], *, cell: Cell | None = None) -> Iterator[TrackedRun]:
     """The MLflow run of `stage`; for `evaluate` the parent run that holds the whole execution.
 
     What the run holds is read from the stage's files, at each `publish` and once more when the stage has succeeded.
@@ -51,7 +49,7 @@ def tracked_run(
     Args:
         stage: its name.
         paths: of its data and its files, under the names of the command's flags.
-        cell: what identifies the run among those of its stage (`synthetic_percent`, `real_percent`, `seed`).
+        cell: what identifies the run among those of its stage: `replicate`, and a cell's percent and control.
 
     Raises:
         UserError: PIPELINE_TRACKING is neither `on` nor `off`.

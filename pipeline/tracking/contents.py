@@ -6,7 +6,7 @@ that a stage can say them at its start and `sync` finds the same ones in dvc.loc
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from pipeline.classifier.record import read_cell_record
 from pipeline.files import parse_json
 from pipeline.runtime.errors import UserError
 from pipeline.sources.description import read_description
+from pipeline.tracking.execution import CELLS, Cell
 
 Paths = Mapping[str, Path]  # of a stage, by the names of its flags
 IsThere = Callable[[Path], bool]
@@ -46,7 +47,7 @@ class Contents:
     Attributes:
         points: of all metrics; those of one metric in the order in which they came about.
         artifacts: files to upload.
-        network: what to register.
+        networks: what to register.
         cell: what identifies the run among those of its stage.
         num_images: how many the stage worked through, where that is a number of it.
         num_steps: likewise, batches of the classifier.
@@ -54,8 +55,8 @@ class Contents:
 
     points: list[Point] = field(default_factory=list)
     artifacts: list[Path] = field(default_factory=list)
-    network: Network | None = None
-    cell: Mapping[str, int] = field(default_factory=dict)
+    networks: tuple[Network, ...] = ()
+    cell: Cell = field(default_factory=dict)
     num_images: int = 0
     num_steps: int = 0
 
@@ -74,11 +75,17 @@ def read_contents(stage: str, key: str, paths: Paths, is_there: IsThere = Path.e
     """
     record, read = RECORDS[stage]
     file = Path(record.format(**paths, stage=stage, key=key))
-    return read(file, paths, is_there) if is_there(file) else None
+    contents = read(file, paths, is_there) if is_there(file) else None
+    if contents is None or CELLS.get(stage) != ("replicate",):
+        return contents
+    return replace(contents, cell={"replicate": int(key)})
 
 
-def _read_prepare(file: Path, *_: object) -> Contents:
-    sizes = {split: sum(counts.values()) for split, counts in read_description(file).counts.items()}
+def _read_prepare(folder: Path, *_: object) -> Contents | None:
+    """The sizes of the splits, which are those of every replicate."""
+    if not (files := sorted(folder.glob("*/dataset.json"))):
+        return None
+    sizes = {split: sum(counts.values()) for split, counts in read_description(files[0]).counts.items()}
     return Contents([Point(f"num_{split}", size, 0) for split, size in sizes.items()], num_images=sum(sizes.values()))
 
 
@@ -90,8 +97,9 @@ def _read_train_gan(file: Path, paths: Paths, is_there: IsThere) -> Contents:
         kept = {"degraded": values["degraded"], "kept_images": values["images_seen"], "kept_cas": values["small_cas"]}
         history += [Point(metric, float(value), history[-1].step) for metric, value in kept.items()]
     pictures = [path for path in (paths["samples"], paths["evolution"]) if is_there(path)]
-    network = Network("generator", "current", paths["out"]) if is_there(paths["out"]) else None
-    return Contents(history, pictures, network, num_images=max(images, default=0))
+    alias = f"replicate-{paths['out'].name}"
+    networks = (Network("generator", alias, paths["out"]),) if is_there(paths["out"]) else ()
+    return Contents(history, pictures, networks, num_images=max(images, default=0))
 
 
 def _read_synthesize(file: Path, *_: object) -> Contents:
@@ -109,8 +117,7 @@ def _read_cell(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     record, history = read_cell_record(file), paths["results"] / "history" / f"{file.stem}.csv"
     points = _read_history(history) if is_there(history) else []
     points += [Point(metric, getattr(record, metric), record.steps) for metric in CELL_METRICS]
-    cell = {key: getattr(record, key) for key in ("synthetic_percent", "real_percent", "seed")}
-    return Contents(points, cell=cell, num_steps=record.steps)
+    return Contents(points, cell=record.identity, num_steps=record.steps)
 
 
 def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
@@ -124,20 +131,30 @@ def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
         "chosen_percent": result.chosen_percent,
         "difference": result.chosen.difference_mean,
         "p_value": result.chosen.p_value_holm,
-        "real_equivalent": result.real_equivalent.num_real_equivalent,
+    }
+    if result.real_equivalent:
+        headline["real_equivalent"] = result.real_equivalent.num_real_equivalent
+    headline |= {
+        f"{entry.control}_difference": entry.difference_mean
+        for entry in result.controls
+        if entry.synthetic_percent == result.chosen_percent
     }
     points += [Point(metric, value, 0) for metric, value in headline.items()]
     files = [path for path in (paths["out"] / name for name in REPORTS) if is_there(path)]
-    best = result.champion
-    folder = paths["models"] / best.stage / f"{best.percent}-{best.seed}"
-    return Contents(points, files, Network("classifier", "champion", folder) if is_there(folder) else None)
+    best, models = result.champion, paths["models"]
+    networks = (
+        Network("classifier", "champion", models / best.stage / f"{best.percent}-{best.replicate}"),
+        Network("generator", "current", models / "gan" / str(result.dataset_replicate)),
+    )
+    return Contents(points, files, tuple(network for network in networks if is_there(network.folder)))
 
 
-RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents]]] = {
-    "prepare": ("{out}/dataset.json", _read_prepare),
+RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]] = {
+    "prepare": ("{out}", _read_prepare),
     "train_gan": ("{history}", _read_train_gan),
     "synthesize": ("{out}/manifest.json", _read_synthesize),
     "train_baseline": ("{results}/cells/{stage}-{key}.json", _read_cell),
+    "train_control": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "assess": ("{metrics}", _read_assess),
     "train_classifier": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "evaluate": ("{out}/ablation.json", _read_evaluate),

@@ -7,14 +7,22 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pipeline.params.schema import AblationParams
+
 PARENT_STAGE = "evaluate"  # its run is the parent itself
-AXES = {
-    "train_baseline": "real_percent",
-    "train_classifier": "synthetic_percent",
-}  # of the matrices in dvc.yaml
+CELLS = {  # what the matrices in dvc.yaml vary, in their order
+    "train_gan": ("replicate",),
+    "synthesize": ("replicate",),
+    "assess": ("replicate",),
+    "train_baseline": ("real_percent", "replicate"),
+    "train_control": ("control", "synthetic_percent", "replicate"),
+    "train_classifier": ("synthetic_percent", "replicate"),
+}
+Cell = Mapping[str, int | str]  # what identifies a run among those of its stage
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
@@ -98,9 +106,16 @@ def is_server() -> bool:
     return store_uri().startswith(("http://", "https://"))
 
 
-def cell_key(stage: str, cell: Mapping[str, int]) -> str:
+def cell_key(stage: str, cell: Cell) -> str:
     """The cell's part of file and stage names, as in `50-0`; empty for a stage without cells."""
-    return f"{cell[AXES[stage]]}-{cell['seed']}" if cell else ""
+    return "-".join(str(cell[name]) for name in CELLS.get(stage, ()))
+
+
+def declared_keys(stage: str, ablation: AblationParams) -> Iterator[str]:
+    """The keys of all cells of a stage, in DVC's order."""
+    lists = {"control": "controls", "replicate": "replicates"}
+    values = (getattr(ablation, lists.get(name, name)) for name in CELLS[stage])
+    return ("-".join(map(str, cell)) for cell in product(*values))
 
 
 def dvc_name(stage: str, key: str) -> str:
@@ -108,7 +123,7 @@ def dvc_name(stage: str, key: str) -> str:
     return f"{stage}@{key}" if key else stage
 
 
-def run_tags(execution: Execution, stage: str, cell: Mapping[str, int]) -> dict[str, str]:
+def run_tags(execution: Execution, stage: str, cell: Cell) -> dict[str, str]:
     """Tags that hold wherever the run is published: now, or later by `sync`."""
     return execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
 

@@ -21,7 +21,7 @@ class Start(_Base):
 
     do: Literal["start"] = "start"
     stage: str
-    cell: dict[str, int]
+    cell: dict[str, int | str]
     paths: dict[str, Path]
 
 

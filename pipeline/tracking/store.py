@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.tracking import execution
 from pipeline.tracking.contents import Contents, Point
-from pipeline.tracking.execution import PARENT_STAGE, Execution
+from pipeline.tracking.execution import PARENT_STAGE, Cell, Execution
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -176,7 +176,7 @@ def unite_parents(experiment: Experiment, described: Execution) -> None:
         experiment.client.delete_run(other.run_id)
 
 
-def create_child(parent: Parent, stage: str, cell: Mapping[str, int], *, time: int, tags: Mapping[str, str]) -> str:
+def create_child(parent: Parent, stage: str, cell: Cell, *, time: int, tags: Mapping[str, str]) -> str:
     """Creates the run of a stage or cell under its parent, with params and tags; returns its id."""
     own = execution.run_tags(parent.execution, stage, cell) | {"mlflow.parentRunId": parent.run_id}
     name = " ".join(filter(None, (stage, execution.cell_key(stage, cell))))

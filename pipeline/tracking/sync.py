@@ -9,7 +9,7 @@ from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import registry, store
 from pipeline.tracking.contents import Contents, Point, read_contents
-from pipeline.tracking.execution import AXES, PARENT_STAGE, Execution, cell_key, current_execution, dvc_name
+from pipeline.tracking.execution import CELLS, PARENT_STAGE, Execution, current_execution, declared_keys, dvc_name
 from pipeline.tracking.lock import Lock
 from pipeline.tracking.store import Experiment, Parent, Published
 
@@ -79,12 +79,9 @@ def read_results(params: Params, lock: Lock) -> list[StageResult]:
 
 def _declared(params: Params) -> Iterator[tuple[str, str]]:
     """Stages with the keys of their cells."""
-    grid = params.ablation
-    yield from ((stage, "") for stage in ("prepare", "train_gan", "synthesize", "assess"))
-    percents = {"train_baseline": grid.real_percent, "train_classifier": grid.synthetic_percent}
-    for stage, axis in AXES.items():
-        for percent in percents[stage]:
-            yield from ((stage, cell_key(stage, {axis: percent, "seed": seed})) for seed in grid.seeds)
+    yield "prepare", ""
+    for stage in CELLS:
+        yield from ((stage, key) for key in declared_keys(stage, params.ablation))
 
 
 def _read_result(stage: str, key: str, lock: Lock) -> StageResult:
@@ -165,8 +162,8 @@ def _add(parent: Parent, result: StageResult, contents: Contents) -> None:
 
 def _publish(parent: Parent, run_id: str, contents: Contents, before: Published) -> None:
     store.publish(parent.client, run_id, contents, before, _now())
-    if contents.network:
-        registry.register(parent, run_id, contents.network)
+    for network in contents.networks:
+        registry.register(parent, run_id, network)
 
 
 def _delete_all(parent: Parent, runs: "list[Run]") -> None:

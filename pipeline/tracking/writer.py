@@ -72,8 +72,8 @@ class Writer:
         """Publishes the whole of a success, logs what the stage took, and closes the run with the stage's status."""
         usage = dict(message.usage)
         if message.status == "FINISHED" and (contents := self._publish(message.time, Path.exists)):
-            if contents.network:
-                registry.register(self._parent, self._run_id, contents.network)
+            for network in contents.networks:
+                registry.register(self._parent, self._run_id, network)
             images = contents.num_images or contents.num_steps * self._params.classifier.batch_size
             if images and not self._resumed:  # what resumed has made a part of its images earlier
                 usage["images_per_second"] = images / usage["wall_seconds"]

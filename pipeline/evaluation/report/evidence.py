@@ -26,6 +26,7 @@ class Evidence:
 
     Attributes:
         dataset: what dataset.json holds.
+        confusion: share of each class's test images (rows) that is taken for each class (columns), 0 to 1.
         params: all values of params.yaml, as YAML.
         gan_samples: PNG, synthetic images of every class.
         neighbours: PNG, synthetic images beside their nearest real ones.
@@ -34,6 +35,7 @@ class Evidence:
     """
 
     dataset: DatasetDescription
+    confusion: list[list[float]]
     params: str
     gan_samples: bytes
     neighbours: bytes
@@ -43,30 +45,32 @@ class Evidence:
 
 @dataclass(frozen=True)
 class EvidencePaths:
-    """Where it lies: dataset.json, two pictures (`scores` is a folder), and the history of the GAN's training."""
+    """The folders in which it lies, each by replicate."""
 
-    dataset: Path
-    gan_samples: Path
-    gan_history: Path
+    results: Path
+    prepared: Path
     scores: Path
 
 
-def read_evidence(params: Params, paths: EvidencePaths, result: Result) -> Evidence:
-    """Collects what the report of `result` shows.
+def read_evidence(params: Params, paths: EvidencePaths, result: Result, confusion: list[list[float]]) -> Evidence:
+    """Collects what the report of `result` shows, of the replicate whose synthetic set is the one to take.
 
     Raises:
         UserError: a file is missing or corrupted, or of other classes; the line names the stage that writes it.
     """
-    dataset = read_description(paths.dataset)
+    replicate = str(result.dataset_replicate)
+    file = paths.prepared / replicate / "dataset.json"
+    dataset = read_description(file)
     if set(dataset.class_names) != set(result.per_class):
-        raise UserError(f"{paths.dataset}: its classes are not those of the cells; run: dvc repro")
+        raise UserError(f"{file}: its classes are not those of the cells; run: dvc repro")
     return Evidence(
         dataset=dataset,
+        confusion=confusion,
         # from the values, not from the file: its comments are no input of a stage
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
-        gan_samples=read_picture(paths.gan_samples, "train_gan"),
-        neighbours=read_picture(paths.scores / "neighbours.png", "assess"),
-        history=read_history(paths.gan_history),
+        gan_samples=read_picture(paths.results / "gan" / f"samples-{replicate}.png", "train_gan"),
+        neighbours=read_picture(paths.scores / replicate / "neighbours.png", "assess"),
+        history=read_history(paths.results / "history" / f"train_gan-{replicate}.csv"),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
 

@@ -7,22 +7,28 @@ from functools import partial
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.evaluation.learning_curve import Floats, fit_curve
-from pipeline.evaluation.power_law import PowerLaws
-from pipeline.evaluation.result import CurvePoint, PowerLaw, Result, Setting
+from pipeline.evaluation.result import CurvePoint, RealEquivalent, Result, Setting
 from pipeline.evaluation.wording import BOUNDS
 
-Points = Sequence[Setting | CurvePoint]  # what has single seeds, their mean and its interval
+Points = Sequence[Setting | CurvePoint]  # what has single replicates, their mean and its interval
 
-# Blue and vermilion of Okabe and Ito (2008), kept apart by every common kind of colour vision.
-SYNTHETIC, REAL = "#0072b2", "#d55e00"
+# Blue, vermilion and bluish green of Okabe and Ito (2008), kept apart by every common kind of colour vision.
+SYNTHETIC, REAL, CEILING = "#0072b2", "#d55e00", "#009e73"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#ffffff"
-NAMES = {SYNTHETIC: "synthetic", REAL: "real", INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
+NAMES = {
+    SYNTHETIC: "synthetic",
+    REAL: "real",
+    CEILING: "ceiling",
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    PAPER: "paper",
+}
 
 PANEL = (5.0, 3.6)  # inches: 9 pt text stays readable where a phone shrinks the figure to its width
 STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
@@ -61,7 +67,7 @@ def ablation_svg(result: Result) -> str:
 
 
 def accuracy_svg(result: Result) -> str:
-    """Test accuracy against synthetic_percent, with band, seeds and baseline."""
+    """Test accuracy against synthetic_percent, with band, replicates, ceiling and baseline."""
     return render([partial(_draw_accuracy, result=result)], "Test accuracy against the share of synthetic images")
 
 
@@ -104,12 +110,22 @@ def _draw_accuracy(axes: Axes, result: Result) -> None:
     axes.axhline(100 * baseline.test_accuracy_mean, color=REAL, ls="--", lw=1.3, label="real only (baseline)")
     _draw_band(axes, percents, result.settings, SYNTHETIC)
     axes.plot(percents, _means(result.settings), "o-", color=SYNTHETIC, ms=4.5, label="mean")
+    _draw_ceiling(axes, result)
     at = chosen.synthetic_percent, 100 * chosen.test_accuracy_mean
     axes.plot(*at, "o", ms=12, mfc="none", mec=INK, mew=1.3, ls="none", label="share chosen on val")
     axes.set_xticks(percents)
-    axes.set_ylim(_limits(result.settings))
-    title = f"What synthetic images change ({result.dataset}, mode {result.mode}, {baseline.n} seeds)"
+    axes.set_ylim(_limits(result.settings, *(entry.test_accuracy_mean for entry in result.controls)))
+    title = f"What synthetic images change ({result.dataset}, mode {result.mode}, {baseline.n} replicates)"
     finish(axes, title, "synthetic share of the training (%)")
+
+
+def _draw_ceiling(axes: Axes, result: Result) -> None:
+    """What fresh real images in the synthetic ones' place reach, as far as they were tried."""
+    ceiling = [entry for entry in result.controls if entry.control == "ceiling"]
+    if ceiling:
+        percents = [entry.synthetic_percent for entry in ceiling]
+        heights = [100 * entry.test_accuracy_mean for entry in ceiling]
+        axes.plot(percents, heights, "^:", color=CEILING, ms=4.5, lw=1.3, label="fresh real images (ceiling)")
 
 
 def _draw_learning_curve(axes: Axes, result: Result) -> None:
@@ -117,21 +133,20 @@ def _draw_learning_curve(axes: Axes, result: Result) -> None:
     sizes = [point.num_real for point in curve]
     _draw_band(axes, sizes, curve, REAL)
     axes.plot(sizes, _means(curve), "o", color=REAL, ms=4.5, label="mean")
-    line = "power law" if entry.law else "learning curve"
-    axes.plot(*_curve(sizes, curve, entry.law), color=REAL, lw=1.4, label=line)
-    _draw_equivalent(axes, result, sizes)
+    axes.plot(*_curve(sizes, curve), color=REAL, lw=1.4, label="learning curve")
+    if entry:
+        _draw_equivalent(axes, entry, sizes)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(_limits(curve, entry.test_accuracy))
-    title = f"What real images alone reach ({result.dataset}, {curve[0].n} seeds)"
+    axes.set_ylim(_limits(curve, result.chosen.test_accuracy_mean))
+    title = f"What real images alone reach ({result.dataset}, {curve[0].n} replicates)"
     finish(axes, title, "real training images (log scale)")
 
 
-def _draw_equivalent(axes: Axes, result: Result, sizes: list[int]) -> None:
+def _draw_equivalent(axes: Axes, entry: RealEquivalent, sizes: list[int]) -> None:
     """The accuracy of the chosen percent, the size at which real images alone reach it, and its interval."""
-    entry = result.real_equivalent
     height = 100 * entry.test_accuracy
     label = f"real + {entry.synthetic_percent} % synthetic"
     axes.axhline(height, color=SYNTHETIC, ls=":", lw=1.4, label=label)
@@ -147,22 +162,18 @@ def _draw_equivalent(axes: Axes, result: Result, sizes: list[int]) -> None:
     axes.annotate(text, at, place, textcoords="offset points", ha=side, color=SYNTHETIC, bbox=box)
 
 
-def _curve(sizes: list[int], curve: Points, law: PowerLaw | None) -> tuple[Floats, Floats]:
-    """The line that the equivalent was read off: sizes, and accuracies in %."""
-    if law is None:
-        at, heights = fit_curve(sizes, [point.test_accuracy_mean for point in curve])
-        return at, 100 * heights
-    at = np.geomspace(min(sizes), max(sizes), 60)
-    fitted = PowerLaws(*(np.array([value]) for value in (law.scale, law.exponent, law.floor)))
-    return at, 100 * (1 - fitted.errors(at)[0])
+def _curve(sizes: list[int], curve: Points) -> tuple[Floats, Floats]:
+    """The line that the equivalent is read off: sizes, and accuracies in %."""
+    at, heights = fit_curve(sizes, [point.test_accuracy_mean for point in curve])
+    return at, 100 * heights
 
 
 def _draw_band(axes: Axes, x: list[int], rows: Points, colour: str) -> None:
-    """The 95 % interval as a band, and every seed as a small point."""
+    """The 95 % interval as a band, and every replicate as a small point."""
     low, high = ([100 * end for end in ends] for ends in zip(*_ends(rows), strict=True))
     axes.fill_between(x, low, high, color=colour, alpha=0.16, lw=0, label="95 % interval")
-    seeds = [(at, 100 * value) for at, row in zip(x, rows, strict=True) for value in row.test_accuracy]
-    axes.plot(*zip(*seeds, strict=True), "o", color=colour, alpha=0.55, ms=2.6, ls="none", label="single seeds")
+    single = [(at, 100 * value) for at, row in zip(x, rows, strict=True) for value in row.test_accuracy]
+    axes.plot(*zip(*single, strict=True), "o", color=colour, alpha=0.55, ms=2.6, ls="none", label="single replicates")
 
 
 def _ends(rows: Points) -> list[tuple[float, float]]:
@@ -174,9 +185,9 @@ def _means(rows: Points) -> list[float]:
 
 
 def _limits(rows: Points, *others: float) -> tuple[float, float]:
-    """Range of the y axis: every seed, and of the intervals what does not dwarf the seeds.
+    """Range of the y axis: every replicate, and of the intervals what does not dwarf them.
 
-    With two or three seeds a t-interval can be ten times as wide as the data.
+    With two or three replicates a t-interval can be ten times as wide as the data.
     """
     values = [100 * value for row in rows for value in row.test_accuracy] + [100 * value for value in others]
     span = max(max(values) - min(values), 0.5)

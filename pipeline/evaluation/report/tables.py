@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.evaluation.learning_curve import Bound
-from pipeline.evaluation.result import Change, CurvePoint, Result, Setting, SettingSummary
+from pipeline.evaluation.result import Change, ControlSetting, CurvePoint, Result, Setting, SettingSummary
 from pipeline.evaluation.statistics import Interval
 from pipeline.evaluation.wording import p_text, percent, points
 
@@ -35,9 +35,29 @@ TRUST = (
     "change",
     INTERVAL,
 )
+CONTROLS = (
+    "in their place",
+    "share %",
+    "real images",
+    "stand-ins",
+    "test accuracy %",
+    "difference in points",
+    INTERVAL,
+    "p",
+)
+REPLICATES = (
+    "replicate",
+    "small CAS %",
+    "class agreement %",
+    "coverage %",
+    "memorised %",
+    "val accuracy %",
+    "test difference in points",
+)
 CLASSES = ("class", "real only %", "with synthetic %", "difference in points", INTERVAL)
 CORRUPTIONS = ("corruption", *CLASSES[1:])
 FIDELITY = ("measure", "value", "what it says")
+CONTROL_NAMES = {"ceiling": "fresh real images", "placebo": "copies of train", "real_only": "nothing"}
 SIGNS: dict[Bound, str] = {"equals": "", "more_than": "> ", "fewer_than": "< "}
 
 # key of `AssessRecord`, its name, how it is shown, and what it says in one plain sentence
@@ -117,6 +137,38 @@ def _setting_row(setting: Setting, chosen: int) -> tuple[str, ...]:
     )
 
 
+def control_rows(result: Result) -> Rows:
+    """Cells under CONTROLS."""
+    return [
+        (
+            CONTROL_NAMES[entry.control],
+            str(entry.synthetic_percent),
+            f"{entry.num_real:,}",
+            f"{entry.num_stand_ins:,}",
+            percent(entry.test_accuracy_mean),
+            *difference_text(entry),
+            p_number(entry.p_value),
+        )
+        for entry in result.controls
+    ]
+
+
+def replicate_rows(result: Result) -> Rows:
+    """Cells under REPLICATES; the replicate whose synthetic set is the one to take bears a star."""
+    return [
+        (
+            label(entry.replicate, result.dataset_replicate) + " (degraded)" * entry.degraded,
+            percent(entry.small_cas),
+            percent(entry.gan_test_accuracy),
+            percent(entry.coverage),
+            f"{entry.memorised_percent:.2f}",
+            percent(entry.val_accuracy),
+            points(entry.test_difference),
+        )
+        for entry in result.replicates
+    ]
+
+
 def trust_rows(result: Result) -> Rows:
     """Cells under TRUST; the percent chosen on val bears a star."""
     return [_trust_row(setting, result.chosen_percent) for setting in result.settings]
@@ -162,6 +214,8 @@ def fidelity_rows(result: Result) -> Rows:
 def equivalent_figure(result: Result) -> str:
     """The extra real images that the chosen percent equals: '+640', '> 320', '-1,200'."""
     entry = result.real_equivalent
+    if entry is None:
+        return "–"
     sign = SIGNS[entry.bound]
     return f"{sign}{entry.num_real_extra:,}" if sign else f"{entry.num_real_extra:+,}"
 
@@ -169,27 +223,29 @@ def equivalent_figure(result: Result) -> str:
 def equivalent_interval(result: Result) -> str:
     """The 95 % interval of `equivalent_figure`: '-120 to +900', '-120 to > +900'."""
     entry = result.real_equivalent
+    if entry is None:
+        return "withheld"
     low = f"{SIGNS[entry.low_bound]}{entry.num_real_extra_low:+,}"
     return f"{low} to {SIGNS[entry.high_bound]}{entry.num_real_extra_high:+,}"
 
 
 def commands(result: Result) -> list[str]:
     """Shell lines that make the result again, in the repository's root with its params.yaml."""
-    cell = f"train_classifier@{result.chosen_percent}-{result.settings[0].seeds[0]}"
+    cell = f"train_classifier@{result.chosen_percent}-{result.dataset_replicate}"
     other = "replace" if result.mode == "add" else "add"
     return [
         "git checkout $(git log -1 --format=%H -- dvc.lock)  # the commit that holds this result",
         "make setup && source .venv/bin/activate",
-        "dvc repro                                  # whatever is not up to date; in a fresh clone all of it",
+        "synthmix run                               # whatever is not up to date; in a fresh clone all of it",
         f"dvc repro --force --single-item {cell}  # one cell again",
         f"dvc exp run -S ablation.mode={other}        # the other question",
         "dvc metrics diff HEAD~1 --targets results/ablation.json  # against the commit before",
     ]
 
 
-def label(synthetic_percent: int, chosen: int) -> str:
-    """The percent, with a star if it is the chosen one."""
-    return f"{synthetic_percent} *" if synthetic_percent == chosen else str(synthetic_percent)
+def label(value: int, chosen: int) -> str:
+    """The percent or replicate, with a star if it is the chosen one."""
+    return f"{value} *" if value == chosen else str(value)
 
 
 def accuracy_text(row: SettingSummary | CurvePoint) -> tuple[str, str]:
@@ -197,7 +253,7 @@ def accuracy_text(row: SettingSummary | CurvePoint) -> tuple[str, str]:
     return percent(row.test_accuracy_mean), f"{percent(row.test_accuracy_low)} to {percent(row.test_accuracy_high)}"
 
 
-def difference_text(row: SettingSummary | Change) -> tuple[str, str]:
+def difference_text(row: SettingSummary | ControlSetting | Change) -> tuple[str, str]:
     """The difference to the baseline and its interval, in points."""
     return _points(Interval(row.difference_mean, row.difference_low, row.difference_high))
 

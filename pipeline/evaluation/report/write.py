@@ -36,13 +36,13 @@ def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:
 
 
 def to_csv(result: Result) -> str:
-    """The settings, one row a percent; accuracies as fractions, seeds separated by spaces."""
+    """The settings, one row a percent; accuracies as fractions, replicates separated by spaces."""
     columns = list(SettingSummary.model_fields)
     rows = [
-        [*(rounded(getattr(setting, key)) for key in columns), " ".join(map(str, setting.seeds))]
+        [*(rounded(getattr(setting, key)) for key in columns), " ".join(map(str, setting.replicates))]
         for setting in result.settings
     ]
-    return csv_text([*columns, "seeds"], rows)
+    return csv_text([*columns, "replicates"], rows)
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -72,6 +72,10 @@ def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
         md_table(tables.SETTINGS, tables.setting_rows(result)),
         *map(escape_markdown, wording.setup_sentences(result)),
+        "### Controls",
+        md_table(tables.CONTROLS, tables.control_rows(result)),
+        "### Replicates",
+        md_table(tables.REPLICATES, tables.replicate_rows(result)),
         "### Confidence and corruption",
         escape_markdown(wording.trust_note(result)),
         md_table(tables.TRUST, tables.trust_rows(result)),

@@ -66,7 +66,8 @@ def choice(sweep: Sweep) -> str:
 def to_markdown(sweep: Sweep) -> str:
     """The report of a sweep for a repository page; text from data is escaped."""
     answers = [
-        f"- {escape_markdown(entry.verdict_text)} {escape_markdown(entry.real_equivalent.text)}"
+        f"- {escape_markdown(entry.verdict_text)} "
+        + escape_markdown(entry.real_equivalent.text if entry.real_equivalent else "")
         for entry in sweep.values
     ]
     names = [str(entry.value) for entry in sweep.values]
@@ -112,8 +113,8 @@ def _setup_sentences(sweep: Sweep) -> Iterator[str]:
     """What was compared."""
     yield (
         f"Data set {sweep.dataset}, profile {sweep.profile}; every row is the mean of "
-        f"{sweep.values[0].settings[0].n} classifiers, one a seed, with its 95 % t-interval. Each value of "
-        f"{sweep.key} is a run of the whole graph; differences are paired by seed against the same value's 0 %, "
+        f"{sweep.values[0].settings[0].n} classifiers, one a replicate, with its 95 % t-interval. Each value of "
+        f"{sweep.key} is a run of the whole graph; differences are paired by replicate against the same value's 0 %, "
         f"each interval for its row alone; p is the paired t-test's after Holm's correction over all "
         f"{sweep.num_compared} settings. The share marked * is the value's best on val; its verdict rests on that "
         "share's test accuracy alone."
@@ -127,7 +128,7 @@ def _setup_sentences(sweep: Sweep) -> Iterator[str]:
             "The learning curve that the real-image equivalents are read off joins the real-only settings of all "
             f"values, from {curve[0].num_real:,} to {curve[-1].num_real:,} images."
         )
-    yield "Seeds vary the classifiers alone: each value has one split and one training of the GAN."
+    yield "A replicate has a GAN, a synthetic set and classifiers of its own, for each value."
 
 
 def _fidelity_rows(sweep: Sweep) -> tables.Rows:

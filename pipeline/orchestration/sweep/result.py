@@ -8,7 +8,7 @@ from pydantic import Field
 from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.real_equivalent import measure, real_equivalent
 from pipeline.evaluation.result import Count, CurvePoint, Fraction, Percent, RealEquivalent, Result, Setting
-from pipeline.evaluation.statistics import Verdict, holm, verdict_of
+from pipeline.evaluation.statistics import Interval, Verdict, holm, verdict_of
 from pipeline.evaluation.wording import headline, p_text, points
 from pipeline.files import Record
 
@@ -25,19 +25,19 @@ class SweepSetting(Record):
     num_synthetic: Count
     """Different synthetic images in the training set."""
     n: Annotated[int, Field(ge=2)]
-    """Classifiers, one a seed."""
+    """Classifiers, one a replicate."""
     val_accuracy_mean: Fraction
     """Mean accuracy on val, a fraction."""
     test_accuracy: tuple[Fraction, ...]
-    """Test accuracy of each seed, a fraction."""
+    """Test accuracy of each replicate, a fraction."""
     test_accuracy_mean: Fraction
     """Mean accuracy on test, a fraction."""
     test_accuracy_low: Fraction
-    """Lower end of its 95 % t-interval over the seeds."""
+    """Lower end of its 95 % t-interval over the replicates."""
     test_accuracy_high: Fraction
     """Upper end of its interval."""
     difference_mean: float
-    """Mean difference to the value's own baseline, paired by seed: a fraction, -1 to 1."""
+    """Mean difference to the value's own baseline, paired by replicate: a fraction, -1 to 1."""
     difference_low: float
     """Lower end of its 95 % t-interval."""
     difference_high: float
@@ -67,10 +67,8 @@ class SweepValue(Record):
     """The synthetic_percent, of those above 0, that is best on val."""
     settings: tuple[SweepSetting, ...]
     """Every synthetic_percent, rising, 0 first."""
-    real_equivalent: RealEquivalent
-    """How many real images alone would do what the chosen percent did."""
-    worth: RealEquivalent
-    """The former name of `real_equivalent`, kept for one release."""
+    real_equivalent: RealEquivalent | None
+    """How many real images alone would do what the chosen percent did; null where the setting cannot tell."""
     fidelity: AssessRecord
     """What was measured on the value's synthetic images."""
 
@@ -149,7 +147,7 @@ def _value(name: str, value: Value, result: Result, settings: tuple[SweepSetting
     """One value: its settings, verdict and real-image equivalent."""
     chosen = next(setting for setting in settings if setting.synthetic_percent == result.chosen_percent)
     p_value = 1.0 if chosen.p_value_holm is None else chosen.p_value_holm
-    verdict = verdict_of(chosen.difference_mean, p_value)
+    verdict = _verdict(result, chosen, p_value)
     return SweepValue(
         value=value,
         mode=result.mode,
@@ -161,14 +159,21 @@ def _value(name: str, value: Value, result: Result, settings: tuple[SweepSetting
             f"val, test accuracy differs by {points(chosen.difference_mean)} points from this value's own real-only "
             f"baseline (95 % interval {points(chosen.difference_low)} to {points(chosen.difference_high)} points, "
             f"{p_text(p_value)} after Holm's correction over all {compared} settings of the sweep, n = {chosen.n} "
-            "seeds)."
+            "replicates)."
         ),
         chosen_percent=result.chosen_percent,
         settings=settings,
         real_equivalent=result.real_equivalent,
-        worth=result.real_equivalent,
         fidelity=result.fidelity,
     )
+
+
+def _verdict(result: Result, chosen: SweepSetting, p_value: float) -> Verdict:
+    """The value's verdict by the p-value corrected over the sweep; where its controls forbid one, it has none."""
+    if result.verdict == "cannot_tell":
+        return result.verdict
+    difference = Interval(chosen.difference_mean, chosen.difference_low, chosen.difference_high)
+    return verdict_of(difference, p_value, result.power.margin_points / 100)
 
 
 def _best_on_val(values: list[SweepValue]) -> BestOnVal:
@@ -192,8 +197,10 @@ def _joint_curve(key: str, results: Mapping[Value, Result]) -> tuple[CurvePoint,
 
 def _off_joint_curve(entry: SweepValue, curve: tuple[CurvePoint, ...], image: float) -> SweepValue:
     """`entry` with its equivalent read off the joint curve, which reaches further than the value's own."""
-    chosen, detectable = entry.chosen, entry.verdict != "no_difference"
+    if entry.real_equivalent is None:
+        return entry
+    chosen, detectable = entry.chosen, entry.verdict in ("helps", "hurts")
     sizes, accuracies = [point.num_real for point in curve], [point.test_accuracy for point in curve]
     measured = measure(sizes, accuracies, chosen.test_accuracy, image)
     found = real_equivalent(chosen.synthetic_percent, chosen.num_real, measured, detectable=detectable)
-    return entry.model_copy(update={"real_equivalent": found, "worth": found})
+    return entry.model_copy(update={"real_equivalent": found})
