@@ -27,7 +27,8 @@ def main(generator: PathFlag, dataset: PathFlag, replicate: IntFlag, out: PathFl
     sampler = Sampler.load(generator, device, networks=params.gan.networks)
     real = read_description(dataset)
     check_classes(dataset, real, sampler.class_names)
-    synthesis = plan_synthesis(params.synthesize, generator, sampler, real.real_counts(), seed=replicate, device=device)
+    counts = real.train_counts()
+    synthesis = plan_synthesis(params.synthesize, generator, sampler, counts, seed=replicate, device=device)
     identity = {"recipe": synthesis.recipe.model_dump(), "environment": synthesis.environment}
     key = fingerprint("synthesize", identity)
     paths = {"generator": generator, "dataset": dataset, "out": out}

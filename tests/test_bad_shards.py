@@ -187,7 +187,7 @@ READERS: dict[str, Work] = {
     "shard": read_drawn,
     "real": lambda: read_alike(PREPARED / "train", PREPARED / "val"),
     "scores": lambda: read_scores(Path(SCORES).parent, ("confidence", "near_copy"), read_images(Path(DATA))),
-    "counts": lambda: read_description(PREPARED / "dataset.json").real_counts(),
+    "counts": lambda: read_description(PREPARED / "dataset.json").train_counts(),
 }
 
 

@@ -9,7 +9,7 @@ from pipeline.images import LabelledImages, concatenate
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError
 from pipeline.sources.description import describe
-from pipeline.sources.splits import check_sizes, split
+from pipeline.sources.splits import Splits, check_sizes, split
 
 NAMES = ("cat", "dog", "emu")
 PARTS = ("test", "val", "train", "reserve")
@@ -164,7 +164,18 @@ def test_describe_counts_every_class_of_every_split() -> None:
         "duplicates_dropped": dict.fromkeys(PARTS, 0),
     }
     assert description.digests == {part: splits.images[part].digest() for part in PARTS}
-    assert description.real_counts() == [6, 6, 6]
+
+
+def test_train_counts_are_those_of_train_alone() -> None:
+    """Of unequal classes too, and whatever reserve holds."""
+    description = describe("digits", Splits({part: unequal(part) for part in PARTS}, dict.fromkeys(PARTS, 0)))
+    assert description.train_counts() == [1, 2, 5]
+
+
+def unequal(part: str) -> LabelledImages:
+    """Eight flat images, 1, 2 and 5 of the three classes in train, and 4, 4 and 0 elsewhere."""
+    labels = [0, 1, 1, 2, 2, 2, 2, 2] if part == "train" else [0, 1] * 4
+    return LabelledImages(np.zeros((8, 8, 8, 1), np.uint8), np.array(labels, np.int64), NAMES)
 
 
 def test_a_learning_curve_beyond_the_reserve_is_stopped_early() -> None:

@@ -59,7 +59,7 @@ class Labels:
 def choose_labels(
     class_balance: Literal["balanced", "fill", "shares"], class_shares: Sequence[int], real_counts: Sequence[int]
 ) -> Labels:
-    """The sequence that the params ask for; `real_counts` has the real images of every class.
+    """The sequence that the params ask for; `real_counts` has the images of every class in train.
 
     Raises:
         UserError: there is not one share a class.

@@ -45,7 +45,7 @@ def plan_synthesis(
 ) -> Synthesis:
     """What `values` ask of the generator in the folder `generator`, whose latents `seed` draws.
 
-    `real_counts` has the real images of every class.
+    `real_counts` has train's images of every class.
 
     Raises:
         UserError: fewer images than classes are asked for, or there is not one share a class.

@@ -217,7 +217,7 @@ class SynthesizeParams(Block):
     num_images: Positive
     """Images in all classes together."""
     class_balance: Literal["balanced", "fill", "shares"]
-    """`balanced`; `fill`: classes with few real images get more, until all are level; or `class_shares`."""
+    """`balanced`; `fill`: classes of which train has few get more, until all are level; or `class_shares`."""
     class_shares: list[Annotated[int, Field(ge=1, le=10**6)]]
     """How the classes' numbers of images are to each other, in their order, where class_balance is `shares`."""
     latent_std: Annotated[float, Field(gt=0, le=10)]

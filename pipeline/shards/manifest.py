@@ -39,7 +39,7 @@ class DatasetRecipe(Record):
     generator_sha256: str
     """sha256 of the generator's weights."""
     real_counts: tuple[RealCount, ...]
-    """Real images of every class in train and reserve, which `fill` evens out."""
+    """Images of every class in train, which `fill` evens out."""
 
 
 class Manifest(Record):

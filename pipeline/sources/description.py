@@ -42,12 +42,9 @@ class DatasetDescription(Record):
             raise ValueError("counts are not those of the classes")
         return self
 
-    def real_counts(self) -> list[int]:
-        """Images of every class that one may train on: those of train and of reserve.
-
-        Train alone is class-balanced; what is left of the user's images need not be.
-        """
-        return [self.counts["train"][name] + self.counts["reserve"][name] for name in self.class_names]
+    def train_counts(self) -> list[int]:
+        """Images of every class in train."""
+        return [self.counts["train"][name] for name in self.class_names]
 
 
 def describe(name: str, splits: Splits) -> DatasetDescription:
