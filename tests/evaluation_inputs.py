@@ -102,6 +102,8 @@ def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
         "channels": 1,
         "counts": {split: dict.fromkeys(classes, count // len(classes)) for split, count in counts.items()},
         "duplicates_dropped": dict.fromkeys(counts, 0),
+        "near_duplicates": {"val": 2, "select": 1, "test": 5},
+        "near_duplicates_in_reserve": {"val": 3, "select": 4, "test": 7},
         "digests": {split: f"{place:064x}" for place, split in enumerate(counts)},
     }
     (folder / "dataset.json").write_text(json.dumps(dataset))

@@ -74,6 +74,8 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "dataset: other classes": (
         lambda: change_json(DATASET, class_names=list(CLASSES[:3])), (DATASET, "counts are not those")),
     "dataset: a split missing": (lambda: change_json(DATASET, digests={}), (DATASET, "a split is missing")),
+    "dataset: near-duplicates of no split": (
+        lambda: change_json(DATASET, near_duplicates={}), (DATASET, "near-duplicates are not those of the splits")),
     "dataset: a count is text": (
         lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(("train", "reserve", "val", "test"), "0")),
         (DATASET, "duplicates_dropped.train")),

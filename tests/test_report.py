@@ -63,6 +63,13 @@ def test_generator_and_images_are_named(html: str) -> None:
         assert f"<code>{digest:.12}…</code>" in html
 
 
+def test_near_duplicates_are_shown_where_images_are_not_trained_on(html: str) -> None:
+    """In train, and in reserve in brackets; train and reserve themselves have none to count."""
+    table = html[html.index("near-duplicates in train (reserve)") :]
+    cells = [re.findall(r"<td>([^<]*)</td>", row)[2] for row in re.findall(r"<tr><th scope=\"row\">.*</tr>", table)[:5]]
+    assert cells == ["–", "–", "2 (3)", "1 (4)", "5 (7)"]
+
+
 def test_files_name_no_path_and_no_time(written: tuple[Path, Result]) -> None:
     """No file names the folder it was made in, or the year."""
     folder, _ = written

@@ -17,6 +17,7 @@ from PIL import Image
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError
 from pipeline.sources import cifar10, digits, image_folder
+from pipeline.sources.near_duplicates import count_near_duplicates
 
 FILES = [cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5]
 
@@ -28,7 +29,14 @@ def ask(
 ) -> DatasetParams:
     """Params that name a source."""
     return DatasetParams(
-        name=name, path=str(path), image_size=image_size, train_size=10, val_size=10, test_size=10, seed=0
+        name=name,
+        path=str(path),
+        image_size=image_size,
+        train_size=10,
+        val_size=10,
+        select_size=10,
+        test_size=10,
+        seed=0,
     )
 
 
@@ -66,6 +74,24 @@ def test_cifar10_is_whole(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ships = pool.images[pool.labels == 8].mean(axis=(0, 2))  # rows x channels
     assert ships[:16, 2].mean() > ships[16:, 2].mean() + 10  # the sky is above the sea
     assert ships[:, 2].mean() > ships[:, 0].mean() + 10  # and blue
+
+
+def test_near_duplicates_of_cifar10_are_those_that_people_see(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Barz & Denzler's judgements: one shot twice is found, two very similar ones are not.
+
+    Neither are the most alike of those that show two scenes; mirrored ones, which their list leaves out, are found.
+    """
+    monkeypatch.setenv("CIFAR10_ROOT", str(real_root))
+    pool, test = cifar10.load(ask("cifar10"))
+    assert test is not None
+    one_shot, mirrored = {159: 25768, 6080: 9148, 673: 34116, 7029: 19059}, {4838: 29986, 3187: 13237, 4602: 42341}
+    other_shot = {8754: 4033, 8894: 34938, 8630: 40247, 803: 31738, 4886: 48063, 235: 28866, 6119: 46237}
+    other_scene = {9356: 23016, 482: 32861, 2790: 48462, 4126: 13627, 4256: 8248}
+    pairs = {"one shot": one_shot, "mirrored": mirrored, "other shot": other_shot, "other scene": other_scene}
+    queries = {name: test.images[list(rows)] for name, rows in pairs.items()}
+    partners = [row for rows in pairs.values() for row in rows.values()]
+    found = count_near_duplicates(queries, pool.images[partners])
+    assert found == {"one shot": 4, "mirrored": 3, "other shot": 0, "other scene": 0}
 
 
 class Trap:

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.images import LabelledImages, concatenate
-from pipeline.params.schema import DatasetParams
+from pipeline.params.schema import AblationParams, Control, DatasetParams
 from pipeline.runtime.errors import UserError
 from pipeline.sources.description import describe
-from pipeline.sources.splits import Splits, check_sizes, split
+from pipeline.sources.splits import RealImages, Splits, check_sizes, split
 
 NAMES = ("cat", "dog", "emu")
-PARTS = ("test", "val", "train", "reserve")
+PARTS = ("test", "val", "select", "train", "reserve")
 
 
 def make(contents: list[int], labels: list[int], names: tuple[str, ...] = NAMES) -> LabelledImages:
@@ -28,11 +28,17 @@ def balanced(rows_per_class: int, first: int = 0, names: tuple[str, ...] = NAMES
     return make(list(range(first, first + size)), labels.tolist(), names)
 
 
-def ask(train: int, val: int, test: int, seed: int = 0) -> DatasetParams:
+def ask(train: int, val: int, test: int, seed: int = 0, *, select: int = 3) -> DatasetParams:
     """Params of a split with these sizes."""
-    return DatasetParams(
-        name="digits", path="", image_size=16, train_size=train, val_size=val, test_size=test, seed=seed
-    )
+    sizes = {"train_size": train, "val_size": val, "select_size": select, "test_size": test}
+    return DatasetParams(name="digits", path="", image_size=16, seed=seed, **sizes)
+
+
+def divide(
+    pool: LabelledImages, test: LabelledImages | None, params: DatasetParams, replicate: int | None = None
+) -> Splits:
+    """The split of these images."""
+    return split(RealImages(pool, test), params, replicate=replicate)
 
 
 def contents(images: LabelledImages) -> list[int]:
@@ -50,18 +56,18 @@ def imbalance(labels: np.ndarray) -> int:
 def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, int]], seed: int) -> None:
     """Whatever is copied, with equal or other labels: every content stays once, copies are counted, sizes hold."""
     copied = make([content for content, _ in copies], [label for _, label in copies])
-    splits = split(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed))
+    splits = divide(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed))
     kept = [content for part in PARTS for content in contents(splits.images[part])]
     assert sorted(kept) == list(range(45))
-    assert [len(splits.images[part]) for part in PARTS] == [5, 4, 6, 30]
+    assert [len(splits.images[part]) for part in PARTS] == [5, 4, 3, 6, 27]
     assert sum(splits.duplicates_dropped.values()) == len(copies)
 
 
 @given(st.integers(3, 20), st.integers(3, 20), st.integers(3, 20), st.integers(0, 99))
 def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) -> None:
     """Sizes are exact; class counts of test, val, any prefix of train + reserve differ by 1 at most."""
-    splits = split(balanced(24), None, ask(train, val, test, seed))
-    assert [len(splits.images[part]) for part in PARTS] == [test, val, train, 72 - test - val - train]
+    splits = divide(balanced(24), None, ask(train, val, test, seed))
+    assert [len(splits.images[part]) for part in PARTS] == [test, val, 3, train, 69 - test - val - train]
     growing = concatenate(splits.images["train"], splits.images["reserve"]).labels
     assert max(imbalance(growing[:stop]) for stop in range(len(growing))) <= 1
     assert imbalance(splits.images["test"].labels) <= 1
@@ -71,16 +77,16 @@ def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) ->
 def test_reserve_of_uneven_classes_starts_balanced() -> None:
     """A small class is used up in its turns; the rest of the large ones comes after."""
     pool = concatenate(balanced(10), make(list(range(100, 120)), [1] * 20))
-    labels = split(pool, None, ask(3, 3, 3)).images["reserve"].labels
-    assert imbalance(labels[: 3 * 7]) == 0
-    assert set(labels[3 * 7 :].tolist()) == {1}
+    labels = divide(pool, None, ask(3, 3, 3)).images["reserve"].labels
+    assert imbalance(labels[: 3 * 6]) == 0
+    assert set(labels[3 * 6 :].tolist()) == {1}
 
 
 @given(st.integers(0, 2**31 - 1))
 def test_a_seed_draws_its_own_split(seed: int) -> None:
     """Equal seeds give equal splits in equal order, other seeds others; images keep their labels."""
     pool = balanced(30)
-    once, again, other = (split(pool, None, ask(30, 15, 15, s)).images for s in (seed, seed, seed ^ 1))
+    once, again, other = (divide(pool, None, ask(24, 12, 12, s, select=12)).images for s in (seed, seed, seed ^ 1))
     label_of = dict(zip(contents(pool), pool.labels.tolist(), strict=True))
     for part in PARTS:
         assert once[part].digest() == again[part].digest()
@@ -88,11 +94,23 @@ def test_a_seed_draws_its_own_split(seed: int) -> None:
         assert [label_of[content] for content in contents(once[part])] == once[part].labels.tolist()
 
 
+@pytest.mark.parametrize("official", [None, balanced(10, first=1000)], ids=["drawn test", "official test"])
+def test_a_replicate_draws_all_but_test_anew(official: LabelledImages | None) -> None:
+    """Test is the same for every replicate; no content is lost or twice; every prefix stays balanced."""
+    first, again, other = (divide(balanced(30), official, ask(24, 12, 12), replicate).images for replicate in (0, 0, 1))
+    assert first["test"].digest() == other["test"].digest()
+    for part in PARTS[1:]:
+        assert first[part].digest() == again[part].digest()
+        assert first[part].digest() != other[part].digest()
+        assert imbalance(other[part].labels) <= 1
+    assert len({content for part in PARTS for content in contents(other[part])}) == sum(map(len, other.values()))
+
+
 def test_pool_images_that_are_in_test_are_dropped_and_counted() -> None:
     """A copy of a test image stays in test alone, also one with another label."""
     test = balanced(4, first=1000)
     pool = concatenate(balanced(10), make([1002, 1003, 1004, 1011], [0, 0, 1, 0]))
-    splits = split(pool, test, ask(6, 6, 12))
+    splits = divide(pool, test, ask(6, 6, 12))
     assert sorted(contents(splits.images["test"])) == list(range(1000, 1012))
     rest = [content for part in PARTS[1:] for content in contents(splits.images[part])]
     assert sorted(rest) == list(range(30))
@@ -103,7 +121,7 @@ def test_pool_images_that_are_in_test_are_dropped_and_counted() -> None:
 def test_copies_within_the_official_test_set_are_passed_over() -> None:
     """Every content once, for any seed; a copy that was drawn is counted."""
     test = concatenate(balanced(4, first=1000), make([1000, 1001], [0, 0]))
-    drawn = [split(balanced(10), test, ask(6, 6, 12, seed)) for seed in range(20)]
+    drawn = [divide(balanced(10), test, ask(6, 6, 12, seed)) for seed in range(20)]
     assert all(sorted(contents(splits.images["test"])) == list(range(1000, 1012)) for splits in drawn)
     assert {splits.duplicates_dropped["test"] for splits in drawn} == {0, 1, 2}
 
@@ -112,23 +130,23 @@ def test_a_class_too_small_is_named() -> None:
     """One line with the class, what it has, what each split needs of it, and which values to lower."""
     pool = concatenate(balanced(37, names=NAMES), make(list(range(500, 600)), [1] * 50 + [2] * 50))
     with pytest.raises(UserError) as error:
-        split(pool, None, ask(120, 30, 30))
+        divide(pool, None, ask(120, 30, 30))
     assert str(error.value) == (
-        "class 'cat' has 37 images, the split needs 60 (train 40 + val 10 + test 10): "
-        "lower dataset.train_size, val_size or test_size"
+        "class 'cat' has 37 images, the split needs 61 (train 40 + select 1 + val 10 + test 10): "
+        "lower dataset.train_size, select_size, val_size or test_size"
     )
 
 
 def test_duplicates_that_make_a_class_too_small_are_counted() -> None:
     """A user who counts 60 files learns why they are not 60 images."""
     pool = concatenate(balanced(50), make([0] * 10 + list(range(500, 520)), [0] * 10 + [1] * 10 + [2] * 10))
-    with pytest.raises(UserError, match=r"^class 'cat' has 60 images, 10 of them duplicates, the split needs 60"):
-        split(pool, None, ask(120, 30, 30))
+    with pytest.raises(UserError, match=r"^class 'cat' has 60 images, 10 of them duplicates, the split needs 61"):
+        divide(pool, None, ask(120, 30, 30))
 
 
 def test_an_official_test_set_is_drawn_from_by_class() -> None:
-    """A smaller test is balanced, and of the official set; the pool then owes train and val alone."""
-    splits = split(balanced(10), balanced(10, first=1000), ask(18, 12, 10))
+    """A smaller test is balanced, and of the official set; the pool then owes the others alone."""
+    splits = divide(balanced(10), balanced(10, first=1000), ask(15, 12, 10))
     assert min(contents(splits.images["test"])) >= 1000
     assert len(splits.images["test"]) == 10
     assert imbalance(splits.images["test"].labels) == 1
@@ -138,7 +156,7 @@ def test_an_official_test_set_is_drawn_from_by_class() -> None:
 def test_a_test_larger_than_the_official_one_is_refused() -> None:
     """The message counts official test images, not those of the pool, and names the one value to lower."""
     with pytest.raises(UserError) as error:
-        split(balanced(100), balanced(10, first=1000), ask(30, 30, 33))
+        divide(balanced(100), balanced(10, first=1000), ask(30, 30, 33))
     assert str(error.value) == (
         "class 'cat' has 10 official test images, the split needs 11 (test 11): lower dataset.test_size"
     )
@@ -148,22 +166,36 @@ def test_a_test_larger_than_the_official_one_is_refused() -> None:
 def test_a_split_without_some_class_is_refused(sizes: tuple[int, int, int], key: str) -> None:
     """Fewer images than classes would leave a class out of the report without a word."""
     with pytest.raises(UserError, match=rf"^dataset.{key}_size is 2, too few for 3 classes: raise it to 3"):
-        split(balanced(10), None, ask(*sizes))
+        divide(balanced(10), None, ask(*sizes))
 
 
 def test_describe_counts_every_class_of_every_split() -> None:
     """dataset.json holds names, shape, counts, drops and digests as the later stages read them."""
-    splits = split(balanced(10), None, ask(6, 6, 6))
+    pool = balanced(10)
+    pool = LabelledImages(pool.images.repeat(4, axis=1).repeat(4, axis=2), pool.labels, NAMES)
+    splits = divide(pool, None, ask(6, 6, 6, select=6))
     description = describe("digits", splits)
-    assert description.model_dump(exclude={"digests"}) == {
+    assert description.model_dump(exclude={"digests", "near_duplicates", "near_duplicates_in_reserve"}) == {
         "dataset": "digits",
         "class_names": ("cat", "dog", "emu"),
-        "image_size": 2,
+        "image_size": 8,
         "channels": 1,
-        "counts": {part: dict.fromkeys(NAMES, 4 if part == "reserve" else 2) for part in PARTS},
+        "counts": {part: dict.fromkeys(NAMES, 2) for part in PARTS},
         "duplicates_dropped": dict.fromkeys(PARTS, 0),
     }
     assert description.digests == {part: splits.images[part].digest() for part in PARTS}
+
+
+def test_describe_tells_what_test_shares_with_train_from_what_it_shares_with_reserve() -> None:
+    """Near-duplicates are counted by split, of train and of reserve apart; those within a split are none."""
+    random = np.random.default_rng(0)
+    train, reserve, test, val, select = (random.integers(20, 230, (4, 16, 16, 3), np.uint8) for _ in range(5))
+    test[0], test[1:3], val[3], select[1:] = train[2] + 5, reserve[:2, :, ::-1], val[2], train[:3]
+    images = {"test": test, "val": val, "select": select, "train": train, "reserve": reserve}
+    labelled = {part: LabelledImages(pixels, np.arange(4), ("a", "b", "c", "d")) for part, pixels in images.items()}
+    description = describe("digits", Splits(labelled, dict.fromkeys(PARTS, 0)))
+    assert description.near_duplicates == {"test": 1, "val": 0, "select": 3}
+    assert description.near_duplicates_in_reserve == {"test": 2, "val": 0, "select": 0}
 
 
 def test_train_counts_are_those_of_train_alone() -> None:
@@ -178,9 +210,25 @@ def unequal(part: str) -> LabelledImages:
     return LabelledImages(np.zeros((8, 8, 8, 1), np.uint8), np.array(labels, np.int64), NAMES)
 
 
+def grid(*real_percents: int, controls: list[Control] | None = None) -> AblationParams:
+    """Params of a grid with these real-only cells."""
+    return AblationParams(
+        mode="add", mixing="batch", budget="steps", synthetic_percent=[50], real_percent=list(real_percents),
+        controls=controls or [], replicates=[0, 1], replicate_split=True, num_corrupted=1, threads=1, margin_points=0.5,
+    )  # fmt: skip
+
+
 def test_a_learning_curve_beyond_the_reserve_is_stopped_early() -> None:
     """A real_percent beyond the reserve is refused before any training, with the largest percent there is."""
-    splits = split(balanced(20), None, ask(20, 10, 10))
-    check_sizes(splits, [25, 100, 200])
+    splits = divide(balanced(20), None, ask(20, 10, 7))
+    check_sizes(splits, grid(25, 100, 200))
     with pytest.raises(UserError, match=r"real_percent \[201\] .* 40 real images .* name at most 200"):
-        check_sizes(splits, [100, 201])
+        check_sizes(splits, grid(100, 201))
+
+
+def test_a_ceiling_without_reserve_is_stopped_early() -> None:
+    """The control `ceiling` would find no fresh image."""
+    splits = divide(balanced(20), None, ask(40, 10, 7))
+    check_sizes(splits, grid(100))
+    with pytest.raises(UserError, match=r"controls has ceiling.* lower dataset.train_size"):
+        check_sizes(splits, grid(100, controls=["ceiling"]))

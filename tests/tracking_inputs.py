@@ -182,7 +182,8 @@ def write_results() -> None:
     description = DatasetDescription(
         dataset="digits", class_names=DIGITS, image_size=16, channels=1, digests=dict.fromkeys(sizes, "a"),
         counts={split: dict.fromkeys(DIGITS, size // 10) for split, size in sizes.items()},
-        duplicates_dropped=dict.fromkeys(sizes, 0),
+        duplicates_dropped=dict.fromkeys(sizes, 0), near_duplicates=dict.fromkeys(("val", "select", "test"), 0),
+        near_duplicates_in_reserve=dict.fromkeys(("val", "select", "test"), 0),
     )  # fmt: skip
     write_json(Path("data/prepared/dataset.json"), description.model_dump())
     write_json(Path("data/synthetic/manifest.json"), {"num_images": 300})

@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 from pipeline.files import Record, read_record
 from pipeline.images import LabelledImages
 from pipeline.runtime.errors import UserError
+from pipeline.sources.near_duplicates import count_near_duplicates
 from pipeline.sources.splits import Splits
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 AGAIN = "dvc repro prepare"
 SPLITS = {"train", "reserve", "val", "select", "test"}
+TRAINED_ON = {"train", "reserve"}
 
 
 class DatasetDescription(Record):
@@ -31,6 +33,10 @@ class DatasetDescription(Record):
     """Images of each split, by class."""
     duplicates_dropped: dict[str, Count]
     """Images left out of each split because their pixels had been drawn before."""
+    near_duplicates: dict[str, Count]
+    """Images with a near-duplicate in train, of each split that is not trained on; they stay."""
+    near_duplicates_in_reserve: dict[str, Count]
+    """The same in reserve, from which the learning curve above 100 % and the ceiling draw."""
     digests: dict[str, str]
     """sha256 of each split's pixels and labels."""
 
@@ -38,6 +44,8 @@ class DatasetDescription(Record):
     def _splits_and_classes_are_complete(self) -> Self:
         if any(set(block) != SPLITS for block in (self.counts, self.duplicates_dropped, self.digests)):
             raise ValueError("a split is missing")
+        if any(set(block) != SPLITS - TRAINED_ON for block in (self.near_duplicates, self.near_duplicates_in_reserve)):
+            raise ValueError("near-duplicates are not those of the splits beside train and reserve")
         if any(set(count) != set(self.class_names) for count in self.counts.values()):
             raise ValueError("counts are not those of the classes")
         return self
@@ -48,8 +56,13 @@ class DatasetDescription(Record):
 
 
 def describe(name: str, splits: Splits) -> DatasetDescription:
-    """What the splits of the dataset `name` hold."""
-    train = splits.images["train"]
+    """What the splits of the dataset `name` hold.
+
+    Raises:
+        ExhaustedError: there is no memory to look for near-duplicates in.
+    """
+    train, reserve = splits.images["train"], splits.images["reserve"]
+    unseen = {part: images.images for part, images in splits.images.items() if part not in TRAINED_ON}
     return DatasetDescription(
         dataset=name,
         class_names=train.class_names,
@@ -57,6 +70,8 @@ def describe(name: str, splits: Splits) -> DatasetDescription:
         channels=train.images.shape[3],
         counts={part: _counts(images) for part, images in splits.images.items()},
         duplicates_dropped=splits.duplicates_dropped,
+        near_duplicates=count_near_duplicates(unseen, train.images),
+        near_duplicates_in_reserve=count_near_duplicates(unseen, reserve.images),
         digests={part: images.digest() for part, images in splits.images.items()},
     )
 
