@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.gan import Memory, accuracy_of_real, interval_text, timed_gan, train
-from pipeline.assessment.assess import assess
+from pipeline.assessment.assess import Drawn, assess
 from pipeline.assessment.judge import judge_by
 from pipeline.classifier.curation import ScoreColumns, curate
 from pipeline.classifier.inference import measure_accuracy, predict
@@ -165,8 +165,9 @@ def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages
     labels = Labels.balanced(len(sampler.class_names))
     drawn = LabelledImages(*sampler.draw(0, pool * len(seen), seed=seed, std=std, labels=labels), sampler.class_names)
     eyes = judge_by("judge", bench.judge)
-    scores = assess(bench.params.assess, drawn, seen, unseen, eyes, generator="0" * 64).scores
-    return drawn, scores | {"discriminator": discriminator.score(drawn)}
+    scored = Drawn(drawn, discriminator.score(drawn), "0" * 64)
+    whole = bench.params.model_copy(update={"curation": RAW})
+    return drawn, assess(whole, scored, seen, unseen, eyes, device=bench.device).scores
 
 
 def measure(bench: Bench, pools: Pools, setting: Setting, seed: int) -> Measured:

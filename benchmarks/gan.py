@@ -21,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from pipeline.assessment.assess import assess
+from pipeline.assessment.assess import Drawn, assess
 from pipeline.assessment.judge import judge_by
 from pipeline.assessment.probe import GeneratorProbe
 from pipeline.classifier.inference import measure_accuracy, predict
@@ -36,7 +37,7 @@ from pipeline.gan.training import Callbacks, TrainedGan, train_gan
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
-from pipeline.params.schema import GanParams, Params
+from pipeline.params.schema import CurationParams, GanParams, Params
 from pipeline.runtime.checkpoint import fingerprint
 from pipeline.sources.load import load
 from pipeline.sources.splits import split
@@ -45,6 +46,7 @@ GAN_SEEDS = [int(seed) for seed in os.environ.get("GAN_SEEDS", "0,1,2").split(",
 CLASSIFIER_SEEDS = int(os.environ.get("CLASSIFIER_SEEDS", "5"))
 PACE_STEPS = (40, 200)  # two short trainings, whose difference tells a recipe's rate
 PEER = "dcgan"
+WHOLE = CurationParams(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=True)
 
 
 class Measured(NamedTuple):
@@ -158,7 +160,9 @@ def measure_recipe(
     )
     drawn = LabelledImages(images, labels, sampler.class_names)
     eyes = judge_by("judge", judge)
-    found = assess(params.assess, drawn, splits["train"], splits["val"], eyes, generator="0" * 64).record
+    unscored = Drawn(drawn, np.zeros(len(drawn), np.float32), "0" * 64)
+    whole = params.model_copy(update={"curation": WHOLE})
+    found = assess(whole, unscored, splits["train"], splits["val"], eyes, device=device).record
     accuracies = []
     for classifier_seed in range(CLASSIFIER_SEEDS):
         network = train(params, splits, empty_like(drawn), drawn, seed=classifier_seed, device=device)

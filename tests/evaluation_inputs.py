@@ -24,6 +24,7 @@ FIDELITY = AssessRecord(
     feature_space="pooled activations of the real-only classifier 100-0",
     generator=64 * "a",
     synthetic_digest=64 * "b",
+    num_kept=300,
     num_images=200,
     frechet_distance=12.5,
     frechet_distance_floor=1.75,
@@ -33,8 +34,12 @@ FIDELITY = AssessRecord(
     coverage=0.77,
     gan_test_accuracy=0.955,
     gan_test_accuracy_per_class=dict.fromkeys(CLASSES, 0.955),
+    kept_gan_test_accuracy=0.975,
     memorised_percent=1.25,
     memorised_percent_expected=1.0,
+    kept_memorised_percent=1.5,
+    num_planted=40,
+    copies_flagged_percent={"exact": 100.0, "mirrored": 100.0, "shifted": 97.5, "blurred": 90.0, "shifted_far": 25.0},
 )
 
 BASELINE_ERROR, EXPONENT = 0.04, 0.5  # the planted learning curve is a power law

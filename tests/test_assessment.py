@@ -1,17 +1,20 @@
 import numpy as np
 import pytest
+import torch
 from scipy import linalg
+from scipy.ndimage import gaussian_filter
 
-from pipeline.assessment.assess import assess, neighbours_picture
+from pipeline.assessment.assess import Assessment, Drawn, assess, flag_planted_copies, neighbours_picture
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
 from pipeline.assessment.judge import Judge
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, find_near_copies, find_nearest
+from pipeline.assessment.planted import plant_copies, shift
 from pipeline.assessment.probe import GeneratorProbe, overfitting
-from pipeline.images import LabelledImages, concatenate
-from pipeline.params.schema import AssessParams, Params
+from pipeline.images import LabelledImages, Pixels, concatenate
+from pipeline.params.schema import AssessParams, CurationParams, Params
 
-VALUES = AssessParams(num_images=60, num_neighbours=3)
-WEIGHTS = "0" * 64  # of the generator
+CPU = torch.device("cpu")
+KEEP_ALL = CurationParams(drop_near_copies=False, rank_by="confidence", keep_percent=100, recycle=True)
 
 
 def normal(count: int, dim: int, seed: int) -> Features:
@@ -62,15 +65,40 @@ def test_distances_agree_with_the_definition() -> None:
     assert np.allclose(squared_distances(first, second), expected, atol=1e-4)
 
 
+def scenes(count: int, seed: int) -> Pixels:
+    """Grey 32x32 pictures as natural ones are: smooth, of any light and contrast, no two alike."""
+    noise = np.random.Generator(np.random.Philox(seed)).standard_normal((count, 32, 32, 1))
+    smooth = gaussian_filter(noise, (0, 3, 3, 0), mode="nearest")
+    light, contrast = (np.linspace(*ends, count)[:, None, None, None] for ends in ((60, 190), (100, 500)))
+    levels: Pixels = (light + smooth * contrast).clip(0, 255).astype(np.uint8)
+    return levels
+
+
 def test_a_copying_generator_is_found_out() -> None:
-    """Repeated training images are near-copies, fresh draws are at about the expected 1 %, as unseen ones are."""
-    train, unseen, fresh = normal(2000, 8, 1), normal(2000, 8, 2), normal(2000, 8, 3)
-    reference = find_nearest(unseen, train)
-    copies = find_nearest(train[:500] + np.float32(1e-3), train)
-    assert np.array_equal(copies.row, np.arange(500))
-    assert find_near_copies(copies, reference).all()
-    assert find_near_copies(find_nearest(fresh, train), reference).mean() < 0.03
+    """Copies are found with their row, mirrored, shifted, bright or blurred; new images at about the expected 1 %."""
+    train, unseen, fresh = scenes(1000, 1), scenes(1000, 2), scenes(1000, 3)
+    reference = find_nearest(unseen, train, CPU)
     assert find_near_copies(reference, reference).mean() == pytest.approx(EXPECTED_PERCENT / 100)
+    assert find_near_copies(find_nearest(fresh, train, CPU), reference).mean() < 0.03
+    copies = find_nearest(shift(train[500:600, :, ::-1], 2), train, CPU)
+    assert (copies.row == np.arange(500, 600)).mean() > 0.98
+    found = flag_planted_copies(train, reference, CPU)
+    assert found["exact"] == 100
+    assert min(found[kind] for kind in ("mirrored", "brightened", "blurred")) >= 95
+    assert found["shifted"] >= 80
+    assert found["shifted_far"] < 80  # said, not hidden
+
+
+def test_a_planted_copy_is_what_its_name_says() -> None:
+    """Each kind on images whose pixels can be counted; none but the exact one equals its image."""
+    images = scenes(16, 4)
+    copies = plant_copies(images)
+    assert [kind for kind, copy in copies.items() if np.array_equal(copy, images)] == ["exact"]
+    assert {copy.shape for copy in copies.values()} == {images.shape}
+    assert np.array_equal(copies["shifted"][0, 2:], images[0, :-2])
+    assert np.array_equal(copies["shifted_far"][7, :-4, :-4], images[7, 4:, 4:])
+    ramp = np.broadcast_to(np.arange(0, 256, 8, dtype=np.uint8)[:, None], (1, 32, 32, 1))
+    assert np.ptp(plant_copies(ramp)["enlarged"].astype(int)) == pytest.approx(248 * 7 / 8, abs=1)
 
 
 @pytest.fixture
@@ -83,13 +111,29 @@ def judge() -> Judge:
     return Judge("bands", bands, lambda data: bands(data) / np.float32(10))
 
 
-def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -> None:
+def measure(
+    tiny: Params,
+    judge: Judge,
+    drawn: LabelledImages,
+    train: LabelledImages,
+    unseen: LabelledImages,
+    *,
+    realness: Features | None = None,
+    curation: CurationParams = KEEP_ALL,
+) -> Assessment:
+    """Assesses what a discriminator calls `realness`, all alike by default."""
+    values = {"assess": AssessParams(num_images=60, num_neighbours=3), "curation": curation}
+    made = Drawn(drawn, np.zeros(len(drawn), np.float32) if realness is None else realness, generator="0" * 64)
+    return assess(tiny.model_copy(update=values), made, train, unseen, judge, device=CPU)
+
+
+def test_assessment_counts_wrong_labels(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
     """A third of one class mislabelled shows in the accuracy of that class alone, and in the scores row by row."""
     labels = patches.labels.copy()
     wrong = np.flatnonzero(labels == 1)[:5]
     labels[wrong] = 2
     synthetic = LabelledImages(patches.images, labels, patches.class_names)
-    record, scores, _ = assess(VALUES, synthetic, patches, patches, judge, generator=WEIGHTS)
+    record, scores, _ = measure(tiny, judge, synthetic, patches, patches)
     assert record.gan_test_accuracy == pytest.approx(55 / 60)
     assert record.gan_test_accuracy_per_class == {"top": 1.0, "middle": 1.0, "bottom": 0.8}
     assert np.array_equal(np.flatnonzero(scores["predicted"] != labels), wrong)
@@ -97,20 +141,44 @@ def test_assessment_counts_wrong_labels(patches: LabelledImages, judge: Judge) -
     assert record.frechet_distance == pytest.approx(0, abs=1e-2)
 
 
-def test_near_copies_are_marked_row_by_row(patches: LabelledImages, judge: Judge) -> None:
-    """Of images half copied from train and half new, the copies are marked: val says how near is too near."""
-    train, val, new = (
-        LabelledImages(patches.images // shade, patches.labels, patches.class_names) for shade in (1, 2, 4)
+def test_near_copies_are_marked_row_by_row(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
+    """Of images half copied from train and half new, the copies are marked, and dropping them leaves the others."""
+    train, unseen, new = (
+        LabelledImages(scenes(60 * k, seed), np.tile(patches.labels, k), patches.class_names)
+        for seed, k in ((1, 1), (2, 5), (3, 1))
     )
     drawn = concatenate(train.select(np.arange(30)), new.select(np.arange(30)))
-    record, scores, _ = assess(VALUES, drawn, train, val, judge, generator=WEIGHTS)
+    record, scores, _ = measure(tiny, judge, drawn, train, unseen)
     assert np.array_equal(np.flatnonzero(scores["near_copy"]), np.arange(30))
-    assert record.memorised_percent == 50
+    assert (record.memorised_percent, record.kept_memorised_percent) == (50, 50)
+    assert (record.num_planted, record.copies_flagged_percent["mirrored"]) == (60, 100)
+    dropping = KEEP_ALL.model_copy(update={"drop_near_copies": True})
+    record, _, _ = measure(tiny, judge, drawn, train, unseen, curation=dropping)
+    assert (record.memorised_percent, record.kept_memorised_percent, record.num_kept) == (50, 0, 30)
 
 
-def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, judge: Judge) -> None:
+def test_fidelity_is_that_of_the_images_that_cells_use(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
+    """A pool half of which is one black image: kept by realness, the real half alone is measured."""
+    black = LabelledImages(np.zeros_like(patches.images), patches.labels, patches.class_names)
+    pool, realness = concatenate(black, patches), np.repeat(np.array([0, 1], np.float32), 60)
+    keep_half = KEEP_ALL.model_copy(update={"rank_by": "discriminator", "keep_percent": 50})
+    good, bad = (
+        measure(tiny, judge, pool, patches, patches, realness=realness, curation=curation).record
+        for curation in (keep_half, KEEP_ALL)
+    )
+    assert (good.num_kept, bad.num_kept) == (60, 120)
+    assert good.frechet_distance == pytest.approx(good.frechet_distance_floor, abs=1e-2)
+    assert (good.precision, good.coverage, good.kept_gan_test_accuracy) == (1, 1, 1)
+    assert bad.frechet_distance > 100
+    assert bad.coverage == 0
+    assert good.gan_test_accuracy == bad.gan_test_accuracy == bad.kept_gan_test_accuracy == pytest.approx(2 / 3)
+    fixed = KEEP_ALL.model_copy(update={"recycle": False})
+    assert measure(tiny, judge, pool, patches, patches, curation=fixed).record.num_kept == len(patches)
+
+
+def test_the_picture_pairs_each_image_with_its_nearest(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
     """Where synthetic images are training images, both rows of each pair are the same."""
-    _, _, nearest = assess(VALUES, patches, patches, patches, judge, generator=WEIGHTS)
+    _, _, nearest = measure(tiny, judge, patches, patches, patches)
     picture = neighbours_picture(patches, patches, nearest)
     assert picture.shape == (3 * 2 * 16 + 2 * 4, 8 * 16, 1)
     assert np.array_equal(picture[:16], picture[16:32])

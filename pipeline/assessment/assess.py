@@ -4,16 +4,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from pipeline.assessment.fidelity import frechet_distance, measure_manifold
+from pipeline.assessment.fidelity import Features, Fidelity, measure_fidelity
 from pipeline.assessment.judge import Judge
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, Nearest, find_near_copies, find_nearest
+from pipeline.assessment.planted import NUM_PLANTED, plant_copies
 from pipeline.assessment.record import AssessRecord
+from pipeline.classifier.curation import curate
 from pipeline.files import hash_file
 from pipeline.images import LabelledImages, Pixels
-from pipeline.params.schema import AssessParams
+from pipeline.params.schema import AssessParams, Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.resources import need_memory
 from pipeline.shards.reader import read_column
@@ -21,68 +24,115 @@ from pipeline.shards.reader import read_column
 NEIGHBOUR_COLUMNS = 8
 BYTES_A_PAIR = 8  # of images whose distance is taken: two float32 matrices at once
 
+Scores = dict[str, NDArray[np.generic]]
+
+
+class Drawn(NamedTuple):
+    """A synthetic set.
+
+    Attributes:
+        images: all of it.
+        realness: the discriminator's logit of each image, float32 (N,).
+        generator: sha256 of the weights that drew it.
+    """
+
+    images: LabelledImages
+    realness: Features
+    generator: str
+
 
 class Assessment(NamedTuple):
     """What was measured on the set, the scores of each image (one row an image), and its nearest training image."""
 
     record: AssessRecord
-    scores: dict[str, NDArray[np.generic]]
+    scores: Scores
     nearest: Nearest
 
 
 def assess(
-    assess: AssessParams,
-    synthetic: LabelledImages,
-    train: LabelledImages,
-    val: LabelledImages,
-    judge: Judge,
-    *,
-    generator: str,
+    params: Params, drawn: Drawn, train: LabelledImages, unseen: LabelledImages, judge: Judge, *, device: torch.device
 ) -> Assessment:
-    """Measures the synthetic set, drawn by the generator whose weights have the sha256 `generator`.
+    """Measures the synthetic set beside `unseen`: real images which neither the generator nor the judge has seen.
 
-    The reference is `val`, which neither the generator nor the judge has seen; all sets are cut to one size,
-    because Fréchet distance and coverage depend on it.
+    Fidelity is that of the images which `params.curation` leaves to the cells. The other measures are of the whole
+    set, but for those named `kept_`.
+
+    Args:
+        params: `assess` and `curation`.
+        drawn: the synthetic set.
+        train: what the generator has learned from.
+        unseen: real images of the same kind.
+        judge: a real-only classifier.
+        device: where distances are taken.
 
     Raises:
-        UserError: a class has no synthetic image, or the distances of so many images do not fit into memory.
+        UserError: a class has no synthetic image, or loses all to curation, or the distances of so many images do
+            not fit into memory.
     """
-    if lost := np.setdiff1d(train.labels, synthetic.labels).tolist():
+    images = drawn.images
+    if lost := np.setdiff1d(train.labels, images.labels).tolist():
         raise UserError(f"the synthetic set has no image of classes {lost}; run: dvc repro synthesize")
-    size = min(assess.num_images, len(train), len(val), len(synthetic))
-    need_memory(BYTES_A_PAIR * size**2, f"params.yaml: assess.num_images, {size} here", "lower it")
-    seen, unseen, drawn = judge.features(train), judge.features(val), judge.features(synthetic)
-    manifold = measure_manifold(unseen[:size], drawn[:size], assess.num_neighbours)
-    nearest = find_nearest(drawn, seen)
-    near_copy = find_near_copies(nearest, find_nearest(unseen, seen))
-    probability = softmax(judge.logits(synthetic), axis=1)
-    predicted = probability.argmax(1).astype(np.int64)
-    right = predicted == synthetic.labels
+    nearest, reference = (find_nearest(x.images, train.images, device) for x in (images, unseen))
+    scores = _score(drawn, judge, nearest, find_near_copies(nearest, reference))
+    kept = curate(params.curation, images.labels, scores, size=len(train))
+    right, near_copy = scores["predicted"] == images.labels, scores["near_copy"]
     record = AssessRecord(
         feature_space=judge.name,
-        num_images=size,
-        frechet_distance=frechet_distance(drawn[:size], unseen[:size]),
-        frechet_distance_floor=frechet_distance(seen[:size], unseen[:size]),
+        num_kept=len(kept),
         gan_test_accuracy=float(right.mean()),
         gan_test_accuracy_per_class={
-            name: float(right[synthetic.labels == k].mean()) for k, name in enumerate(synthetic.class_names)
+            name: float(right[images.labels == k].mean()) for k, name in enumerate(images.class_names)
         },
-        memorised_percent=float(near_copy.mean() * 100),
+        kept_gan_test_accuracy=float(right[kept].mean()),
+        memorised_percent=_percent(near_copy),
         memorised_percent_expected=EXPECTED_PERCENT,
-        generator=generator,
-        synthetic_digest=synthetic.digest(),
-        **manifold._asdict(),
+        kept_memorised_percent=_percent(near_copy[kept]),
+        num_planted=min(NUM_PLANTED, len(train)),
+        copies_flagged_percent=flag_planted_copies(train.images, reference, device),
+        generator=drawn.generator,
+        synthetic_digest=images.digest(),
+        **_fidelity(params.assess, images.select(kept), train, unseen, judge)._asdict(),
     )
-    scores: dict[str, NDArray[np.generic]] = {
-        "index": np.arange(len(synthetic)),
-        "label": synthetic.labels,
-        "predicted": predicted,
-        "confidence": probability[np.arange(len(synthetic)), synthetic.labels],
+    return Assessment(record, scores, nearest)
+
+
+def flag_planted_copies(train: Pixels, reference: Nearest, device: torch.device) -> dict[str, float]:
+    """Percent found, by the kind of copy, of those made of the first NUM_PLANTED images of `train`."""
+    return {
+        kind: _percent(find_near_copies(find_nearest(copies, train, device), reference))
+        for kind, copies in plant_copies(train[:NUM_PLANTED]).items()
+    }
+
+
+def _score(drawn: Drawn, judge: Judge, nearest: Nearest, near_copy: NDArray[np.bool_]) -> Scores:
+    """The columns of the sidecar, one value an image."""
+    labels = drawn.images.labels
+    rows, probability = np.arange(len(labels)), softmax(judge.logits(drawn.images), axis=1)
+    return {
+        "index": rows,
+        "label": labels,
+        "predicted": probability.argmax(1).astype(np.int64),
+        "confidence": probability[rows, labels],
         "nearest_train_row": nearest.row,
         "nearest_train_distance": nearest.distance,
+        "nearest_train_ratio": nearest.ratio,
         "near_copy": near_copy,
+        "discriminator": drawn.realness,
     }
-    return Assessment(record, scores, nearest)
+
+
+def _fidelity(
+    assess: AssessParams, kept: LabelledImages, train: LabelledImages, unseen: LabelledImages, judge: Judge
+) -> Fidelity:
+    """That of the first images of each set, as many as all of them have."""
+    size = min(assess.num_images, len(train), len(unseen), len(kept))
+    need_memory(BYTES_A_PAIR * size**2, f"params.yaml: assess.num_images, {size} here", "lower it")
+    drawn, seen, new = (judge.features(data.select(np.arange(size))) for data in (kept, train, unseen))
+    return measure_fidelity(drawn, seen, new, assess.num_neighbours)
+
+
+def _percent(flags: NDArray[np.generic]) -> float:
+    return float(flags.mean() * 100)
 
 
 def check_generator(synthetic: Path, generator: Path) -> str:

@@ -8,6 +8,18 @@ from numpy.typing import NDArray
 Features = NDArray[np.float32]
 
 
+class Fidelity(NamedTuple):
+    """How synthetic images compare with unseen real ones, `num_images` of each; keys as in `AssessRecord`."""
+
+    num_images: int
+    frechet_distance: float
+    frechet_distance_floor: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
 class Manifold(NamedTuple):
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
 
@@ -15,6 +27,17 @@ class Manifold(NamedTuple):
     recall: float
     density: float
     coverage: float
+
+
+def measure_fidelity(synthetic: Features, train: Features, unseen: Features, num_neighbours: int) -> Fidelity:
+    """Features of as many images each: the sizes must agree, because Fréchet distance and coverage depend on them."""
+    assert len(synthetic) == len(train) == len(unseen)
+    return Fidelity(
+        len(synthetic),
+        frechet_distance(synthetic, unseen),
+        frechet_distance(train, unseen),
+        *measure_manifold(unseen, synthetic, num_neighbours),
+    )
 
 
 def frechet_distance(first: Features, second: Features) -> float:

@@ -244,7 +244,7 @@ class AssessParams(Block):
 
 
 class CurationParams(Block):
-    """Which synthetic images a cell trains on (stage `train_classifier`): none of it draws or scores anew."""
+    """Which synthetic images cells train on (stages `train_classifier`, `assess`): none of it draws or scores anew."""
 
     drop_near_copies: bool
     """Leaves out images nearer to a training image than nearly all unseen real ones are."""

@@ -90,6 +90,12 @@ MEASURES = (
         "Share of synthetic images in which a real-only classifier sees the class that was asked for.",
     ),
     (
+        "kept_gan_test_accuracy",
+        "Class agreement, kept",
+        "{:.3f}",
+        "The same of the images that curation keeps; all measures above class agreement are of these.",
+    ),
+    (
         "memorised_percent",
         "Memorised, %",
         "{:.2f}",
@@ -100,6 +106,15 @@ MEASURES = (
         "Memorised, % expected",
         "{:.2f}",
         "The same share for real images that are no copies: only a clear excess over it is suspicious.",
+    ),
+    *(
+        ("copies_flagged_percent", f"Copies found, {name}, %", f"{{0[{kind}]:.0f}}", meaning)
+        for kind, name, meaning in (
+            ("mirrored", "mirrored", "Of training images mirrored on purpose, how many the same threshold finds."),
+            ("shifted", "shifted", "The same of training images shifted by a sixteenth of the side."),
+            ("blurred", "blurred", "The same of blurred ones."),
+            ("shifted_far", "shifted far", "The same of those shifted by an eighth: those not found, it misses."),
+        )
     ),
 )
 
