@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from pipeline.classifier.inference import Logits
 from pipeline.images import LabelledImages
@@ -26,11 +26,17 @@ def negative_log_likelihood(logits: Logits, data: LabelledImages) -> float:
 def fit_temperature(logits: Logits, data: LabelledImages) -> float:
     """The T for which logits / T have the least negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    Above 1 the classifier is too confident, below 1 too cautious; at most MOST_TIMES either way.
+    Above 1 the classifier is too confident, below 1 too cautious; at most MOST_TIMES either way. As in Platt 1999,
+    section 2.2, the likelihood counts one image more, whose class is any: where all of `data` are classified
+    correctly, its maximum would lie at T = 0, and a single error on other images would cost without bound.
     """
+    centred = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    of_label, of_any = centred[np.arange(len(data)), data.labels].mean(), centred.mean() / len(data)
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(logits / np.float32(np.exp(log_temperature)), data)
+        factor = np.exp(-log_temperature)
+        normalizer = logsumexp(factor * centred, axis=1).mean() * (1 + 1 / len(data))
+        return float(normalizer - factor * (of_label + of_any))
 
     bound = float(np.log(MOST_TIMES))
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
