@@ -17,8 +17,8 @@ from pipeline.params.compose import write_params
 from pipeline.params.load import load_all_params
 from pipeline.runtime.entry import run_command
 from pipeline.runtime.errors import UserError
-from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan
-from tests.evaluation_inputs import FIDELITY, write_inputs
+from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_control, train_gan
+from tests.evaluation_inputs import write_inputs
 from tests.project import TINY
 
 Spoil = Callable[[], object]
@@ -28,21 +28,26 @@ Work = str | Callable[[], object]
 Check = Callable[..., None]
 """`check_refusal`, with the fixtures that it needs."""
 
-STAGES = {module.__name__.split(".")[1]: module for module in
-          (assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_gan)}  # fmt: skip
+STAGES = {
+    module.__name__.split(".")[1]: module
+    for module in (assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_control, train_gan)
+}
+REPLICATE = "--prepared data/prepared/0 --test data/prepared/test --replicate 0 --results results"
 FLAGS = {
     "prepare": "--out data/prepared",
-    "train_gan": "--train data/prepared/train --val data/prepared/val --out models/gan --history results/h.csv "
-    "--samples results/s.png --evolution results/e.png",
-    "synthesize": "--generator models/gan --dataset data/prepared/dataset.json --out data/synthetic",
-    "train_baseline": "--prepared data/prepared --real-percent 100 --seed 0 --out models/train_baseline/100-0 "
-    "--results results",
-    "assess": "--train data/prepared/train --val data/prepared/val --synthetic data/synthetic/data "
-    "--generator models/gan --judge models/train_baseline/100-0 --out data/scores --metrics results/assess.json",
-    "train_classifier": "--prepared data/prepared --synthetic data/synthetic/data --scores data/scores "
-    "--synthetic-percent 50 --seed 0 --out models/train_classifier/50-0 --results results",
-    "evaluate": "--results in --models models --scores in/scores --dataset in/dataset.json "
-    "--gan-samples in/gan_samples.png --gan-history in/train_gan.csv --out results",
+    "train_gan": "--train data/prepared/0/train --select data/prepared/0/select --replicate 0 --out models/gan/0 "
+    "--history results/h.csv --samples results/s.png --evolution results/e.png",
+    "synthesize": "--generator models/gan/0 --dataset data/prepared/0/dataset.json --replicate 0 "
+    "--out data/synthetic/0",
+    "train_baseline": f"{REPLICATE} --real-percent 100 --out models/train_baseline/100-0",
+    "train_control": f"{REPLICATE} --control placebo --synthetic-percent 50 --out models/train_control/placebo-50-0",
+    "assess": "--train data/prepared/0/train --select data/prepared/0/select --synthetic data/synthetic/0/data "
+    "--generator models/gan/0 --judge models/train_baseline/100-0 --replicate 0 --out data/scores/0 "
+    "--metrics results/assess/0.json",
+    "train_classifier": f"{REPLICATE} --synthetic data/synthetic/0/data --scores data/scores/0 --synthetic-percent 50 "
+    "--out models/train_classifier/50-0",
+    "evaluate": "--results in/results --models in/models --scores in/data/scores --prepared in/data/prepared "
+    "--out results",
 }
 
 
@@ -59,7 +64,6 @@ def build(folder: Path) -> None:
             code = run(stage, patch)
             assert code == 0, (stage, code)
         write_inputs(Path("in"), load_all_params(), lambda percent: 0.0, tuple("0123456789"))
-        Path("in/assess.json").write_text(FIDELITY.model_dump_json())
 
 
 def run(command: str, patch: pytest.MonkeyPatch) -> int:

@@ -1,7 +1,8 @@
-"""Inputs of `evaluate` as the stages before it would write them, with a planted gain."""
+"""Inputs of `evaluate` as the stages before it would write them, with planted gains."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,22 @@ from PIL import Image
 from pipeline.assessment.record import AssessRecord
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.record import CellRecord, CellSettings
-from pipeline.evaluation.ablation import evaluate
+from pipeline.evaluation.ablation import compare_cells
+from pipeline.evaluation.grid import Cells, Grid, read_grid
+from pipeline.evaluation.predictions import Logits, Predictions, read_predictions
+from pipeline.evaluation.replicates import Made, read_made
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
 from pipeline.evaluation.report.write import write_report
 from pipeline.evaluation.result import Result
+from pipeline.files import write_json
+from pipeline.gan.description import GanDescription
+from pipeline.images import Indices, LabelledImages
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
-from pipeline.params.schema import Params
+from pipeline.params.schema import Control, Params
+from pipeline.shards.reader import read_column
+from pipeline.shards.writer import write_split
+from pipeline.sources.description import DatasetDescription
 
 CLASSES = ("cat", "dog", "<script>alert(1)</script>", "a|b `c`")
 FIDELITY = AssessRecord(
@@ -44,50 +54,88 @@ FIDELITY = AssessRecord(
 
 BASELINE_ERROR, EXPONENT = 0.04, 0.5  # the planted learning curve is a power law
 CORRUPTIONS = ("noise", "blur", "brightness", "contrast", "pixelate")
+SIZE = 16  # pixels of an image's side
 
 Gain = Callable[[int], float]  # synthetic_percent -> gain in accuracy over the baseline
+CONTROLS: dict[str, Gain] = {  # where nothing else is planted: of a setting that can tell
+    "ceiling": lambda percent: 0.02,
+    "placebo": lambda percent: 0.0,
+    "real_only": lambda percent: 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a comparison rests on."""
+
+    params: Params
+    grid: Grid
+    made: Made
+    predictions: Predictions
+
+    def compare(self) -> Result:
+        """The result, without a file in between."""
+        return compare_cells(self.params, self.grid, self.made, self.predictions)
 
 
 def make_params(*choices: str) -> Params:
-    """Demo params with five seeds, a wide learning curve and `choices`."""
-    grid = ["ablation.seeds=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
+    """Demo params with five replicates, a wide learning curve and `choices`."""
+    grid = ["ablation.replicates=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
     return parse_params(compose_params(["dataset=digits", "profile=demo", *grid, *choices]))
 
 
-def write_inputs(folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES) -> None:
-    """Everything that evaluate reads, as the stages before it would write it."""
-    random, grid = np.random.default_rng(0), params.ablation
-    level = {seed: random.normal(0, 0.004) for seed in grid.seeds}  # what equal seeds share
-    for percent in grid.real_percent:
-        for seed in grid.seeds:
-            accuracy = 1 - BASELINE_ERROR * (percent / 100) ** -EXPONENT + level[seed]
-            write_cell(folder, make_cell(params, accuracy, classes, seed=seed, real_percent=percent))
-    for percent in grid.synthetic_percent:
-        for seed in grid.seeds:
-            accuracy = 1 - BASELINE_ERROR + gain(percent) + level[seed] + random.normal(0, 0.001)
-            write_cell(folder, make_cell(params, accuracy, classes, seed=seed, synthetic_percent=percent))
-    write_evidence(folder, classes)
+def plant(params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **controls: Gain) -> Inputs:
+    """Inputs in which synthetic images change accuracy by `gain`, and each control by its own."""
+    labels = np.arange(params.dataset.test_size) % len(classes)
+    made = make_made(params.ablation.replicates, classes)
+    predictions = Predictions(labels, lambda cell: make_logits(cell, labels))
+    return Inputs(params, plant_cells(params, gain, classes, CONTROLS | controls), made, predictions)
 
 
-def write_cell(folder: Path, cell: CellRecord) -> None:
-    """One cell's JSON, as train_baseline and train_classifier write it."""
-    path = folder / "cells" / f"{cell.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(cell.model_dump_json(exclude_none=True))
+def plant_cells(params: Params, gain: Gain, classes: Sequence[str], controls: dict[str, Gain]) -> Grid:
+    """Cells on the planted curve and with the planted gains.
+
+    Equal replicates share a part of their luck; cells with a gain have some of their own.
+    """
+    random, ablation = np.random.default_rng(0), params.ablation
+    shared = random.normal(0, 0.004, len(ablation.replicates))
+
+    def cells(accuracies: Iterable[float], control: Control | None = None, **percent: int) -> list[CellRecord]:
+        return [
+            make_cell(params, accuracy, classes, control, replicate=replicate, **percent)
+            for replicate, accuracy in zip(ablation.replicates, accuracies, strict=True)
+        ]
+
+    def gaining(gain: Gain, control: Control | None = None) -> Cells:
+        own = random.normal(0, 0.001, (101, len(shared)))
+        return {
+            percent: cells(
+                1 - BASELINE_ERROR + gain(percent) + shared + own[percent], control, synthetic_percent=percent
+            )
+            for percent in sorted(ablation.synthetic_percent)
+        }
+
+    errors = {percent: BASELINE_ERROR * (percent / 100) ** -EXPONENT for percent in ablation.real_percent}
+    real = {percent: cells(1 - error + shared, real_percent=percent) for percent, error in errors.items()}
+    return Grid(real, gaining(gain), {control: gaining(controls[control], control) for control in ablation.controls})
 
 
-def make_cell(params: Params, accuracy: float, classes: Sequence[str] = CLASSES, **key: int) -> CellRecord:
-    """The cell at `seed` and `real_percent` or `synthetic_percent`; all its results follow from `accuracy`."""
-    plan, images = plan_cell(params, train_size=params.dataset.train_size, **key), params.dataset.test_size
-    mixed, seed = plan.stage == "train_classifier", plan.seed
+def make_cell(
+    params: Params, accuracy: float, classes: Sequence[str] = CLASSES, control: Control | None = None, **key: int
+) -> CellRecord:
+    """The cell at `replicate` and `real_percent` or `synthetic_percent`; all its results follow from `accuracy`."""
+    plan = plan_cell(params, train_size=params.dataset.train_size, control=control, **key)
+    mixed, images = plan.stage == "train_classifier", params.dataset.test_size
     return CellRecord(
         **plan.model_dump(include=set(CellSettings.model_fields)),
-        num_synthetic=params.synthesize.num_images if mixed else 0,
+        num_synthetic=params.synthesize.num_images if mixed else plan.num_synthetic,
         train_loss=0.1,
         val_accuracy=round(min(accuracy, 1.0), 6),
         test_accuracy=round(round(min(accuracy, 1.0) * images) / images, 6),
+        temperature=1.5,
         test_loss=round(0.2 - 2 * (accuracy - 0.96), 6),
-        test_calibration_error=0.02 + 0.001 * seed - 0.01 * mixed,
+        test_calibration_error=0.02 + 0.001 * plan.replicate - 0.01 * mixed,
+        test_confidence_gap=0.03 - 0.01 * mixed,
         corrupted_accuracy=round(accuracy - 0.2, 6),
         accuracy_per_corruption={name: round(accuracy - 0.1 * place, 6) for place, name in enumerate(CORRUPTIONS)},
         num_corrupted=min(params.ablation.num_corrupted, images),
@@ -97,56 +145,116 @@ def make_cell(params: Params, accuracy: float, classes: Sequence[str] = CLASSES,
     )
 
 
-def write_evidence(folder: Path, classes: tuple[str, ...]) -> None:
-    """What the report shows besides the cells."""
-    counts = {"train": 800, "reserve": 320, "val": 200, "test": 400}
-    dataset: dict[str, Any] = {
-        "dataset": "digits",
-        "class_names": list(classes),
-        "image_size": 16,
-        "channels": 1,
-        "counts": {split: dict.fromkeys(classes, count // len(classes)) for split, count in counts.items()},
-        "duplicates_dropped": dict.fromkeys(counts, 0),
-        "near_duplicates": {"val": 2, "select": 1, "test": 5},
-        "near_duplicates_in_reserve": {"val": 3, "select": 4, "test": 7},
-        "digests": {split: f"{place:064x}" for place, split in enumerate(counts)},
+def make_logits(cell: CellRecord, labels: Indices) -> Logits:
+    """Test logits of a cell, by its accuracy: the last images are wrong, taken for the next class."""
+    num_classes, num_right = len(cell.test_accuracy_per_class), round(cell.test_accuracy * len(labels))
+    taken = (labels + (np.arange(len(labels)) >= num_right)) % num_classes
+    return 5 * np.eye(num_classes, dtype=np.float32)[taken]
+
+
+def make_made(replicates: Sequence[int], classes: tuple[str, ...]) -> Made:
+    """GANs without fault, and what was measured on their images."""
+    fidelity = FIDELITY.model_copy(update={"gan_test_accuracy_per_class": dict.fromkeys(classes, 0.955)})
+    gans = [
+        GanDescription(
+            recipe="r3", networks="", latent_dim=8, width=8, image_size=SIZE, channels=1, class_names=classes,
+            images_seen=512, restarts=0, degraded=False, small_cas=0.5, seed=replicate,
+        )
+        for replicate in replicates
+    ]  # fmt: skip
+    return Made(tuple(gans), (fidelity,) * len(gans))
+
+
+# ---- files ------------------------------------------------------------------------------------------------
+
+
+def write_inputs(
+    folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **controls: Gain
+) -> Inputs:
+    """Everything that evaluate reads, at its place in `folder`, as the stages before it would write it."""
+    inputs = plant(params, gain, classes, **controls)
+    for cell in inputs.grid.all_cells():
+        write_cell(folder, cell, inputs.predictions)
+    for replicate, gan, assessed in zip(
+        params.ablation.replicates, inputs.made.gans, inputs.made.assessed, strict=True
+    ):
+        write_json(folder / f"models/gan/{replicate}/generator.json", gan.model_dump())
+        write_json(folder / f"results/assess/{replicate}.json", assessed.model_dump())
+        write_evidence(folder, replicate, classes)
+    labels = inputs.predictions.labels
+    test = LabelledImages(np.zeros((len(labels), SIZE, SIZE, 1), np.uint8), labels, classes)
+    write_split(folder / "data/prepared/test", "test", test, index=np.arange(len(labels)), seed=0, generator="real")
+    return inputs
+
+
+def write_cell(folder: Path, cell: CellRecord, predictions: Predictions) -> None:
+    """One cell's record and test logits."""
+    write_json(folder / f"results/cells/{cell.name}.json", cell.model_dump(exclude_none=True))
+    stage, key = cell.name.split("-", 1)
+    model = folder / "models" / stage / key
+    model.mkdir(parents=True, exist_ok=True)
+    np.save(model / "test_logits.npy", predictions.logits(cell))
+
+
+def write_evidence(folder: Path, replicate: int, classes: tuple[str, ...]) -> None:
+    """What the report shows of a replicate besides the numbers."""
+    counts = {"train": 800, "reserve": 320, "val": 200, "select": 200, "test": 400}
+    description = DatasetDescription(
+        dataset="digits",
+        class_names=classes,
+        image_size=SIZE,
+        channels=1,
+        counts={split: dict.fromkeys(classes, count // len(classes)) for split, count in counts.items()},
+        duplicates_dropped=dict.fromkeys(counts, 0),
+        near_duplicates={"val": 2, "select": 1, "test": 5},
+        near_duplicates_in_reserve={"val": 3, "select": 4, "test": 7},
+        digests={split: f"{place:064x}" for place, split in enumerate(counts)},
+    )
+    write_json(folder / f"data/prepared/{replicate}/dataset.json", description.model_dump())
+    random = np.random.default_rng(replicate)
+    pictures = {
+        f"results/gan/samples-{replicate}.png": (160, 160),
+        f"data/scores/{replicate}/neighbours.png": (len(classes) * (2 * SIZE + SIZE // 4) - SIZE // 4, 8 * SIZE),
     }
-    (folder / "dataset.json").write_text(json.dumps(dataset))
-    (folder / "scores").mkdir(exist_ok=True)
-    random, size = np.random.default_rng(1), dataset["image_size"]
-    shapes = {
-        folder / "gan_samples.png": (160, 160),
-        folder / "scores" / "neighbours.png": (len(classes) * (2 * size + size // 4) - size // 4, 8 * size),
-    }
-    for path, shape in shapes.items():
-        Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(path)
-    steps = range(250, 1501, 250)
+    for name, shape in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(folder / name)
+    write_history(folder / f"results/history/train_gan-{replicate}.csv")
+
+
+def write_history(file: Path) -> None:
+    """Six probes of a GAN that was restarted once."""
+    header = "step,images,restarts,loss_d,loss_g,gan_test,gan_test_weakest,diversity_weakest,coverage,overfitting,cas"
     rows = [
         f"{step},{64 * step},{int(step > 700)},{0.6 + 10 / step:.6g},{0.8 - 10 / step:.6g},0.7,0.5,0.6,0.9,0.1,"
         + ("0.4" if step % 500 == 0 else "")  # a small CAS at every other probe
-        for step in steps
+        for step in range(250, 1501, 250)
     ]
-    header = "step,images,restarts,loss_d,loss_g,gan_test,gan_test_weakest,diversity_weakest,coverage,overfitting,cas"
-    (folder / "train_gan.csv").write_text("\n".join([header, *rows, ""]))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([header, *rows, ""]))
 
 
 def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
-    """What the stage does."""
-    result = evaluate(params, folder / "cells", FIDELITY)
-    paths = EvidencePaths(*(folder / name for name in ("dataset.json", "gan_samples.png", "train_gan.csv", "scores")))
+    """What the stage does with the files that `write_inputs` left in `folder`."""
+    results, models, prepared = (folder / name for name in ("results", "models", "data/prepared"))
+    grid = read_grid(params, results / "cells")
+    made = read_made(params.ablation.replicates, models, results / "assess")
+    predictions = read_predictions(models, read_column(prepared / "test", "label"))
+    result = compare_cells(params, grid, made, predictions)
+    confusion = predictions.confusion(grid.mixed[result.chosen_percent], len(result.per_class))
+    paths = EvidencePaths(results, prepared, folder / "data/scores")
     out.mkdir(parents=True, exist_ok=True)
-    write_report(out, result, read_evidence(params, paths, result))
+    write_report(out, result, read_evidence(params, paths, result, confusion.tolist()))
     return result
 
 
-def write_helping(folder: Path) -> tuple[Params, Result]:
+def write_helping(folder: Path) -> tuple[Inputs, Result]:
     """Inputs in which 50 % helps, in `folder`, and their report in `folder/out`."""
-    params = make_params()
-    write_inputs(folder, params, {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__)
-    return params, evaluate_and_write(folder, params, folder / "out")
+    inputs = write_inputs(folder, make_params(), {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__)
+    return inputs, evaluate_and_write(folder, inputs.params, folder / "out")
 
 
 def change_cell(folder: Path, name: str, **values: Any) -> None:
     """Overwrites `values` in a cell."""
-    path = folder / "cells" / f"{name}.json"
+    path = folder / f"results/cells/{name}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from functools import cache, reduce
 from operator import getitem
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from torch import nn
 
 from pipeline.classifier.network import Architecture, build_network
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
-from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.result import Result, rounded
 from pipeline.files import write_csv, write_json
 from pipeline.gan.description import GanDescription
@@ -29,13 +27,13 @@ from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
 from pipeline.tracking.lock import dvc_md5
 from pipeline.tracking.messages import End, Start, Status
 from pipeline.tracking.sync import sync as run_sync
-from tests.evaluation_inputs import FIDELITY, make_params, write_inputs
+from tests.evaluation_inputs import FIDELITY, make_params, plant
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = "train_classifier@50-0"
 DIGITS = tuple("0123456789")
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "seeds": [0, 1]}
+GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "replicates": [0, 1]}
 
 
 def read_params() -> dict[str, Any]:
@@ -137,7 +135,7 @@ def write_run(name: str, status: Status | None = "FINISHED") -> None:
     writer.write(start, iter(end))
 
 
-def cell_of(stage: str, key: str) -> dict[str, int]:
+def cell_of(stage: str, key: str) -> dict[str, int | str]:
     """What identifies a cell."""
     if not key:
         return {}
@@ -207,9 +205,7 @@ def write_answer(difference: float) -> None:
 def make_result() -> Result:
     """A result of evaluate, of which 50 % are chosen."""
     params = make_params(*(f"ablation.{axis}={values}" for axis, values in GRID.items()))
-    with TemporaryDirectory() as folder:
-        write_inputs(Path(folder), params, lambda percent: 0.01 if percent == 50 else 0.0)
-        return evaluate(params, Path(folder) / "cells", FIDELITY)
+    return plant(params, lambda percent: 0.01 if percent == 50 else 0.0).compare()
 
 
 def write_lock() -> None:
