@@ -97,7 +97,7 @@ def demo() -> None:
     """Run the whole pipeline on scikit-learn's handwritten digits, in minutes, and print the answer."""
     from pipeline.orchestration.demo import run_demo
 
-    run_demo()
+    run_demo(num_cores())
 
 
 @app.command()
