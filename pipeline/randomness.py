@@ -29,6 +29,8 @@ class Stream(IntEnum):
     CELL_REAL_ROWS = 10  # real images of a step of a classifier
     CELL_SYNTHETIC_ROWS = 11  # synthetic images of a step of a classifier
     CELL_AUGMENTATION = 12  # flips, shifts and squares of a step of a classifier
+    CELL_TRIVIAL_AUGMENT = 14  # operations of a step of a classifier
+    CELL_BLEND = 15  # pairs and weights of mixup and CutMix in a step of a classifier
     CORRUPTION_NOISE = 13  # noise added to test images
     DATASET_GROUPS = 20  # order of the row groups that a torch dataset streams
     DATASET_ROWS = 21  # order of the rows within a window of them

@@ -21,7 +21,9 @@ from pipeline.tracking import tracked_run
 
 def main(results: PathFlag, models: PathFlag, scores: PathFlag, prepared: PathFlag, out: PathFlag) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT from what is in RESULTS; prints table and verdict."""
-    params = load_params("profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation")
+    params = load_params(
+        "profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation", "rivals"
+    )
     grid = read_grid(params, results / "cells")
     made = read_made(params.ablation.replicates, models, results / "assess")
     predictions = read_predictions(models, read_column(prepared / "test", "label"))

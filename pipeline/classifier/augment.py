@@ -9,7 +9,7 @@ from pipeline.randomness import Stream, random_words
 
 
 class Augmentation:
-    """Draws and applies flip, translation and cutout, a function of (seed, step) alone."""
+    """Draws and applies flip, translation, cutout and TrivialAugment, a function of (seed, step) alone."""
 
     def __init__(self, classifier: ClassifierParams, image_size: int, device: torch.device) -> None:
         self._values, self._size = classifier, image_size
@@ -20,6 +20,8 @@ class Augmentation:
         words = random_words(5 * len(images), seed=seed, stream=Stream.CELL_AUGMENTATION, position=step)
         draws = words.reshape(5, -1)
         images = self._crop_and_flip(images, draws[:3])
+        if self._values.trivial_augment:
+            images = _trivial_augment(images, seed=seed, step=step)
         return self._cutout(images, draws[3:]) if self._values.cutout else images
 
     def _crop_and_flip(self, images: Tensor, draws: np.ndarray) -> Tensor:
@@ -48,3 +50,15 @@ class Augmentation:
     def _offset(self, words: np.ndarray, span: int) -> Tensor:
         """Uniform integers 0 ... span - 1, shape (N, 1), on the device."""
         return torch.from_numpy((words % span).astype(np.int64))[:, None].to(self._range.device)
+
+
+def _trivial_augment(images: Tensor, *, seed: int, step: int) -> Tensor:
+    """torchvision's TrivialAugmentWide of each image (Müller & Hutter 2021), NHWC uint8."""
+    from torchvision.transforms.v2 import TrivialAugmentWide  # two seconds that the other cells save
+
+    operation = TrivialAugmentWide()
+    word = random_words(1, seed=seed, stream=Stream.CELL_TRIVIAL_AUGMENT, position=step)[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(word >> np.uint64(1)))
+        changed = [operation(image) for image in images.permute(0, 3, 1, 2).contiguous()]
+    return torch.stack(changed).permute(0, 2, 3, 1).contiguous()

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from pipeline.classifier.record import CellSettings, Count, Positive
-from pipeline.params.schema import Control, Params
+from pipeline.classifier.rival import with_rival
+from pipeline.params.schema import Control, Params, Rival
 from pipeline.runtime.errors import UserError
 
 
@@ -29,6 +30,7 @@ def plan_cell(
     real_percent: int = 100,
     synthetic_percent: int = 0,
     control: Control | None = None,
+    rival: Rival | None = None,
 ) -> CellPlan:
     """The real-only cell at `real_percent`, or where `synthetic_percent` is above 0 the mixed cell or control at that.
 
@@ -38,12 +40,14 @@ def plan_cell(
     cell's steps, and all real images.
 
     Args:
-        params: `classifier.steps`, `ablation.budget` and `.num_corrupted`, and of a mixed cell `.mode` and `.mixing`.
+        params: `classifier.steps`, `ablation.budget` and `.num_corrupted`, of a mixed cell `.mode` and `.mixing`, of a
+            rival `rivals`.
         train_size: images in train.
         replicate: of the cell.
         real_percent: size of a real-only set, in percent of train_size.
         synthetic_percent: percent of the images of all steps that are synthetic.
         control: which one it is, if it is one.
+        rival: likewise; a rival is a real-only cell.
 
     Raises:
         UserError: so small a percent leaves no real image.
@@ -57,13 +61,14 @@ def plan_cell(
     num_real = train_size * real_percent // 100
     if num_real < 1 and synthetic_percent < 100:
         raise UserError(f"params.yaml: ablation: {real_percent} % of {train_size} real images is none; raise the share")
-    steps = _num_steps(params.classifier.steps, ablation.budget, num_real / train_size, synthetic_percent)
+    steps = _num_steps(with_rival(params, rival).steps, ablation.budget, num_real / train_size, synthetic_percent)
     num_synthetic = _num_synthetic(mode, train_size, num_real)
     if control == "real_only":
         real_percent, num_real, num_synthetic = 100, train_size, 0
     return CellPlan(
-        stage=_stage(synthetic_percent, control),
+        stage=_stage(synthetic_percent, control, rival),
         control=control,
+        rival=rival,
         real_percent=real_percent,
         synthetic_percent=synthetic_percent,
         replicate=replicate,
@@ -78,10 +83,10 @@ def plan_cell(
 
 
 def _stage(
-    synthetic_percent: int, control: Control | None
-) -> Literal["train_baseline", "train_control", "train_classifier"]:
-    if control:
-        return "train_control"
+    synthetic_percent: int, control: Control | None, rival: Rival | None
+) -> Literal["train_baseline", "train_rival", "train_control", "train_classifier"]:
+    if control or rival:
+        return "train_control" if control else "train_rival"
     return "train_classifier" if synthetic_percent else "train_baseline"
 
 

@@ -6,22 +6,25 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.files import Record, read_record
-from pipeline.params.schema import Control
+from pipeline.params.schema import Control, Rival
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Nats = Annotated[float, Field(ge=0)]
+REAL_ONLY = ("train_baseline", "train_rival")  # stages whose cells see no other images
 Fractions = Annotated[dict[str, Fraction], Field(min_length=1)]
 
 
 class CellSettings(Record):
     """What a cell of the ablation is trained on and for how long."""
 
-    stage: Literal["train_baseline", "train_control", "train_classifier"]
+    stage: Literal["train_baseline", "train_rival", "train_control", "train_classifier"]
     """Stage that trains the cell."""
     control: Control | None = None
     """What takes the synthetic images' place in a control; absent from every other cell."""
+    rival: Rival | None = None
+    """What is changed in the training on real images; absent from every cell but a rival's."""
     mode: Literal["add", "replace"] | None = None
     """`ablation.mode`; absent from a real-only cell, which trains alike in either."""
     mixing: Literal["batch", "pretrain_finetune"] | None = None
@@ -43,21 +46,24 @@ class CellSettings(Record):
     @property
     def identity(self) -> dict[str, int | str]:
         """What distinguishes the cell from the others of its stage."""
-        keys = {"control", "synthetic_percent", "real_percent", "replicate"}
+        keys = {"control", "rival", "synthetic_percent", "real_percent", "replicate"}
         return self.model_dump(include=keys, exclude_none=True)
 
     @property
     def name(self) -> str:
-        """`<stage>-[<control>-]<percent>-<replicate>`, the stem of the cell's files."""
-        control = f"{self.control}-" if self.control else ""
-        return f"{self.stage}-{control}{self.synthetic_percent or self.real_percent}-{self.replicate}"
+        """`<stage>-[<control>-]<percent>-<replicate>` or `train_rival-<rival>-<replicate>`, the stem of its files."""
+        percent = self.synthetic_percent or self.real_percent
+        parts = [self.rival] if self.rival else [self.control, percent] if self.control else [percent]
+        return "-".join(map(str, (self.stage, *parts, self.replicate)))
 
     @model_validator(mode="after")
     def _mixed_cells_name_their_mixture(self) -> Self:
-        if any((value is None) != (self.stage == "train_baseline") for value in (self.mode, self.mixing)):
+        if any((value is None) != (self.stage in REAL_ONLY) for value in (self.mode, self.mixing)):
             raise ValueError("mode and mixing are those of a mixed cell, and of none else")
         if (self.control is None) != (self.stage != "train_control"):
             raise ValueError("control is that of a control, and of none else")
+        if (self.rival is None) != (self.stage != "train_rival"):
+            raise ValueError("rival is that of a rival, and of none else")
         return self
 
 

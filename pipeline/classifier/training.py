@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.classifier.augment import Augmentation
+from pipeline.classifier.blend import blend
 from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.network import Architecture, ConvNet, Network, build_network, choose_architecture
@@ -72,6 +73,8 @@ def train_classifier(
             # ---- one step ---------------------------------------------------------------------------------
             index = torch.from_numpy(_rows(mixture, step, sizes, seed)).to(device)
             x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
+            if classifier.mixup or classifier.cutmix:
+                x, y = blend(x, y, classifier, len(data.val.class_names), position=(seed, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
                 logits = network(x)
             loss = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing)

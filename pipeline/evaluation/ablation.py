@@ -25,6 +25,7 @@ from pipeline.evaluation.result import (
     Setting,
     SettingSummary,
 )
+from pipeline.evaluation.rivals import compare_rivals, over_best_rival
 from pipeline.evaluation.statistics import (
     Decision,
     Interval,
@@ -93,6 +94,8 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         learning_curve=curve,
         real_equivalent=equivalent,
         controls=controls,
+        rivals=compare_rivals(grid.rivals, baseline, image),
+        over_best_rival=over_best_rival(grid.rivals, grid.mixed[percent], image),
         controls_text=controls_text(decision),
         replicate_split=ablation.replicate_split,
         replicates=replicates,
@@ -301,15 +304,12 @@ def _changes(
 
 def _champion(grid: Grid) -> Champion:
     """The one classifier that is best on val, baseline included; of equals the least synthetic one."""
-    candidates = [
-        Champion(
-            stage=cell.stage,
-            percent=percent,
-            replicate=cell.replicate,
-            val_accuracy=cell.val_accuracy,
-            test_accuracy=cell.test_accuracy,
-        )
-        for percent, cells in [(100, grid.real[100]), *grid.mixed.items()]
-        for cell in cells
-    ]
-    return max(candidates, key=attrgetter("val_accuracy"))
+    candidates = [*grid.real[100], *(cell for cells in grid.mixed.values() for cell in cells)]
+    best = max(candidates, key=attrgetter("val_accuracy"))
+    return Champion(
+        stage="train_classifier" if best.synthetic_percent else "train_baseline",
+        percent=best.synthetic_percent or best.real_percent,
+        replicate=best.replicate,
+        val_accuracy=best.val_accuracy,
+        test_accuracy=best.test_accuracy,
+    )

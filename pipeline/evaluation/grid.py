@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.classifier.plan import CellPlan, plan_cell
 from pipeline.classifier.record import CellRecord, CellSettings, read_cell_record
-from pipeline.params.schema import Control, Params
+from pipeline.params.schema import Control, Params, Rival
 from pipeline.runtime.errors import UserError
 
 NAMED = 5  # missing cells that an error names; a new grid lacks dozens
@@ -22,11 +22,13 @@ class Grid:
         real: real-only cells by real_percent.
         mixed: mixed cells by synthetic_percent, rising.
         controls: cells of each control by synthetic_percent.
+        rivals: cells of each rival.
     """
 
     real: Cells
     mixed: Cells
     controls: Mapping[Control, Cells]
+    rivals: Mapping[Rival, list[CellRecord]]
 
     def baseline(self, percent: int) -> list[CellRecord]:
         """Real-only cells with as many steps as the mixed ones at `percent`."""
@@ -37,6 +39,8 @@ class Grid:
         for group in (self.real, self.mixed, *self.controls.values()):
             for cells in group.values():
                 yield from cells
+        for cells in self.rivals.values():
+            yield from cells
 
 
 def read_grid(params: Params, cells_dir: Path) -> Grid:
@@ -46,12 +50,12 @@ def read_grid(params: Params, cells_dir: Path) -> Grid:
         UserError: a cell is missing or corrupted, or was trained under other params or on another data set.
     """
     ablation = params.ablation
-    plans = {
+    percents = sorted(ablation.synthetic_percent)
+    plans: dict[str, dict[int, list[CellPlan]]] = {
         "real": {percent: _plans(params, real_percent=percent) for percent in ablation.real_percent},
-        "mixed": {p: _plans(params, synthetic_percent=p) for p in sorted(ablation.synthetic_percent)},
-    } | {
-        control: {p: _plans(params, p, control) for p in sorted(ablation.synthetic_percent)}
-        for control in ablation.controls
+        "mixed": {p: _plans(params, synthetic_percent=p) for p in percents},
+        **{control: {p: _plans(params, p, control) for p in percents} for control in ablation.controls},
+        **{rival: {100: _plans(params, rival=rival)} for rival in ablation.rivals},
     }
     declared = [plan for group in plans.values() for cells in group.values() for plan in cells]
     if missing := [plan for plan in declared if not _file(cells_dir, plan).is_file()]:
@@ -60,13 +64,19 @@ def read_grid(params: Params, cells_dir: Path) -> Grid:
         name: {percent: [_read_cell(cells_dir, plan) for plan in cells] for percent, cells in group.items()}
         for name, group in plans.items()
     }
-    grid = Grid(read["real"], read["mixed"], {control: read[control] for control in ablation.controls})
+    controls = {control: read[control] for control in ablation.controls}
+    grid = Grid(read["real"], read["mixed"], controls, {rival: read[rival][100] for rival in ablation.rivals})
     _check_alike(grid.all_cells(), cells_dir)
     return grid
 
 
 def _plans(
-    params: Params, synthetic_percent: int = 0, control: Control | None = None, *, real_percent: int = 100
+    params: Params,
+    synthetic_percent: int = 0,
+    control: Control | None = None,
+    *,
+    real_percent: int = 100,
+    rival: Rival | None = None,
 ) -> list[CellPlan]:
     """The cells of one percent, one a replicate."""
     return [
@@ -77,6 +87,7 @@ def _plans(
             real_percent=real_percent,
             synthetic_percent=synthetic_percent,
             control=control,
+            rival=rival,
         )
         for replicate in params.ablation.replicates
     ]

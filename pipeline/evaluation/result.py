@@ -9,7 +9,7 @@ from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.statistics import Verdict
 from pipeline.files import Record, read_record
-from pipeline.params.schema import Control, CurationParams
+from pipeline.params.schema import Control, CurationParams, Rival
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -211,8 +211,8 @@ class Change(Record):
 class Champion(Record):
     """The single classifier with the best val accuracy, baseline included."""
 
-    stage: Literal["train_baseline", "train_control", "train_classifier"]
-    """Stage that trained it; never a control."""
+    stage: Literal["train_baseline", "train_classifier"]
+    """Stage that trained it."""
     percent: Percent
     """Its real_percent (100, train_baseline) or synthetic_percent (train_classifier)."""
     replicate: Count
@@ -234,6 +234,44 @@ class Answer(Record):
     """Its corrected p-value."""
     num_real_extra: int | None
     """That of `real_equivalent`, in images; null where that is withheld."""
+
+
+class RivalSetting(Record):
+    """Classifiers trained on real images alone with what else the compute buys."""
+
+    rival: Rival
+    """What is changed in their training."""
+    steps: Count
+    """Optimizer steps of one classifier."""
+    val_accuracy_mean: Fraction
+    """Mean accuracy on val, a fraction; the best rival is chosen by it."""
+    test_accuracy_mean: Fraction
+    """Mean accuracy on test, a fraction."""
+    difference_mean: float
+    """Mean difference to the baseline on test, paired by replicate: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its 95 % t-interval."""
+    difference_high: float
+    """Upper end of its interval."""
+    p_value_holm: Fraction
+    """Two-sided p-value of the paired t-test after Holm's correction over the rivals."""
+
+
+class OverBestRival(Record):
+    """The chosen percent against the rival that is best on val."""
+
+    rival: Rival
+    """That rival."""
+    difference_mean: float
+    """Mean test accuracy of the chosen percent less the rival's, paired by replicate: a fraction, -1 to 1."""
+    difference_low: float
+    """Lower end of its 95 % t-interval."""
+    difference_high: float
+    """Upper end of its interval."""
+    p_value: Fraction
+    """Two-sided p-value of the paired t-test."""
+    text: str
+    """All this in a sentence."""
 
 
 class ControlSetting(Record):
@@ -373,6 +411,10 @@ class Result(Record):
     """How many real images alone would do what the chosen percent did; null where the setting cannot tell."""
     controls: tuple[ControlSetting, ...]
     """`ceiling` and `placebo` at every synthetic_percent, as far as they were run."""
+    rivals: tuple[RivalSetting, ...]
+    """What else the compute buys, as far as it was run."""
+    over_best_rival: OverBestRival | None
+    """The chosen percent against the best of them; null where none was run."""
     controls_text: str
     """What the controls say of the chosen percent; empty where none was run."""
     replicate_split: bool

@@ -6,8 +6,8 @@ from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.power import MOST_REPLICATES
 from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result
-from pipeline.evaluation.statistics import Decision, Interval, Verdict, finds_something
-from pipeline.params.schema import CurationParams
+from pipeline.evaluation.statistics import Decision, Interval, PairedComparison, Verdict, finds_something
+from pipeline.params.schema import CurationParams, Rival
 
 SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
 PREDICATES: dict[Verdict, str] = {
@@ -43,6 +43,13 @@ REPLICATES = {
     False: "A replicate has its own GAN, synthetic images and classifiers, so the intervals cover another training of "
     "the generator on these very images; another draw of them would move all rows.",
 }
+RIVALS: dict[Rival, str] = {
+    "mixup": "mixup",
+    "cutmix": "CutMix",
+    "trivial_augment": "TrivialAugment",
+    "cutout": "cutout",
+    "longer": "longer training",
+}
 LOST_CLASS = 0.1  # class agreement below which a class counts as lost: chance, with ten classes
 
 # ---- numbers --------------------------------------------------------------------------------------------------
@@ -70,7 +77,8 @@ def p_text(p_value: float) -> str:
 def answer(result: Result) -> list[str]:
     """Warnings, verdict, controls, power, real-image equivalent and what to take: a sentence or two each."""
     equivalent = result.real_equivalent.text if result.real_equivalent else ""
-    texts = (*result.warnings, result.verdict_text, result.controls_text, result.power_text, equivalent)
+    rival = result.over_best_rival.text if result.over_best_rival else ""
+    texts = (*result.warnings, result.verdict_text, result.controls_text, rival, result.power_text, equivalent)
     return [text for text in (*texts, dataset_text(result)) if text]
 
 
@@ -108,6 +116,15 @@ def controls_text(decision: Decision) -> str:
             f"({_interval(placebo)})."
         )
     return " ".join(texts)
+
+
+def over_best_rival_text(rival: Rival, comparison: PairedComparison) -> str:
+    """What synthetic images add over the best of the alternatives on real images alone."""
+    difference = comparison.difference
+    return (
+        f"Of what else the compute buys on the real images alone, {RIVALS[rival]} is best on val; synthetic images "
+        f"add {points(difference.mean)} points over it ({_interval(difference)}, {p_text(comparison.p_value)})."
+    )
 
 
 def warning_sentences(

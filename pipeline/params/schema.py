@@ -15,6 +15,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Control = Literal["ceiling", "placebo", "real_only"]
+Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer"]
 
 
 class Block(BaseModel):
@@ -82,6 +83,18 @@ class ClassifierParams(Block):
     """Largest random shift of a training image, in pixels."""
     cutout: Count
     """Side of the grey square put over a training image, in pixels; 0 turns it off."""
+    trivial_augment: bool
+    """Every training image takes one random operation at a random strength (Müller & Hutter 2021)."""
+    mixup: NonNegativeFloat
+    """alpha of mixup: images of a batch are averaged in pairs (Zhang et al. 2018); 0 turns it off."""
+    cutmix: NonNegativeFloat
+    """alpha of CutMix: a rectangle of one image replaces that of another (Yun et al. 2019); 0 turns it off."""
+
+    @model_validator(mode="after")
+    def _one_blend(self) -> Self:
+        if self.mixup and self.cutmix:
+            raise ValueError("mixup and cutmix are both above 0: set one to 0")
+        return self
 
 
 class HealthParams(Block):
@@ -272,6 +285,8 @@ class AblationParams(Block):
     controls: Annotated[list[Control], Field(max_length=3)]
     """Cells without a generator, at every synthetic_percent: `ceiling` takes fresh real images from the reserve for the
     synthetic ones, `placebo` copies of train; `real_only` has the steps of that percent (for budget `real_epochs`)."""
+    rivals: Annotated[list[Rival], Field(max_length=5)]
+    """What else the compute buys on real images alone, each against the same baseline: see the block `rivals`."""
     replicates: Annotated[list[Seed], Field(min_length=2)]
     """Each is the seed of a GAN, of its synthetic set and of a classifier a cell; equal ones pair the cells."""
     replicate_split: bool
@@ -285,7 +300,7 @@ class AblationParams(Block):
 
     @model_validator(mode="after")
     def _grid_is_sound(self) -> Self:
-        for key in ("synthetic_percent", "real_percent", "controls", "replicates"):
+        for key in ("synthetic_percent", "real_percent", "controls", "rivals", "replicates"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {values}")
@@ -296,6 +311,19 @@ class AblationParams(Block):
         if self.budget == "real_epochs" and "real_only" not in self.controls:
             raise ValueError("budget real_epochs needs its baseline of equal steps: add real_only to controls")
         return self
+
+
+class RivalParams(Block):
+    """What each of `ablation.rivals` changes in the training of the real-only classifier (stage `train_rival`)."""
+
+    mixup: PositiveFloat
+    """Its `classifier.mixup`."""
+    cutmix: PositiveFloat
+    """Its `classifier.cutmix`."""
+    cutout: Positive
+    """Its `classifier.cutout`, in pixels."""
+    longer: Annotated[float, Field(gt=1, le=1000)]
+    """How many times `classifier.steps` it trains."""
 
 
 class SweepParams(Block):
@@ -319,6 +347,7 @@ class Params(Block):
     assess: AssessParams
     curation: CurationParams
     ablation: AblationParams
+    rivals: RivalParams
     sweep: SweepParams
 
     @model_validator(mode="after")
@@ -329,6 +358,7 @@ class Params(Block):
             "gan.judge.cutout": self.gan.judge.cutout,
             "classifier.translate": self.classifier.translate,
             "classifier.cutout": self.classifier.cutout,
+            "rivals.cutout": self.rivals.cutout,
         }
         for key, pixels in moves.items():
             if pixels >= self.dataset.image_size:

@@ -154,6 +154,7 @@ RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]
     "train_gan": ("{history}", _read_train_gan),
     "synthesize": ("{out}/manifest.json", _read_synthesize),
     "train_baseline": ("{results}/cells/{stage}-{key}.json", _read_cell),
+    "train_rival": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "train_control": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "assess": ("{metrics}", _read_assess),
     "train_classifier": ("{results}/cells/{stage}-{key}.json", _read_cell),

@@ -19,6 +19,7 @@ CELLS = {  # what the matrices in dvc.yaml vary, in their order
     "synthesize": ("replicate",),
     "assess": ("replicate",),
     "train_baseline": ("real_percent", "replicate"),
+    "train_rival": ("rival", "replicate"),
     "train_control": ("control", "synthetic_percent", "replicate"),
     "train_classifier": ("synthetic_percent", "replicate"),
 }
@@ -113,7 +114,7 @@ def cell_key(stage: str, cell: Cell) -> str:
 
 def declared_keys(stage: str, ablation: AblationParams) -> Iterator[str]:
     """The keys of all cells of a stage, in DVC's order."""
-    lists = {"control": "controls", "replicate": "replicates"}
+    lists = {"control": "controls", "rival": "rivals", "replicate": "replicates"}
     values = (getattr(ablation, lists.get(name, name)) for name in CELLS[stage])
     return ("-".join(map(str, cell)) for cell in product(*values))
 

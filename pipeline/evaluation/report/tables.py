@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from pipeline.evaluation import wording
 from pipeline.evaluation.learning_curve import Bound
-from pipeline.evaluation.result import Change, ControlSetting, CurvePoint, Result, Setting, SettingSummary
+from pipeline.evaluation.result import Change, ControlSetting, CurvePoint, Result, RivalSetting, Setting, SettingSummary
 from pipeline.evaluation.statistics import Interval
 from pipeline.evaluation.wording import p_text, percent, points
 
@@ -44,6 +45,15 @@ CONTROLS = (
     "difference in points",
     INTERVAL,
     "p",
+)
+RIVALS = (
+    "real images alone with",
+    "steps",
+    "val accuracy %",
+    "test accuracy %",
+    "difference in points",
+    INTERVAL,
+    "p (Holm)",
 )
 REPLICATES = (
     "replicate",
@@ -168,6 +178,22 @@ def control_rows(result: Result) -> Rows:
     ]
 
 
+def rival_rows(result: Result) -> Rows:
+    """Cells under RIVALS; the rival that is best on val bears a star."""
+    best = result.over_best_rival.rival if result.over_best_rival else None
+    return [
+        (
+            wording.RIVALS[entry.rival] + " *" * (entry.rival == best),
+            f"{entry.steps:,}",
+            percent(entry.val_accuracy_mean),
+            percent(entry.test_accuracy_mean),
+            *difference_text(entry),
+            p_number(entry.p_value_holm),
+        )
+        for entry in result.rivals
+    ]
+
+
 def replicate_rows(result: Result) -> Rows:
     """Cells under REPLICATES; the replicate whose synthetic set is the one to take bears a star."""
     return [
@@ -268,7 +294,7 @@ def accuracy_text(row: SettingSummary | CurvePoint) -> tuple[str, str]:
     return percent(row.test_accuracy_mean), f"{percent(row.test_accuracy_low)} to {percent(row.test_accuracy_high)}"
 
 
-def difference_text(row: SettingSummary | ControlSetting | Change) -> tuple[str, str]:
+def difference_text(row: SettingSummary | ControlSetting | RivalSetting | Change) -> tuple[str, str]:
     """The difference to the baseline and its interval, in points."""
     return _points(Interval(row.difference_mean, row.difference_low, row.difference_high))
 

@@ -74,6 +74,8 @@ def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
         *map(escape_markdown, wording.setup_sentences(result)),
         "### Controls",
         md_table(tables.CONTROLS, tables.control_rows(result)),
+        "### Rivals",
+        md_table(tables.RIVALS, tables.rival_rows(result)),
         "### Replicates",
         md_table(tables.REPLICATES, tables.replicate_rows(result)),
         "### Confidence and corruption",
