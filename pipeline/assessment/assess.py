@@ -132,7 +132,7 @@ def _fidelity(
 
 
 def _percent(flags: NDArray[np.generic]) -> float:
-    return 100 * np.count_nonzero(flags) / len(flags)
+    return 100 * int(np.count_nonzero(flags)) / len(flags)
 
 
 def check_generator(synthetic: Path, generator: Path) -> str:
