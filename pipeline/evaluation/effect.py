@@ -22,13 +22,13 @@ class ErrorsRemoved:
 
 
 def errors_removed(values: Sequence[float], baseline: Sequence[float], resolution: float) -> ErrorsRemoved:
-    """Mean accuracy gained over the baseline's mean error, paired by seed, with its 95 % interval.
+    """Mean accuracy gained over the baseline's mean error, paired by replicate, with its 95 % interval.
 
     The interval is Fieller's (1954) for a ratio of two means: it holds every r at which the paired t-test of
     `gain - r * error` against 0 is not significant. So it holds 0 exactly where the interval of the gain does.
 
     Args:
-        values: accuracy of each seed, fractions.
+        values: accuracy of each replicate, fractions.
         baseline: the baseline's, in the same order.
         resolution: one test image, the least standard deviation of the gain, as in `statistics.std`.
     """

@@ -1,5 +1,6 @@
 """What the replicates can detect: power, how many a margin takes, and whether a difference is within it."""
 
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -10,6 +11,15 @@ from pipeline.evaluation.statistics import SIGNIFICANCE, PairedComparison
 
 POWER = 0.8  # of the runs, as is usual
 MOST_REPLICATES = 10_000  # beyond it the number is only a bound
+
+
+@dataclass(frozen=True)
+class PlannedPower:
+    """What an experiment will be able to see; `detectable` is in the unit of its standard deviation."""
+
+    detectable: float
+    power_at_margin: float
+    replicates_for_margin: int
 
 
 def paired_power(effect: float, std: float, n: int, level: float) -> float:
@@ -69,22 +79,39 @@ def std_interval(std: float, n: int) -> tuple[float, float]:
     return std * sqrt(low), std * sqrt(high)
 
 
-def measure_power(comparison: PairedComparison, n: int, percents: int, margin_points: float) -> Power:
-    """The entry `power` of ablation.json, for the chosen percent.
+def plan_power(std: float, n: int, percents: int, margin: float) -> PlannedPower:
+    """What an experiment can see, from a standard deviation alone: before any training it is assumed.
 
     The level is that of Holm's first step over all percents: what the verdict asks for in the worst case.
+
+    Args:
+        std: standard deviation of the paired differences, above 0.
+        n: number of replicates, 2 or more.
+        percents: how many synthetic percents are compared.
+        margin: the smallest difference that matters, above 0, in the unit of `std`.
     """
-    level, margin = SIGNIFICANCE / percents, margin_points / 100
-    p_value, (low, high) = equivalence_p(comparison, n, margin), std_interval(comparison.std, n)
+    level = SIGNIFICANCE / percents
+    return PlannedPower(
+        detectable=detectable_effect(std, n, level),
+        power_at_margin=paired_power(margin, std, n, level),
+        replicates_for_margin=replicates_to_detect(margin, std, level),
+    )
+
+
+def measure_power(comparison: PairedComparison, n: int, percents: int, margin_points: float) -> Power:
+    """The entry `power` of ablation.json, for the chosen percent."""
+    margin, stds = margin_points / 100, (comparison.std, *std_interval(comparison.std, n))
+    planned, least, most = (plan_power(std, n, percents, margin) for std in stds)
+    p_value = equivalence_p(comparison, n, margin)
     return Power(
         margin_points=margin_points,
         std_points=100 * comparison.std,
-        level=level,
+        level=SIGNIFICANCE / percents,
         power=POWER,
-        replicates_for_margin=replicates_to_detect(margin, comparison.std, level),
-        replicates_for_margin_low=replicates_to_detect(margin, low, level),
-        replicates_for_margin_high=replicates_to_detect(margin, high, level),
-        detectable_points=100 * detectable_effect(comparison.std, n, level),
+        replicates_for_margin=planned.replicates_for_margin,
+        replicates_for_margin_low=least.replicates_for_margin,
+        replicates_for_margin_high=most.replicates_for_margin,
+        detectable_points=100 * planned.detectable,
         p_value_equivalence=p_value,
         equivalent=p_value < SIGNIFICANCE / 2,
     )
