@@ -76,6 +76,27 @@ def run(
 
 
 @app.command()
+def plan(
+    jobs: Annotated[
+        int, typer.Option(help="Trainings at once.", min=1, default_factory=num_cores, show_default="one per core")
+    ],
+    std: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the differences between replicates, in points.",
+            min=0.001,
+            show_default="that of results/ablation.json",
+        ),
+    ] = None,
+) -> None:
+    """Say what the ablation of params.yaml will cost on this machine, and what it will be able to see."""
+    from pipeline.orchestration.plan import describe_plan
+    from pipeline.params.load import load_all_params
+
+    typer.echo(describe_plan(load_all_params(), jobs, std))
+
+
+@app.command()
 def sweep(
     choice: Annotated[
         str,
@@ -120,13 +141,16 @@ def verify(folder: Folder) -> None:
 def regenerate(
     folder: Folder,
     rows: Annotated[int, typer.Option(help="How many rows to draw again; always the same ones.", min=1)] = 16,
-    generator: Annotated[Path, typer.Option(help="The generator's folder.")] = Path("models/gan"),
+    generator: Annotated[
+        Path | None,
+        typer.Option(help="The generator's folder.", show_default="models/gan/ and the name of the dataset's folder"),
+    ] = None,
     tolerance: Annotated[int, typer.Option(help="Levels by which a pixel may differ.", min=0, max=255)] = 0,
 ) -> None:
     """Draw rows again from the generator and compare them with the shards, pixel by pixel."""
     from pipeline.dataset.regenerate import regenerate_rows
 
-    typer.echo(regenerate_rows(folder, rows, generator, tolerance=tolerance))
+    typer.echo(regenerate_rows(folder, rows, generator or Path("models/gan") / folder.name, tolerance=tolerance))
 
 
 @dataset.command()
