@@ -1,5 +1,7 @@
 """`synthmix plan`: what an ablation costs and can see, before it is run."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.evaluation.power import paired_power
@@ -37,10 +39,8 @@ def test_power_is_that_of_the_declared_grid() -> None:
     assert paired_power(points, 0.5, n, 0.05 / percents) == pytest.approx(0.8, abs=0.01)
 
 
-def test_without_a_result_the_standard_deviation_must_be_given(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_result_the_standard_deviation_must_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what is missing."""
-    monkeypatch.chdir(str(tmp_path))
-    with pytest.raises(UserError, match="ablation.json"):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--std"):
         power_sentence(parse_params(compose_params(TINY)), None)

@@ -22,6 +22,7 @@ from pipeline.evaluation.result import read_result
 from pipeline.gan.training import Callbacks, train_gan
 from pipeline.images import LabelledImages, empty_like
 from pipeline.params.schema import ClassifierParams, Params
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress
 
 FEW, MORE = 2, 8  # steps of the two timed trainings: their difference is free of what a start costs
@@ -69,6 +70,8 @@ def describe_plan(params: Params, jobs: int, std_points: float | None) -> str:
 def power_sentence(params: Params, std_points: float | None) -> str:
     """What the declared replicates will be able to see."""
     origin = "as given"
+    if std_points is None and not RESULT.exists():
+        raise UserError(f"plan: there is no {RESULT} to take a standard deviation from; name one in points: --std 0.5")
     if std_points is None:
         std_points, origin = read_result(RESULT).power.std_points, f"as in {RESULT}"
     grid = params.ablation
