@@ -74,7 +74,7 @@ def main() -> None:
     """Prints the three ratios."""
     params, device = parse_params(compose_params(sys.argv[1:] or ["dataset=cifar10", "profile=cpu"])), pick_device()
     values = params.classifier
-    splits = split(*load(params.dataset), params.dataset).images
+    splits = split(load(params.dataset), params.dataset, replicate=None).images
     print(
         f"{params.dataset.name}, profile {params.profile}, {len(splits['train']):,} images, {values.network} of "
         f"width {values.width}, {values.steps} steps of {values.batch_size}, {values.precision}; "

@@ -5,7 +5,7 @@ classifier of that seed, on as many images as there are real ones unless they ar
 what val liked. Gains are over raw samples, paired by seed. Choices are made on val, and p is val's; test is the report.
 
 Further arguments are values as for `synthmix configure`. SEEDS (5) tells how many. GENERATOR names a folder such as
-models/gan, whose generator and discriminator all seeds then draw from; without it each seed trains its own. Finished
+models/gan/0, whose generator and discriminator all seeds then draw from; without it each seed trains its own. Finished
 GANs and classifiers are remembered in .resume/benchmarks.curation, so that a second call goes on.
 """
 
@@ -114,7 +114,7 @@ SETTINGS = [
 def prepare(params: Params) -> Bench:
     """Real images and judge; prints what they are and what real images alone give."""
     device = pick_device()
-    splits = split(*load(params.dataset), params.dataset).images
+    splits = split(load(params.dataset), params.dataset, replicate=None).images
     environment = describe_environment(device)
     if GENERATOR:  # tells at once what is missing
         load_gan(Path(GENERATOR), params, splits["train"], device)
@@ -141,8 +141,8 @@ def find_gan(bench: Bench, seed: int) -> tuple[Sampler, TrainedDiscriminator]:
     """The GAN of GENERATOR, or this seed's own, trained now if it was not before."""
     folder = Path(GENERATOR) if GENERATOR else bench.folder / f"gan-{seed}"
     if not GENERATOR and not (folder / "discriminator.json").exists():  # the file that is written last
-        gan = bench.params.gan.model_copy(update={"seed": seed})
-        trained, _, seconds = timed_gan(gan, bench.splits, bench.judge, bench.device)
+        gan = bench.params.gan
+        trained, _, seconds = timed_gan(gan, bench.splits, bench.judge, bench.device, seed=seed)
         print(f"GAN {seed}: {trained.description.summary(gan)}, {seconds:.0f} s")
         trained.save(folder)
     return load_gan(folder, bench.params, bench.splits["train"], bench.device)
@@ -161,7 +161,7 @@ def load_gan(
 def draw(bench: Bench, seed: int, std: float, pool: int) -> tuple[LabelledImages, ScoreColumns]:
     """The seed's first `pool` times train_size images at this spread, and their scores."""
     sampler, discriminator = find_gan(bench, seed)
-    seen, unseen = bench.splits["train"], bench.splits["val"]
+    seen, unseen = bench.splits["train"], bench.splits["select"]
     labels = Labels.balanced(len(sampler.class_names))
     drawn = LabelledImages(*sampler.draw(0, pool * len(seen), seed=seed, std=std, labels=labels), sampler.class_names)
     eyes = judge_by("judge", bench.judge)

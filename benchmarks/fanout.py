@@ -1,8 +1,7 @@
-"""Cells side by side: `python -m benchmarks.fanout`, after a full `dvc repro` (`make demo` for the demo's grid).
+"""Cells side by side: `python -m benchmarks.fanout`, after `synthmix run` (`make demo` for the demo's grid).
 
-Trains the cells of both matrices in two copies of the working folder, generator, shards and the judge's cell reused:
-in one by `dvc repro`, in the other by `synthmix run --jobs 2`. A third copy tells what `dvc repro` takes
-when a cell has two threads instead of one; there the judge's cell and `assess` run again too.
+Trains the mixed cells and the rivals in two copies of the working folder, everything else reused: in one by
+`dvc repro`, in the other by `synthmix run --jobs 2`; both must leave the same dvc.lock.
 """
 
 import os
@@ -19,16 +18,16 @@ from pipeline.params.load import load_all_params
 
 JOBS = 2
 GOAL = 2.0
-CELLS = ("train_baseline", "train_classifier")
+CELLS = ("train_rival", "train_classifier")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "mlruns", "mlflow.db*", ".resume")
 
 
-def make_copy(folder: Path, judge: str) -> Path:
-    """The working folder as it was before its cells ran, but for the cell `judge`, which `assess` reads."""
+def make_copy(folder: Path) -> Path:
+    """The working folder as it was before its cells ran."""
     shutil.copytree(Path.cwd(), folder, ignore=LEFT_OUT, symlinks=True)
     shutil.rmtree(folder / ".dvc/cache/runs", ignore_errors=True)
     head, *entries = re.split(r"(?m)^(?=  \S)", Path("dvc.lock").read_text(encoding="utf-8"))
-    kept = [entry for entry in entries if not entry.strip().startswith(CELLS) or entry.strip().startswith(judge)]
+    kept = [entry for entry in entries if not entry.strip().startswith(CELLS)]
     (folder / "dvc.lock").write_text(head + "".join(kept), encoding="utf-8")
     run(folder, "git", "init", "-q")
     run(folder, sys.executable, "-m", "dvc", "status", "-q", "prepare")  # hashes what it finds, once
@@ -58,23 +57,18 @@ def processor_seconds() -> float:
 def main() -> None:
     """Prints wall times, their ratio, and whether both runs left equal bytes."""
     ablation = load_all_params().ablation
-    judge = f"train_baseline@100-{ablation.seeds[0]}:"
-    cells = (len(ablation.real_percent) + len(ablation.synthetic_percent)) * len(ablation.seeds) - 1
+    cells = (len(ablation.rivals) + len(ablation.synthetic_percent)) * len(ablation.replicates)
     with tempfile.TemporaryDirectory() as scratch:
-        one, two, serial = (make_copy(Path(scratch) / name, judge) for name in ("one", "two", "serial"))
+        one, serial = (make_copy(Path(scratch) / name) for name in ("one", "serial"))
         fanned = run(one, sys.executable, "-m", "pipeline", "run", "--jobs", str(JOBS), *CELLS)
         alone = run(serial, sys.executable, "-m", "dvc", "repro", *CELLS)
         equal = (one / "dvc.lock").read_bytes() == (serial / "dvc.lock").read_bytes()
-        params = (two / "params.yaml").read_text(encoding="utf-8")
-        (two / "params.yaml").write_text(params.replace("threads: 1\n", "threads: 2\n"), encoding="utf-8")
-        wide = run(two, sys.executable, "-m", "dvc", "repro", *CELLS)
     print(f"{cells} cells, {os.cpu_count()} cores, ablation.threads {ablation.threads}; n = 1")
     for name, serial_s, fanned_s in zip(("wall", "processor"), alone, fanned, strict=True):
         goal = f" (goal >= {GOAL:.0f})" if name == "wall" else ""
         times = f"dvc repro {serial_s:.0f} s, fan-out with {JOBS} jobs {fanned_s:.0f} s"
         print(f"{name:9} time: {times}: ratio {serial_s / fanned_s:.2f}{goal}")
     print(f"dvc.lock {'equal to the byte' if equal else 'DIFFERS'}")
-    print(f"dvc repro with threads 2: {wide[0]:.0f} s wall, {wide[0] / alone[0]:.2f} of that with 1")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Memory:
 def main() -> None:
     """Prints one row a generator, then the mean of each recipe with its 95 % interval, and their difference."""
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
-    splits = split(*load(params.dataset), params.dataset).images
+    splits = split(load(params.dataset), params.dataset, replicate=None).images
     environment = describe_environment(device)
     key = fingerprint("train_gan", {"params": params.model_dump(mode="json"), "environment": environment})
     memory = Memory(Path(".resume/benchmarks.gan") / f"{key}.jsonl")
@@ -143,16 +143,17 @@ def measure_recipe(
     compute: float | None,
 ) -> Measured:
     """Trains a generator for the profile's steps, or for as many as `compute` allows, and measures its images."""
-    gan = params.gan.model_copy(update={"recipe": recipe, "seed": seed})
+    gan = params.gan.model_copy(update={"recipe": recipe})
     if compute is not None:
         no_floor = {"cas_images": 100, "min_gan_test": 0.0, "min_diversity": 0.0, "max_coverage_drop": 1.0}
         brief = {"judge": gan.judge.model_copy(update={"steps": 1}), "health": gan.health.model_copy(update=no_floor)}
         short, long = (
-            timed_gan(gan.model_copy(update=brief | {"steps": steps}), splits, judge, device)[1] for steps in PACE_STEPS
+            timed_gan(gan.model_copy(update=brief | {"steps": steps}), splits, judge, device, seed=seed)[1]
+            for steps in PACE_STEPS
         )
         pace = (long - short) / (PACE_STEPS[1] - PACE_STEPS[0])
         gan = gan.model_copy(update={"steps": max(1, round(compute / pace))})
-    trained, spent, seconds = timed_gan(gan, splits, judge, device)
+    trained, spent, seconds = timed_gan(gan, splits, judge, device, seed=seed)
     sampler = trained.sampler
     classes = Labels.balanced(len(sampler.class_names))
     images, labels = sampler.draw(
@@ -162,7 +163,7 @@ def measure_recipe(
     eyes = judge_by("judge", judge)
     unscored = Drawn(drawn, np.zeros(len(drawn), np.float32), "0" * 64)
     whole = params.model_copy(update={"curation": WHOLE})
-    found = assess(whole, unscored, splits["train"], splits["val"], eyes, device=device).record
+    found = assess(whole, unscored, splits["train"], splits["select"], eyes, device=device).record
     accuracies = []
     for classifier_seed in range(CLASSIFIER_SEEDS):
         network = train(params, splits, empty_like(drawn), drawn, seed=classifier_seed, device=device)
@@ -182,21 +183,21 @@ def measure_recipe(
 
 
 def timed_gan(
-    gan: GanParams, splits: dict[str, LabelledImages], judge: Network, device: torch.device
+    gan: GanParams, splits: dict[str, LabelledImages], judge: Network, device: torch.device, *, seed: int
 ) -> tuple[TrainedGan, float, float]:
     """The best generator of a training, the compute and the seconds that it took, probes and small CAS included."""
-    val = splits["val"]
+    val = splits["select"]
     clock = time.process_time if device.type == "cpu" else time.perf_counter
 
     def measure_cas(drawn: LabelledImages) -> float:
-        network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=gan.seed, device=device)
+        network = train_unmixed(gan.judge, drawn, val, synthetic=True, seed=seed, device=device)
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 
     probe = GeneratorProbe(gan.health, splits["train"], val, judge_by("judge", judge), measure_cas)
     callbacks = Callbacks(probe, lambda *_: None, lambda: 0)
     with tempfile.TemporaryDirectory() as folder:
         started, busy = time.perf_counter(), clock()
-        trained = train_gan(gan, splits["train"], device=device, folder=Path(folder), callbacks=callbacks)
+        trained = train_gan(gan, splits["train"], seed=seed, device=device, folder=Path(folder), callbacks=callbacks)
         return trained, clock() - busy, time.perf_counter() - started
 
 

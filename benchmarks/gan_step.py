@@ -69,7 +69,7 @@ def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> floa
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             short = gan.model_copy(update={"steps": steps})
-            train_gan(short, real, device=device, folder=Path(folder), callbacks=callbacks)
+            train_gan(short, real, seed=0, device=device, folder=Path(folder), callbacks=callbacks)
             seconds.append(time.perf_counter() - started)
     return (LONG - SHORT) * gan.batch_size / (seconds[1] - seconds[0])
 
@@ -77,7 +77,7 @@ def own_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> floa
 def plain_rate(gan: GanParams, real: LabelledImages, device: torch.device) -> float:
     """Images per second of the textbook loop."""
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
-    generator, discriminator = (network.to(device) for network in build_networks(gan, shape))
+    generator, discriminator = (network.to(device) for network in build_networks(gan, shape, seed=0))
     average = [weight.detach().clone() for weight in generator.parameters()]
     values, batch = gan.values, gan.batch_size
     betas = (values.beta1, values.beta2)

@@ -47,7 +47,7 @@ def main() -> None:
         0, 256, (params.dataset.train_size, size, size, channels)
     )
     real = LabelledImages(pixels.astype(np.uint8), np.arange(len(pixels)) % 10, tuple("0123456789"))
-    val = real.select(np.arange(params.dataset.val_size, dtype=np.int64))
+    val = real.select(np.arange(params.dataset.select_size, dtype=np.int64))
     network = build_network(choose_architecture(gan.judge, real), seed=0).to(device)
     judge = judge_by("judge", network)
 
@@ -89,7 +89,12 @@ def time_looks(
     short = gan.model_copy(update={"steps": ROUNDS, "probe_every": 1})
     with tempfile.TemporaryDirectory() as folder:
         train_gan(
-            short, real, device=device, folder=Path(folder), callbacks=Callbacks(timed, lambda *_: None, lambda: 0)
+            short,
+            real,
+            seed=0,
+            device=device,
+            folder=Path(folder),
+            callbacks=Callbacks(timed, lambda *_: None, lambda: 0),
         )
     return {part: statistics.median(times) for part, times in spent.items()}
 
@@ -99,7 +104,7 @@ def time_checkpoint(gan: GanParams, real: LabelledImages, device: torch.device) 
     callbacks = Callbacks(lambda *_, **__: dict(HEALTHY), lambda *_: None, lambda: signal.SIGTERM)
     with tempfile.TemporaryDirectory() as folder:
         with suppress(StoppedError):
-            train_gan(gan, real, device=device, folder=Path(folder), callbacks=callbacks)
+            train_gan(gan, real, seed=0, device=device, folder=Path(folder), callbacks=callbacks)
         state, times = load_state(Path(folder) / "state.pt"), []
         assert state is not None, "a stopped training saves first"
         for _ in range(ROUNDS):

@@ -82,7 +82,7 @@ def tell(name: str, ratios: list[float], what: str) -> None:
 def make_sampler(gan: GanParams, device: torch.device) -> Sampler:
     """An untrained generator of the profile's size."""
     shape = ImageShape(32, 3, len(NAMES))
-    network, _ = build_networks(gan, shape)
+    network, _ = build_networks(gan, shape, seed=0)
     return Sampler(network.to(device).eval(), gan.values.latent_dim, shape, NAMES, device)
 
 
