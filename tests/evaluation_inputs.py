@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class Inputs:
         return compare_cells(self.params, self.grid, self.made, self.predictions)
 
 
+@cache
 def make_params(*choices: str) -> Params:
     """Demo params with five replicates, a wide learning curve and `choices`."""
     grid = ["ablation.replicates=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
@@ -173,8 +175,7 @@ def write_inputs(
 ) -> Inputs:
     """Everything that evaluate reads, at its place in `folder`, as the stages before it would write it."""
     inputs = plant(params, gain, classes, **controls)
-    for cell in inputs.grid.all_cells():
-        write_cell(folder, cell, inputs.predictions)
+    write_cells(folder, inputs)
     for replicate, gan, assessed in zip(
         params.ablation.replicates, inputs.made.gans, inputs.made.assessed, strict=True
     ):
@@ -187,13 +188,15 @@ def write_inputs(
     return inputs
 
 
-def write_cell(folder: Path, cell: CellRecord, predictions: Predictions) -> None:
-    """One cell's record and test logits."""
-    write_json(folder / f"results/cells/{cell.name}.json", cell.model_dump(exclude_none=True))
-    stage, key = cell.name.split("-", 1)
-    model = folder / "models" / stage / key
-    model.mkdir(parents=True, exist_ok=True)
-    np.save(model / "test_logits.npy", predictions.logits(cell))
+def write_cells(folder: Path, inputs: Inputs) -> None:
+    """Record and test logits of every cell."""
+    records = folder / "results/cells"
+    records.mkdir(parents=True)
+    for cell in inputs.grid.all_cells():
+        (records / f"{cell.name}.json").write_text(cell.model_dump_json(exclude_none=True))
+        model = folder / "models" / cell.name.replace("-", "/", 1)
+        model.mkdir(parents=True)
+        np.save(model / "test_logits.npy", inputs.predictions.logits(cell))
 
 
 def write_evidence(folder: Path, replicate: int, classes: tuple[str, ...]) -> None:

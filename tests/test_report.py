@@ -16,7 +16,16 @@ from pipeline.evaluation import wording
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.write import to_markdown, to_text
 from pipeline.evaluation.result import Result
-from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_helping, write_inputs
+from tests.evaluation_inputs import (
+    CLASSES,
+    FIDELITY,
+    Gain,
+    evaluate_and_write,
+    make_params,
+    plant,
+    write_helping,
+    write_inputs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,19 +96,21 @@ def test_csv_is_the_settings(written: tuple[Path, Result]) -> None:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(settings)
     for row, setting in zip(rows, settings, strict=True):
-        assert row["seeds"] == "0 1 2 3 4"
+        assert row["replicates"] == "0 1 2 3 4"
         for key in ("synthetic_percent", "test_accuracy_mean", "difference_low", "p_value", "p_value_holm"):
             assert float(row[key]) == setting[key]
 
 
 def test_terminal_table_holds_the_numbers(written: tuple[Path, Result]) -> None:
-    """The text ends with verdict and real-image equivalent; the chosen row bears the star and fits a terminal."""
+    """The text ends with the answer; the chosen row bears the star and fits a terminal."""
     result = written[1]
     lines = to_text(result).splitlines()
     chosen = next(line for line in lines if " *" in line)
     assert chosen.split()[0] == "50"
     assert f"{100 * result.chosen.test_accuracy_mean:.2f}" in chosen
-    assert lines[-2:] == [result.verdict_text, result.real_equivalent.text]
+    told = wording.answer(result)
+    assert result.verdict_text in told
+    assert lines[-len(told) :] == told
     assert max(map(len, lines[:5])) <= 100
 
 
@@ -161,10 +172,11 @@ def test_page_loads_nothing(html: str) -> None:
 
 
 def test_page_shows_its_pictures(written: tuple[Path, Result], html: str) -> None:
-    """Samples are in the page unchanged, and of the neighbours each class has its own two rows, named."""
-    folder, _ = written
-    assert base64.b64encode((folder / "gan_samples.png").read_bytes()).decode() in html
-    whole = np.asarray(Image.open(folder / "scores" / "neighbours.png"))
+    """Of the replicate to take, samples are in the page unchanged; of its neighbours each class has its own two rows."""
+    folder, result = written
+    take = result.dataset_replicate
+    assert base64.b64encode((folder / f"results/gan/samples-{take}.png").read_bytes()).decode() in html
+    whole = np.asarray(Image.open(folder / f"data/scores/{take}/neighbours.png"))
     bands = re.findall(r'base64,([^"]*)" alt="([^"]*): synthetic images above', html)
     assert [unescape(name) for _, name in bands] == list(CLASSES)
     for place, (band, _) in enumerate(bands):
