@@ -58,10 +58,15 @@ CORRUPTIONS = ("noise", "blur", "brightness", "contrast", "pixelate")
 SIZE = 16  # pixels of an image's side
 
 Gain = Callable[[int], float]  # synthetic_percent -> gain in accuracy over the baseline
-CONTROLS: dict[str, Gain] = {  # where nothing else is planted: of a setting that can tell
+OTHERS: dict[str, Gain] = {  # controls and rivals where nothing else is planted: of a setting that can tell
     "ceiling": lambda percent: 0.02,
     "placebo": lambda percent: 0.0,
     "real_only": lambda percent: 0.0,
+    "mixup": lambda percent: 0.002,
+    "cutmix": lambda percent: 0.004,
+    "trivial_augment": lambda percent: -0.01,
+    "cutout": lambda percent: 0.0,
+    "longer": lambda percent: 0.001,
 }
 
 
@@ -81,20 +86,24 @@ class Inputs:
 
 @cache
 def make_params(*choices: str) -> Params:
-    """Demo params with five replicates, a wide learning curve and `choices`."""
-    grid = ["ablation.replicates=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
+    """Demo params with five replicates, a wide learning curve, three percents and `choices`."""
+    grid = [
+        "ablation.replicates=[0,1,2,3,4]",
+        "ablation.real_percent=[25,50,100,200]",
+        "ablation.synthetic_percent=[25,50,100]",
+    ]
     return parse_params(compose_params(["dataset=digits", "profile=demo", *grid, *choices]))
 
 
-def plant(params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **controls: Gain) -> Inputs:
-    """Inputs in which synthetic images change accuracy by `gain`, and each control by its own."""
+def plant(params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **others: Gain) -> Inputs:
+    """Inputs in which synthetic images change accuracy by `gain`, and each control and rival by its own."""
     labels = np.arange(params.dataset.test_size) % len(classes)
     made = make_made(params.ablation.replicates, classes)
     predictions = Predictions(labels, lambda cell: make_logits(cell, labels))
-    return Inputs(params, plant_cells(params, gain, classes, CONTROLS | controls), made, predictions)
+    return Inputs(params, plant_cells(params, gain, classes, OTHERS | others), made, predictions)
 
 
-def plant_cells(params: Params, gain: Gain, classes: Sequence[str], controls: dict[str, Gain]) -> Grid:
+def plant_cells(params: Params, gain: Gain, classes: Sequence[str], others: dict[str, Gain]) -> Grid:
     """Cells on the planted curve and with the planted gains.
 
     Equal replicates share a part of their luck; cells with a gain have some of their own.
@@ -102,9 +111,9 @@ def plant_cells(params: Params, gain: Gain, classes: Sequence[str], controls: di
     random, ablation = np.random.default_rng(0), params.ablation
     shared = random.normal(0, 0.004, len(ablation.replicates))
 
-    def cells(accuracies: Iterable[float], control: Control | None = None, **percent: int) -> list[CellRecord]:
+    def cells(accuracies: Iterable[float], **key: Any) -> list[CellRecord]:
         return [
-            make_cell(params, accuracy, classes, control, replicate=replicate, **percent)
+            make_cell(params, accuracy, classes, replicate=replicate, **key)
             for replicate, accuracy in zip(ablation.replicates, accuracies, strict=True)
         ]
 
@@ -112,21 +121,23 @@ def plant_cells(params: Params, gain: Gain, classes: Sequence[str], controls: di
         own = random.normal(0, 0.001, (101, len(shared)))
         return {
             percent: cells(
-                1 - BASELINE_ERROR + gain(percent) + shared + own[percent], control, synthetic_percent=percent
+                1 - BASELINE_ERROR + gain(percent) + shared + own[percent], control=control, synthetic_percent=percent
             )
             for percent in sorted(ablation.synthetic_percent)
         }
 
     errors = {percent: BASELINE_ERROR * (percent / 100) ** -EXPONENT for percent in ablation.real_percent}
-    real = {percent: cells(1 - error + shared, real_percent=percent) for percent, error in errors.items()}
-    return Grid(real, gaining(gain), {control: gaining(controls[control], control) for control in ablation.controls})
+    return Grid(
+        real={percent: cells(1 - error + shared, real_percent=percent) for percent, error in errors.items()},
+        mixed=gaining(gain),
+        controls={control: gaining(others[control], control) for control in ablation.controls},
+        rivals={rival: cells(1 - BASELINE_ERROR + others[rival](0) + shared, rival=rival) for rival in ablation.rivals},
+    )
 
 
-def make_cell(
-    params: Params, accuracy: float, classes: Sequence[str] = CLASSES, control: Control | None = None, **key: int
-) -> CellRecord:
-    """The cell at `replicate` and `real_percent` or `synthetic_percent`; all its results follow from `accuracy`."""
-    plan = plan_cell(params, train_size=params.dataset.train_size, control=control, **key)
+def make_cell(params: Params, accuracy: float, classes: Sequence[str] = CLASSES, **key: Any) -> CellRecord:
+    """The cell of `key`, what plan_cell takes besides; all its results follow from `accuracy`."""
+    plan = plan_cell(params, train_size=params.dataset.train_size, **key)
     mixed, images = plan.stage == "train_classifier", params.dataset.test_size
     return CellRecord(
         **plan.model_dump(include=set(CellSettings.model_fields)),
@@ -171,10 +182,10 @@ def make_made(replicates: Sequence[int], classes: tuple[str, ...]) -> Made:
 
 
 def write_inputs(
-    folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **controls: Gain
+    folder: Path, params: Params, gain: Gain, classes: tuple[str, ...] = CLASSES, **others: Gain
 ) -> Inputs:
     """Everything that evaluate reads, at its place in `folder`, as the stages before it would write it."""
-    inputs = plant(params, gain, classes, **controls)
+    inputs = plant(params, gain, classes, **others)
     write_cells(folder, inputs)
     for replicate, gan, assessed in zip(
         params.ablation.replicates, inputs.made.gans, inputs.made.assessed, strict=True

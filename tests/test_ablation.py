@@ -270,6 +270,7 @@ def refusal(folder: Path) -> str:
         ("train_classifier-50-1", "train_classifier@50-1"),
         ("train_baseline-200-4", "train_baseline@200-4"),
         ("train_control-ceiling-50-1", "train_control@ceiling-50-1"),
+        ("train_rival-mixup-2", "train_rival@mixup-2"),
     ],
 )
 def test_missing_cell_names_file_and_command(cells: Path, name: str, target: str) -> None:
@@ -284,7 +285,7 @@ def test_many_missing_cells_are_counted(cells: Path) -> None:
     for path in (cells / "results/cells").glob("train_baseline-*"):
         path.unlink()
     line = refusal(cells)
-    declared = (len(make_params().ablation.real_percent) + 3 + 2 * 3) * 5
+    declared = (4 + 3 + 2 * 3 + 5) * 5  # real-only, mixed, controls, rivals
     assert f"lacks 20 of {declared} declared cells (train_baseline-" in line
     assert line.count(".json") == 5
     assert line.endswith("run: synthmix run")
