@@ -28,8 +28,7 @@ def main(results: PathFlag, models: PathFlag, scores: PathFlag, prepared: PathFl
     made = read_made(params.ablation.replicates, models, results / "assess")
     predictions = read_predictions(models, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
-    confusion = predictions.confusion(grid.mixed[result.chosen_percent], len(result.per_class))
-    evidence = read_evidence(params, EvidencePaths(results, prepared, scores), result, confusion.tolist())
+    evidence = read_evidence(params, EvidencePaths(results, prepared, scores), result, grid, predictions)
     with tracked_run("evaluate", {"models": models, "scores": scores, "prepared": prepared, "out": out}):
         write_report(out, result, evidence)
     typer.echo(to_text(result))

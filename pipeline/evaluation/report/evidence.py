@@ -10,10 +10,14 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
+from pipeline.evaluation.grid import Grid
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.report.examples import Mistake, confident_mistakes, real_grid
 from pipeline.evaluation.report.history import History, read_history
 from pipeline.evaluation.result import Result
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
+from pipeline.shards.reader import read_images
 from pipeline.sources.description import DatasetDescription, read_description
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
@@ -26,6 +30,8 @@ class Evidence:
 
     Attributes:
         dataset: what dataset.json holds.
+        real_samples: PNG in base64, real training images of every class.
+        mistakes: of the classifier at the chosen percent that belongs to the same replicate.
         confusion: share of each class's test images (rows) that is taken for each class (columns), 0 to 1.
         params: all values of params.yaml, as YAML.
         gan_samples: PNG, synthetic images of every class.
@@ -35,6 +41,8 @@ class Evidence:
     """
 
     dataset: DatasetDescription
+    real_samples: str
+    mistakes: list[Mistake]
     confusion: list[list[float]]
     params: str
     gan_samples: bytes
@@ -52,7 +60,9 @@ class EvidencePaths:
     scores: Path
 
 
-def read_evidence(params: Params, paths: EvidencePaths, result: Result, confusion: list[list[float]]) -> Evidence:
+def read_evidence(
+    params: Params, paths: EvidencePaths, result: Result, grid: Grid, predictions: Predictions
+) -> Evidence:
     """Collects what the report of `result` shows, of the replicate whose synthetic set is the one to take.
 
     Raises:
@@ -63,9 +73,13 @@ def read_evidence(params: Params, paths: EvidencePaths, result: Result, confusio
     dataset = read_description(file)
     if set(dataset.class_names) != set(result.per_class):
         raise UserError(f"{file}: its classes are not those of the cells; run: dvc repro")
+    cells = grid.mixed[result.chosen_percent]
+    cell = next(cell for cell in cells if cell.replicate == result.dataset_replicate)
     return Evidence(
         dataset=dataset,
-        confusion=confusion,
+        real_samples=real_grid(read_images(paths.prepared / replicate / "train")),
+        mistakes=confident_mistakes(predictions.logits(cell), read_images(paths.prepared / "test")),
+        confusion=predictions.confusion(cells, len(result.per_class)).tolist(),
         # from the values, not from the file: its comments are no input of a stage
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
         gan_samples=read_picture(paths.results / "gan" / f"samples-{replicate}.png", "train_gan"),
