@@ -16,16 +16,8 @@ from pipeline.evaluation import wording
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.write import to_markdown, to_text
 from pipeline.evaluation.result import Result
-from tests.evaluation_inputs import (
-    CLASSES,
-    FIDELITY,
-    Gain,
-    evaluate_and_write,
-    make_params,
-    plant,
-    write_helping,
-    write_inputs,
-)
+from tests.bad_files import change_json
+from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_helping, write_inputs
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +31,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def html(written: tuple[Path, Result]) -> str:
     """The page of it."""
     return (written[0] / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The same where nothing can be told: no ceiling to reach, a GAN that failed, another that lost a class."""
+    folder, params = tmp_path_factory.mktemp("inputs"), make_params()
+    write_inputs(folder, params, {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__, ceiling=lambda percent: 0.0)
+    change_json(str(folder / "models/gan/1/generator.json"), degraded=True)
+    shares = dict.fromkeys(CLASSES, 0.9) | {"a|b `c`": 0.01}
+    change_json(str(folder / "results/assess/3.json"), gan_test_accuracy_per_class=shares)
+    return folder, evaluate_and_write(folder, params, folder / "out")
 
 
 # ---- files ------------------------------------------------------------------------------------------------
@@ -114,6 +117,62 @@ def test_terminal_table_holds_the_numbers(written: tuple[Path, Result]) -> None:
     assert max(map(len, lines[:5])) <= 100
 
 
+# ---- what must be said first --------------------------------------------------------------------------------
+
+
+def test_warnings_stand_above_the_verdict(doubtful: tuple[Path, Result]) -> None:
+    """A GAN that failed and a class that it lost: in the terminal, in Markdown and on the page, before any answer."""
+    folder, result = doubtful
+    page = (folder / "out/report.html").read_text(encoding="utf-8")
+    body = page[page.index("<body>") :]
+    markdown = (folder / "out/report.md").read_text(encoding="utf-8").replace("\\", "")
+    degraded, lost = result.warnings
+    assert "replicate 1 " in degraded
+    assert "replicate 3 has lost a|b `c`:" in lost
+    for text in (to_text(result), markdown, Page(body).text):
+        assert text.index(degraded) < text.index(lost) < text.index("This setting cannot tell")
+
+
+def test_where_nothing_can_be_told_no_figure_suggests_it(doubtful: tuple[Path, Result]) -> None:
+    """Headline and reason say so; the real-image equivalent is withheld from texts and figure."""
+    folder, result = doubtful
+    page = (folder / "out/report.html").read_text(encoding="utf-8")
+    assert '<h1 class="cannot_tell">This setting cannot tell</h1>\n<p>Not even fresh real images' in page
+    assert "withheld: this setting cannot tell" in page
+    for text in (page, (folder / "out/report.md").read_text(encoding="utf-8"), to_text(result)):
+        assert "real images alone (95" not in text
+        assert "real-image equivalent" not in text
+        assert "as good as equal" not in text
+    assert "real-image equivalent" not in (folder / "out/ablation.svg").read_text(encoding="utf-8")
+
+
+def test_controls_rivals_and_replicates_are_tables(doubtful: tuple[Path, Result]) -> None:
+    """Page and Markdown hold every control, every rival, and every replicate with its GAN's failure and the star."""
+    folder, result = doubtful
+    page = unescape((folder / "out/report.html").read_text(encoding="utf-8"))
+    markdown = unescape((folder / "out/report.md").read_text(encoding="utf-8").replace("\\", ""))
+    rows = [*tables.control_rows(result), *tables.rival_rows(result), *tables.replicate_rows(result)]
+    assert len(rows) == 2 * 3 + 5 + 5
+    for row in rows:
+        assert f"| {' | '.join(row)} |" in markdown
+        assert f'<th scope="row">{row[0]}</th>' in page
+    names = [row[0] for row in tables.replicate_rows(result)]
+    assert names[result.dataset_replicate].endswith(" *")
+    assert [("degraded" in name) for name in names] == [False, True, False, False, False]
+
+
+def test_the_confusion_matrix_is_that_of_the_test_images(html: str) -> None:
+    """Every row sums to 100 %; what the planted classifiers get wrong, they take for the next class."""
+    (table,) = re.findall(r'<table class="confusion">(.*?)</table>', html, re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>([\d.]+)</td>", row) for row in re.findall(r"<tr>.*?</tr>", table)[1:]]
+    shares = np.array(cells, np.float64)
+    assert shares.shape == (len(CLASSES), len(CLASSES))
+    assert shares.sum(1) == pytest.approx(np.full(len(CLASSES), 100), abs=0.11)
+    following = np.roll(np.eye(len(CLASSES), dtype=bool), 1, axis=1)
+    assert (shares[following] > 0).all()
+    assert (shares[~following & ~np.eye(len(CLASSES), dtype=bool)] == 0).all()
+
+
 # ---- hostile names ----------------------------------------------------------------------------------------
 
 
@@ -172,7 +231,7 @@ def test_page_loads_nothing(html: str) -> None:
 
 
 def test_page_shows_its_pictures(written: tuple[Path, Result], html: str) -> None:
-    """Of the replicate to take, samples are in the page unchanged; of its neighbours each class has its own two rows."""
+    """Samples of the replicate to take are in the page unchanged; each class has its two rows of its neighbours."""
     folder, result = written
     take = result.dataset_replicate
     assert base64.b64encode((folder / f"results/gan/samples-{take}.png").read_bytes()).decode() in html
@@ -195,24 +254,27 @@ def test_every_text_holds_the_question_and_the_numbers(
     tmp_path: Path, mode: str, budget: str, gains: dict[int, float]
 ) -> None:
     """Mode, budget, power, real-image equivalent, optimism, calibration and errors removed stand in every text."""
-    choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", "ablation.synthetic_percent=[25,50]"]
-    params = make_params(*choices)
+    controls = "ceiling,placebo,real_only" if budget == "real_epochs" else "ceiling,placebo"
+    choices = [f"ablation.mode={mode}", f"ablation.budget={budget}", f"ablation.controls=[{controls}]"]
+    params = make_params(*choices, "ablation.synthetic_percent=[25,50]")
     write_inputs(tmp_path, params, gains.__getitem__)
     result = evaluate_and_write(tmp_path, params, tmp_path / "out")
     page = " ".join(Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).text.split())
     markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     chosen = next(row for row in tables.trust_rows(result) if row[0].endswith(" *"))
-    removed = tables.removed_text(result.chosen)
+    removed, setting = tables.removed_text(result.chosen), result.chosen_setting
+    over_images = f"{wording.points(setting.difference_images_low)} and "
+    assert result.real_equivalent
     for text in (page, markdown):
         for words, stated in ((wording.MODES, mode), (wording.BUDGETS, budget)):
             assert [kind for kind in words if words[kind] in text] == [stated]
-        assert result.power_text in text
-        assert result.real_equivalent.text in text
-        assert result.optimism_text in text
+        for sentence in (result.controls_text, result.power_text, result.real_equivalent.text, result.optimism_text):
+            assert sentence in text
+        assert over_images in text
         assert all(part in text for part in removed.removesuffix(")").split(" ("))
         assert all(cell.removesuffix(" *") in text for cell in chosen)
     assert all(sentence in to_text(result) for sentence in wording.answer(result))
-    assert bool(result.power_text) == (result.verdict == "no_difference")
+    assert bool(result.power_text) == (result.verdict == "equivalent")
 
 
 def test_a_faultless_baseline_gives_no_number(written: tuple[Path, Result]) -> None:

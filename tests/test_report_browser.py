@@ -71,4 +71,4 @@ def test_page_reads_on_a_phone_and_on_a_desk(report: str, width: int, tmp_path: 
     assert heading < curve < first_screen
     assert equivalent < first_screen
     if width > 1000:
-        assert seen["beyond"] == [0] * 6
+        assert seen["beyond"] == [0] * 10

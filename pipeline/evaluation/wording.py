@@ -75,10 +75,10 @@ def p_text(p_value: float) -> str:
 
 
 def answer(result: Result) -> list[str]:
-    """Warnings, verdict, controls, power, real-image equivalent and what to take: a sentence or two each."""
+    """Verdict, controls, rivals, power, real-image equivalent and what to take; warnings stand above it."""
     equivalent = result.real_equivalent.text if result.real_equivalent else ""
     rival = result.over_best_rival.text if result.over_best_rival else ""
-    texts = (*result.warnings, result.verdict_text, result.controls_text, rival, result.power_text, equivalent)
+    texts = (result.verdict_text, result.controls_text, rival, result.power_text, equivalent)
     return [text for text in (*texts, dataset_text(result)) if text]
 
 
@@ -91,12 +91,20 @@ def verdict_text(decision: Decision, mode: str, *, removed: float | None, n: int
     """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
     chosen, percents = decision.chosen_percent, len(decision.comparisons)
     difference = decision.comparisons[chosen].difference
+    because = f"{_why_not(decision)}. At" if decision.verdict == "cannot_tell" else "at"
     return (
-        f"{headline(decision.verdict, mode)}: at {chosen} % synthetic, the share chosen on val, test accuracy is "
-        f"{_against_baseline(difference.mean, removed)} ({_interval(difference)}, "
+        f"{headline(decision.verdict, mode)}: {because} {chosen} % synthetic, the share chosen on val, test accuracy "
+        f"is {_against_baseline(difference.mean, removed)} ({_interval(difference)}, "
         f"{p_text(decision.p_value_holm[chosen])} after Holm's correction over {percents} "
         f"percent{'s' * (percents > 1)}, n = {n} replicates, each with a GAN of its own)."
     )
+
+
+def _why_not(decision: Decision) -> str:
+    """What of the controls forbids a verdict."""
+    if finds_something(decision.placebo_p_value):
+        return "even copies of the training images, a placebo, change test accuracy"
+    return "not even fresh real images in the synthetic ones' place gain anything that is surely above 0"
 
 
 def controls_text(decision: Decision) -> str:
@@ -106,8 +114,7 @@ def controls_text(decision: Decision) -> str:
         ceiling = decision.ceiling[chosen].difference
         texts.append(
             f"Fresh real images in their place, which no generator can be expected to beat, change it by "
-            f"{points(ceiling.mean)} points ({_interval(ceiling)})"
-            + (": not even from them is a gain seen here." if ceiling.low <= 0 else ".")
+            f"{points(ceiling.mean)} points ({_interval(ceiling)})."
         )
     if chosen in decision.placebo:
         placebo = decision.placebo[chosen].difference
@@ -184,6 +191,8 @@ def power_text(verdict: Verdict, n: int, power: Power) -> str:
         f"to detect {margin} takes {_many(power.replicates_for_margin)} replicates at this standard deviation (95 % "
         f"interval {_many(power.replicates_for_margin_low)} to {_many(power.replicates_for_margin_high)})."
     )
+    if verdict == "cannot_tell":
+        return needed
     if power.equivalent:
         return f"The interval lies within {margin} of 0: as good as equal. {needed}"
     return f"The interval reaches beyond {margin}, so a difference that matters is not ruled out. {needed}"
@@ -251,6 +260,12 @@ def setup_sentences(result: Result) -> Iterator[str]:
         "after Holm's correction over all rows. The share marked * is the best on val; the verdict rests on its "
         "test accuracy alone."
     )
+    chosen = result.chosen_setting
+    yield (
+        f"Over other test images too, and not over other replicates alone, the difference at {result.chosen_percent} % "
+        f"lies between {points(chosen.difference_images_low)} and {points(chosen.difference_images_high)} points (95 % "
+        "bootstrap interval)."
+    )
     yield REPLICATES[result.replicate_split]
     if result.optimism_text:
         yield result.optimism_text
@@ -298,5 +313,5 @@ def fidelity_note(result: Result) -> str:
     """Where the measures come from."""
     return (
         f"Measured on {result.fidelity.num_images:,} images of each kind, in the {result.fidelity.feature_space}. "
-        "Real means val images, which the GAN never saw. Distances compare only within one feature space."
+        "Real means select, from which the GAN never learned. Distances compare only within one feature space."
     )

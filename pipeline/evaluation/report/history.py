@@ -52,7 +52,7 @@ def history_svgs(history: History) -> dict[str, str]:
     """Three figures by name: `losses`, `probes` (%, higher is better) and `warnings` (%)."""
     return {
         "losses": _svg(history, LOSSES, "Losses of both networks", "adversarial loss", 1),
-        "probes": _svg(history, PROBES, "What the probes saw in the images, on val", "%", 100),
+        "probes": _svg(history, PROBES, "What the probes saw in the images", "%", 100),
         "warnings": _svg(history, WARNINGS, "What the alarms watch", "%", 100),
     }
 

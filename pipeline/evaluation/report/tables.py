@@ -4,7 +4,16 @@ from collections.abc import Mapping
 
 from pipeline.evaluation import wording
 from pipeline.evaluation.learning_curve import Bound
-from pipeline.evaluation.result import Change, ControlSetting, CurvePoint, Result, RivalSetting, Setting, SettingSummary
+from pipeline.evaluation.result import (
+    Change,
+    ControlSetting,
+    CurvePoint,
+    RealEquivalent,
+    Result,
+    RivalSetting,
+    Setting,
+    SettingSummary,
+)
 from pipeline.evaluation.statistics import Interval
 from pipeline.evaluation.wording import p_text, percent, points
 
@@ -198,7 +207,7 @@ def replicate_rows(result: Result) -> Rows:
     """Cells under REPLICATES; the replicate whose synthetic set is the one to take bears a star."""
     return [
         (
-            label(entry.replicate, result.dataset_replicate) + " (degraded)" * entry.degraded,
+            f"{entry.replicate}{' (degraded)' * entry.degraded}{' *' * (entry.replicate == result.dataset_replicate)}",
             percent(entry.small_cas),
             percent(entry.gan_test_accuracy),
             percent(entry.coverage),
@@ -252,20 +261,14 @@ def fidelity_rows(result: Result) -> Rows:
     return [(name, shown.format(getattr(result.fidelity, key)), meaning) for key, name, shown, meaning in MEASURES]
 
 
-def equivalent_figure(result: Result) -> str:
+def equivalent_figure(entry: RealEquivalent) -> str:
     """The extra real images that the chosen percent equals: '+640', '> 320', '-1,200'."""
-    entry = result.real_equivalent
-    if entry is None:
-        return "–"
     sign = SIGNS[entry.bound]
     return f"{sign}{entry.num_real_extra:,}" if sign else f"{entry.num_real_extra:+,}"
 
 
-def equivalent_interval(result: Result) -> str:
+def equivalent_interval(entry: RealEquivalent) -> str:
     """The 95 % interval of `equivalent_figure`: '-120 to +900', '-120 to > +900'."""
-    entry = result.real_equivalent
-    if entry is None:
-        return "withheld"
     low = f"{SIGNS[entry.low_bound]}{entry.num_real_extra_low:+,}"
     return f"{low} to {SIGNS[entry.high_bound]}{entry.num_real_extra_high:+,}"
 
@@ -285,7 +288,7 @@ def commands(result: Result) -> list[str]:
 
 
 def label(value: int, chosen: int) -> str:
-    """The percent or replicate, with a star if it is the chosen one."""
+    """The percent, with a star if it is the chosen one."""
     return f"{value} *" if value == chosen else str(value)
 
 

@@ -53,9 +53,9 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def to_text(result: Result) -> str:
-    """Table, verdict and real-image equivalent for a terminal."""
+    """Table, warnings and answer for a terminal."""
     rows = [[row[column] for column in tables.TERMINAL] for row in (tables.SETTINGS, *tables.setting_rows(result))]
-    return "\n".join([*align(rows), "* best on val", "", *wording.answer(result)])
+    return "\n".join([*align(rows), "* best on val", "", *result.warnings, *wording.answer(result)])
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -67,6 +67,7 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
     """The report for a pull request or a repository page; text from data is escaped."""
     parts = [
+        *(f"> {escape_markdown(warning)}" for warning in result.warnings),
         f"## {wording.headline(result.verdict, result.mode)}",
         *map(escape_markdown, wording.answer(result)),
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
@@ -120,6 +121,7 @@ def to_html(result: Result, evidence: Evidence) -> str:
         evidence=evidence,
         headline=wording.headline(result.verdict, result.mode),
         scale=_scale,
+        most_confused=_most_confused(evidence.confusion),
         bands=neighbour_bands(evidence.neighbours, evidence.dataset),
         figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
         samples=base64.b64encode(evidence.gan_samples).decode(),
@@ -144,3 +146,8 @@ def _scale(changes: Mapping[str, Change]) -> float:
     """What to multiply fractions by so that the longest end of a table's intervals is drawn at 100."""
     longest = max(max(abs(change.difference_low), abs(change.difference_high)) for change in changes.values())
     return 100 / longest if longest else 0.0
+
+
+def _most_confused(confusion: Sequence[Sequence[float]]) -> float:
+    """The largest share of a class that is taken for another, 0 to 1."""
+    return max((share for label, row in enumerate(confusion) for k, share in enumerate(row) if k != label), default=0.0)
