@@ -193,10 +193,15 @@ def write_inputs(
         write_json(folder / f"models/gan/{replicate}/generator.json", gan.model_dump())
         write_json(folder / f"results/assess/{replicate}.json", assessed.model_dump())
         write_evidence(folder, replicate, classes)
-    labels = inputs.predictions.labels
-    test = LabelledImages(np.zeros((len(labels), SIZE, SIZE, 1), np.uint8), labels, classes)
-    write_split(folder / "data/prepared/test", "test", test, index=np.arange(len(labels)), seed=0, generator="real")
+    write_images(folder / "data/prepared/test", inputs.predictions.labels, classes)
     return inputs
+
+
+def write_images(folder: Path, labels: Indices, classes: tuple[str, ...]) -> None:
+    """A split of real images, of noise."""
+    pixels = np.random.default_rng(2).integers(0, 256, (len(labels), SIZE, SIZE, 1), np.uint8)
+    images = LabelledImages(pixels, labels, classes)
+    write_split(folder, folder.name, images, index=np.arange(len(labels)), seed=0, generator="real")
 
 
 def write_cells(folder: Path, inputs: Inputs) -> None:
@@ -225,6 +230,7 @@ def write_evidence(folder: Path, replicate: int, classes: tuple[str, ...]) -> No
         digests={split: f"{place:064x}" for place, split in enumerate(counts)},
     )
     write_json(folder / f"data/prepared/{replicate}/dataset.json", description.model_dump())
+    write_images(folder / f"data/prepared/{replicate}/train", np.arange(40) % len(classes), classes)
     random = np.random.default_rng(replicate)
     pictures = {
         f"results/gan/samples-{replicate}.png": (160, 160),
@@ -255,10 +261,9 @@ def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
     made = read_made(params.ablation.replicates, models, results / "assess")
     predictions = read_predictions(models, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
-    confusion = predictions.confusion(grid.mixed[result.chosen_percent], len(result.per_class))
     paths = EvidencePaths(results, prepared, folder / "data/scores")
     out.mkdir(parents=True, exist_ok=True)
-    write_report(out, result, read_evidence(params, paths, result, confusion.tolist()))
+    write_report(out, result, read_evidence(params, paths, result, grid, predictions))
     return result
 
 

@@ -63,7 +63,7 @@ def test_page_reads_on_a_phone_and_on_a_desk(report: str, width: int, tmp_path: 
     seen = measure(report, width, tmp_path)
     assert seen["width"] <= width
     assert all(right <= width for right in seen["figures"])
-    assert len(seen["pictures"]) == 5  # samples, and one for each class
+    assert len(seen["pictures"]) == 2 + 4 + 12  # samples and real images, neighbours of each class, mistakes
     assert all(seen["pictures"])
     assert len(seen["titles"]) == len(seen["figures"]) == 5
     heading, equivalent, curve = seen["ends"]
