@@ -1,6 +1,4 @@
-import json
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,28 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.classifier.augment import Augmentation
-from pipeline.classifier.cell import run_cell, select_real
-from pipeline.classifier.corruptions import CORRUPTIONS
 from pipeline.classifier.inference import extract_features, measure_accuracy, predict
-from pipeline.classifier.metrics import calibration_error, negative_log_likelihood
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.network import Architecture, ConvNet, ResNet18, build_network
-from pipeline.classifier.plan import plan_cell
-from pipeline.classifier.record import read_cell_record
-from pipeline.classifier.saved import load_classifier, read_classifier_record
 from pipeline.classifier.training import TrainedClassifier, TrainingData, train_classifier
-from pipeline.files import to_json
 from pipeline.images import LabelledImages, empty_like
-from pipeline.params.schema import AblationParams, ClassifierParams, Params
-from pipeline.runtime.errors import UserError
+from pipeline.params.schema import Params
 
 CPU = torch.device("cpu")
-
-
-def grid(**values: Any) -> Params:
-    """What a real-only cell may read of params.yaml, and `values` of its block `ablation`."""
-    ablation = AblationParams.model_construct(None, **{"budget": "steps", "num_corrupted": 20} | values)
-    return Params.model_construct(ablation=ablation, classifier=ClassifierParams.model_construct(steps=300))
 
 
 # ---- which images --------------------------------------------------------------------------------------------------
@@ -80,64 +64,6 @@ def test_seeds_pair_the_cells() -> None:
         return [int(row) for step in range(num_steps) for row in batch_rows(mixture, step, (14, 9), seed=3)[0]]
 
     assert order(0, 7) == order(50, 14)
-
-
-@pytest.mark.parametrize(
-    ("mode", "percent", "real_percent", "num_real", "num_synthetic"),
-    [
-        ("add", 25, 100, 1000, 1000),
-        ("add", 100, 0, 0, 1000),
-        ("replace", 25, 75, 750, 250),
-        ("replace", 99, 1, 10, 990),
-        ("replace", 100, 0, 0, 1000),
-    ],
-)
-def test_images_of_a_mixed_cell(mode: str, percent: int, real_percent: int, num_real: int, num_synthetic: int) -> None:
-    """`add` keeps all real images, `replace` cuts them by the percent, and at 100 % none is left."""
-    plan = plan_cell(grid(mode=mode, mixing="batch"), train_size=1000, seed=2, synthetic_percent=percent)
-    assert (plan.real_percent, plan.num_real, plan.num_synthetic) == (real_percent, num_real, num_synthetic)
-    assert plan.name == f"train_classifier-{percent}-2"
-
-
-def test_images_of_a_real_only_cell() -> None:
-    """The percent of train_size, also above 100; neither mode nor mixing is read."""
-    plan = plan_cell(grid(), train_size=1000, seed=2, real_percent=150)
-    assert (plan.num_real, plan.num_synthetic, plan.mode, plan.mixing) == (1500, 0, None, None)
-    assert plan.name == "train_baseline-150-2"
-
-
-@pytest.mark.parametrize(
-    ("budget", "mode", "real_percent", "synthetic_percent", "expected"),
-    [
-        ("steps", "replace", 100, 50, 300),
-        ("real_epochs", "add", 100, 50, 600),
-        ("real_epochs", "replace", 100, 50, 300),
-        ("real_epochs", "add", 50, 0, 150),
-    ],
-)
-def test_budgets(budget: str, mode: str, real_percent: int, synthetic_percent: int, expected: int) -> None:
-    """`steps` is equal for all; `real_epochs` gives each real image as many visits as in the baseline."""
-    params = grid(budget=budget, mode=mode, mixing="batch")
-    shares = {"real_percent": real_percent, "synthetic_percent": synthetic_percent}
-    assert plan_cell(params, train_size=1000, seed=0, **shares).steps == expected
-
-
-@pytest.mark.parametrize(("real_percent", "synthetic_percent"), [(1, 0), (100, 99)])
-def test_a_share_without_a_real_image_is_one_line(real_percent: int, synthetic_percent: int) -> None:
-    """Real images were asked for, and the set is too small to have one."""
-    params, shares = grid(mode="replace", mixing="batch"), {"real_percent": real_percent}
-    with pytest.raises(UserError, match=r"1 % of 40 real images is none"):
-        plan_cell(params, train_size=40, seed=0, synthetic_percent=synthetic_percent, **shares)
-
-
-def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:
-    """More percent adds images and takes none away; above 100 % they come from the reserve; too many is one line."""
-    train, reserve = patches.select(np.arange(40)), patches.select(np.arange(40, 60))
-    half, more, most = (plan_cell(grid(), train_size=40, seed=0, real_percent=p) for p in (50, 125, 200))
-    assert np.array_equal(select_real(half, train).images, train.images[:20])
-    assert np.array_equal(select_real(more, train, reserve).images, patches.images[:50])
-    with pytest.raises(UserError, match=r"real_percent 200 needs 80 real images.*name at most 150"):
-        select_real(most, train, reserve)
 
 
 # ---- augmentation --------------------------------------------------------------------------------------------
@@ -252,49 +178,3 @@ def test_features_feed_the_linear_layer(patches: LabelledImages) -> None:
     assert isinstance(network, ConvNet)
     logits = network.linear(features) * network.scale
     assert np.allclose(logits.detach().numpy(), predict(network, patches, flip=False), atol=1e-5)
-
-
-# ---- a cell and its files ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("network", ["convnet", "resnet18"])
-def test_the_files_of_a_cell_agree(tiny: Params, patches: LabelledImages, tmp_path: Path, network: str) -> None:
-    """The record holds what the kept logits say, and the loaded network gives the same logits."""
-    classifier = tiny.classifier.model_copy(update={"network": network, "batch_size": 4, "flip": True})
-    plan = plan_cell(grid(), train_size=30, seed=7).model_copy(update={"steps": 2})
-    real, test = patches.select(np.arange(30)), patches.select(np.arange(36, 60))
-    data = TrainingData(real, empty_like(real), real)
-    run_cell(plan, classifier, data, test, device=CPU, out=tmp_path / "model", results=tmp_path)
-
-    logits = np.load(tmp_path / "model/test_logits.npy")
-    record = read_cell_record(tmp_path / "cells/train_baseline-100-7.json")
-    assert record.test_accuracy == pytest.approx((logits.argmax(1) == test.labels).mean(), abs=1e-6)
-    assert record.test_loss == pytest.approx(negative_log_likelihood(logits, test), abs=1e-6)
-    assert record.test_calibration_error == pytest.approx(calibration_error(logits, test), abs=1e-6)
-    right = {name: (logits.argmax(1) == k)[test.labels == k].mean() for k, name in enumerate(test.class_names)}
-    assert record.test_accuracy_per_class == pytest.approx(right, abs=1e-6)
-    assert (record.num_real, record.num_synthetic, record.steps, record.num_corrupted) == (30, 0, 2, 20)
-    assert set(record.accuracy_per_corruption) == set(CORRUPTIONS)
-    for accuracy in record.accuracy_per_corruption.values():
-        assert 20 * accuracy == pytest.approx(round(20 * accuracy), abs=1e-4)  # of 20 images
-    assert record.corrupted_accuracy == pytest.approx(np.mean([*record.accuracy_per_corruption.values()]), abs=1e-6)
-
-    header, *rows = (tmp_path / "history/train_baseline-100-7.csv").read_text().splitlines()
-    assert header == "step,train_loss,val_accuracy"
-    assert float(rows[-1].split(",")[2]) == pytest.approx(record.val_accuracy, abs=1e-6)
-    saved = read_classifier_record(tmp_path / "model")
-    assert (saved.image_size, saved.class_names, saved.flip) == (16, patches.class_names, True)
-    loaded = load_classifier(tmp_path / "model", CPU, test)
-    assert np.array_equal(predict(loaded, test, flip=saved.flip), logits)
-
-
-def test_records_are_read_and_written_as_they_are(tmp_path: Path) -> None:
-    """Those of the repository come back to the byte; one that contradicts itself is one line."""
-    for file in Path("results/cells").glob("*.json"):
-        assert to_json(read_cell_record(file).model_dump(exclude_none=True)) == file.read_bytes()
-    path = tmp_path / "train_classifier-50-1.json"
-    path.write_bytes(
-        to_json(json.loads(Path("results/cells/train_classifier-50-0.json").read_bytes()) | {"mode": None})
-    )
-    with pytest.raises(UserError, match=r"1\.json: corrupted \(.*mode and mixing.*; delete it and run: dvc repro"):
-        read_cell_record(path)
