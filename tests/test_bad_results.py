@@ -1,40 +1,53 @@
 """Results, pictures and histories that `evaluate` finds and no stage wrote."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.assessment.record import read_assess_record
 from pipeline.classifier.record import read_cell_record
 from pipeline.evaluation.grid import read_grid
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.evaluation.replicates import read_made
 from pipeline.evaluation.report.evidence import read_picture
 from pipeline.evaluation.report.history import read_history
-from pipeline.params.compose import write_params
 from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
-from pipeline.sources.description import read_description
+from pipeline.sources.description import SPLITS, read_description
 from tests.bad_files import Check, Spoil, Work, change_json, cut, make_folder, run
-from tests.evaluation_inputs import CLASSES, FIDELITY, make_params, write_inputs
+from tests.evaluation_inputs import CLASSES, make_params, write_inputs
 from tests.test_sources import png_header
 
-CELL, ASSESS, DATASET = "in/cells/train_classifier-50-1.json", "in/assess.json", "in/dataset.json"
-HISTORY, NEIGHBOURS = "in/train_gan.csv", "in/scores/neighbours.png"
-CHOICES = ["dataset=digits", "profile=demo", "ablation.seeds=[0,1,2,3,4]", "ablation.real_percent=[25,50,100,200]"]
+CELL, ASSESS = "in/results/cells/train_classifier-50-1.json", "in/results/assess/1.json"
+CONTROL = "in/results/cells/train_control-ceiling-50-1.json"
+LOGITS, GAN = "in/models/train_classifier/50-1/test_logits.npy", "in/models/gan/1/generator.json"
+DATASET, HISTORY = "in/data/prepared/1/dataset.json", "in/results/history/train_gan-1.csv"
+SAMPLES, NEIGHBOURS = "in/results/gan/samples-1.png", "in/data/scores/1/neighbours.png"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that evaluate reads, and params.yaml; for reading only."""
+    folder, params = tmp_path_factory.mktemp("whole"), make_params()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
+    write_inputs(folder / "in", params, lambda percent: 0.0)
+    return folder
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that evaluate reads, as the working folder."""
-    monkeypatch.chdir(tmp_path)
+def results(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it as the working folder."""
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("PIPELINE_TRACKING", "off")
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    write_params(Path("params.yaml"), CHOICES)
-    write_inputs(Path("in"), make_params(), lambda percent: 0.0)
-    Path(ASSESS).write_text(FIDELITY.model_dump_json())
-    return tmp_path
+    return folder
 
 
 def column(name: str, value: str) -> None:
@@ -48,6 +61,8 @@ def column(name: str, value: str) -> None:
 CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "cell: missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro train_classifier@50-1")),
     "evaluate: cell missing": (Path(CELL).unlink, ("train_classifier-50-1.json", "dvc repro")),
+    "evaluate: no test images": (
+        lambda: shutil.rmtree("in/data/prepared/test"), ("in/data/prepared/test", "dvc repro")),
     "cell: cut off": (lambda: cut(CELL, 0.5), (CELL, "corrupted", "dvc repro train_classifier@50-1")),
     "cell: a list": (lambda: Path(CELL).write_text("[]"), (CELL, "corrupted")),
     "cell: nested": (lambda: Path(CELL).write_text("[" * 10**5), (CELL, "corrupted")),
@@ -55,14 +70,30 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "cell: NaN": (lambda: change_json(CELL, test_loss=float("nan")), (CELL, "test_loss")),
     "cell: beyond numbers": (lambda: change_json(CELL, test_loss=10**400), (CELL, "corrupted")),
     "cell: accuracy of 7": (lambda: change_json(CELL, test_accuracy=7.0), (CELL, "test_accuracy")),
-    "cell: of another seed": (lambda: change_json(CELL, seed=9), (CELL, "seed is 9, not 1")),
+    "cell: of another replicate": (lambda: change_json(CELL, replicate=9), (CELL, "replicate is 9, not 1")),
     "cell: of another budget": (lambda: change_json(CELL, budget="real_epochs"), (CELL, "budget")),
     "cell: of another data set": (
-        lambda: change_json(CELL, test_accuracy_per_class={"a": 0.5}), ("in/cells", "different classes")),
+        lambda: change_json(CELL, test_accuracy_per_class={"a": 0.5}), ("in/results/cells", "different classes")),
     "cell: no class": (lambda: change_json(CELL, test_accuracy_per_class={}), (CELL, "corrupted")),
     "cell: other corruptions": (
-        lambda: change_json(CELL, accuracy_per_corruption={"rain": 0.5}), ("in/cells", "different corruptions")),
+        lambda: change_json(CELL, accuracy_per_corruption={"rain": 0.5}),
+        ("in/results/cells", "different corruptions")),
     "cell: no damaged image": (lambda: change_json(CELL, num_corrupted=0), (CELL, "corrupted")),
+    "control: missing": (
+        Path(CONTROL).unlink, ("train_control-ceiling-50-1.json", "dvc repro train_control@ceiling-50-1")),
+    "control: none": (lambda: change_json(CONTROL, control=...), (CONTROL, "control is that of a control")),
+    "control: of another mode": (lambda: change_json(CONTROL, mode="replace"), (CONTROL, "mode is 'replace'")),
+    "logits: missing": (Path(LOGITS).unlink, (LOGITS, "not found; run: dvc repro train_classifier@50-1")),
+    "logits: cut off": (
+        lambda: cut(LOGITS, 0.5), (LOGITS, "corrupted", "delete it and run: dvc repro train_classifier@50-1")),
+    "logits: text": (lambda: Path(LOGITS).write_text("much"), (LOGITS, "corrupted")),
+    "logits: objects": (lambda: np.save(LOGITS, np.array([{}])), (LOGITS, "corrupted")),
+    "logits: of fewer images": (
+        lambda: np.save(LOGITS, np.zeros((5, 4), np.float32)), (LOGITS, "(5, 4)", "600 test images")),
+    "logits: of other classes": (
+        lambda: np.save(LOGITS, np.zeros((600, 3), np.float32)), (LOGITS, "(600, 3)", "600 test images")),
+    "gan: missing": (Path(GAN).unlink, (GAN, "not found; run: dvc repro train_gan")),
+    "gan: no alarms": (lambda: change_json(GAN, degraded=...), (GAN, "degraded")),
     "assess: missing": (Path(ASSESS).unlink, (ASSESS, "dvc repro assess")),
     "assess: a measure missing": (lambda: change_json(ASSESS, recall=...), (ASSESS, "recall", "dvc repro assess")),
     "assess: a measure is text": (lambda: change_json(ASSESS, recall="much"), (ASSESS, "recall")),
@@ -77,8 +108,8 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "dataset: near-duplicates of no split": (
         lambda: change_json(DATASET, near_duplicates={}), (DATASET, "near-duplicates are not those of the splits")),
     "dataset: a count is text": (
-        lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(("train", "reserve", "val", "test"), "0")),
-        (DATASET, "duplicates_dropped.train")),
+        lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(sorted(SPLITS), "0")),
+        (DATASET, "duplicates_dropped.")),
     "dataset: images of no size": (lambda: change_json(DATASET, image_size=0), (DATASET, "image_size")),
     "picture: missing": (Path(NEIGHBOURS).unlink, (NEIGHBOURS, "not found; run: dvc repro assess")),
     "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro assess")),
@@ -88,7 +119,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "picture: 11,000 x 11,000": (
         lambda: Path(NEIGHBOURS).write_bytes(png_header(11_000, 11_000)), (NEIGHBOURS, "too many")),
     "picture: a script": (
-        lambda: Path("in/gan_samples.png").write_text("<svg onload='alert(1)'/>"), ("gan_samples", "train_gan")),
+        lambda: Path(SAMPLES).write_text("<svg onload='alert(1)'/>"), (SAMPLES, "train_gan")),
     "history: missing": (Path(HISTORY).unlink, (HISTORY, "dvc repro train_gan")),
     "history: a column missing": (lambda: Path(HISTORY).write_text("step\n1\n"), (HISTORY, "corrupted")),
     "history: words": (lambda: column("coverage", "much"), (HISTORY, "corrupted")),
@@ -97,16 +128,25 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def read_logits() -> None:
+    """As evaluate does."""
+    predictions = read_predictions(Path("in/models"), np.zeros(600, np.int64))
+    predictions.right([read_cell_record(Path(CELL))])
+
+
 def read_pictures() -> None:
     """As evaluate does."""
-    read_picture(Path("in/gan_samples.png"), "train_gan")
+    read_picture(Path(SAMPLES), "train_gan")
     read_picture(Path(NEIGHBOURS), "assess")
 
 
 READERS: dict[str, Work] = {
     "evaluate": "evaluate",
-    "cell": lambda: read_grid(load_all_params(), Path("in/cells")),
-    "assess": lambda: read_assess_record(Path(ASSESS)),
+    "cell": lambda: read_grid(load_all_params(), Path("in/results/cells")),
+    "control": lambda: read_grid(load_all_params(), Path("in/results/cells")),
+    "logits": read_logits,
+    "gan": lambda: read_made([0, 1], Path("in/models"), Path("in/results/assess")),
+    "assess": lambda: read_made([0, 1], Path("in/models"), Path("in/results/assess")),
     "dataset": lambda: read_description(Path(DATASET)),
     "picture": read_pictures,
     "history": lambda: read_history(Path(HISTORY)),
