@@ -1,5 +1,6 @@
 import csv
 import xml.etree.ElementTree as ET
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.ablation import evaluate
 from pipeline.evaluation.result import Result
 from pipeline.evaluation.statistics import holm
 from pipeline.evaluation.wording import BUDGETS, MODES
@@ -18,21 +18,16 @@ from pipeline.orchestration.sweep.sweep import choose_param
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import sweep_name
-from tests.evaluation_inputs import FIDELITY, make_params, write_inputs
+from tests.evaluation_inputs import make_params, plant
 
 PARAM, IMAGE = "dataset.train_size", 1 / 600
 GAINS = {100: {25: 0.004, 50: 0.01, 100: -0.03}, 300: {25: 0.0, 50: 0.0, 100: -0.03}}
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[Value, Result]:
+def results() -> dict[Value, Result]:
     """Results of two train sizes; only with the smaller one 50 % helps."""
-    found: dict[Value, Result] = {}
-    for size, gains in GAINS.items():
-        folder, params = tmp_path_factory.mktemp("inputs"), make_params(f"{PARAM}={size}")
-        write_inputs(folder, params, gains.__getitem__)
-        found[size] = evaluate(params, folder / "cells", FIDELITY)
-    return found
+    return {size: plant(make_params(f"{PARAM}={size}"), gains.__getitem__).compare() for size, gains in GAINS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +47,7 @@ def planted(result: Result, number: int | None = None, **values: object) -> Resu
 
 def test_each_value_is_compared_with_its_own_baseline(sweep: Sweep, results: dict[Value, Result]) -> None:
     """Settings are those of each value's own result; planted gains are found, and nothing where there is none."""
-    assert [(entry.value, entry.verdict) for entry in sweep.values] == [(100, "helps"), (300, "no_difference")]
+    assert [(entry.value, entry.verdict) for entry in sweep.values] == [(100, "helps"), (300, "equivalent")]
     for entry in sweep.values:
         for row, setting in zip(entry.settings, results[entry.value].settings, strict=True):
             assert row.model_dump(exclude={"p_value_holm"}).items() <= setting.model_dump().items()
@@ -84,7 +79,24 @@ def test_asking_often_finds_nothing_more(results: dict[Value, Result]) -> None:
     """What is significant in its own ablation may not be among the settings of many values."""
     alone = planted(results[100], p_value=0.012)
     assert compare(PARAM, {100: alone}, IMAGE).values[0].verdict == "helps"
-    assert compare(PARAM, dict.fromkeys((100, 300, 1000), alone), IMAGE).values[0].verdict == "no_difference"
+    assert compare(PARAM, dict.fromkeys((100, 300, 1000), alone), IMAGE).values[0].verdict == "too_few_replicates"
+
+
+def test_what_cannot_tell_alone_cannot_in_a_sweep(results: dict[Value, Result]) -> None:
+    """Its controls forbid a verdict and an equivalent beside other values too; warnings and controls are said."""
+    told: dict[Value, Result] = {
+        100: plant(make_params(f"{PARAM}=100"), GAINS[100].__getitem__, placebo=lambda percent: 0.02).compare(),
+        300: plant(make_params(f"{PARAM}=300"), GAINS[100].__getitem__, ceiling=lambda percent: 0.0).compare(),
+        1000: results[100],
+    }
+    sweep = compare(PARAM, told, IMAGE)
+    assert [entry.verdict for entry in sweep.values] == ["cannot_tell", "cannot_tell", "helps"]
+    assert [entry.real_equivalent is None for entry in sweep.values] == [True, True, False]
+    text, markdown = to_text(sweep), unescape(to_markdown(sweep)).replace("\\", "")
+    for entry in sweep.values[:2]:
+        assert entry.verdict_text.endswith(told[entry.value].controls_text)
+        assert all(sentence in text and sentence in markdown for sentence in (*entry.warnings, entry.verdict_text))
+    assert f"{PARAM} 100: Warning: the placebo" in text
 
 
 def test_equivalents_are_read_off_the_curve_of_all_train_sizes(results: dict[Value, Result]) -> None:
@@ -96,17 +108,18 @@ def test_equivalents_are_read_off_the_curve_of_all_train_sizes(results: dict[Val
     lawful[100] = planted(lawful[100], test_accuracy=reached(400))
     sweep = compare(PARAM, lawful, IMAGE)
     assert [point.num_real for point in sweep.learning_curve] == [25, 50, 75, 100, 150, 200, 300, 600]
-    assert sweep.values[0].real_equivalent.num_real_equivalent == pytest.approx(400, rel=0.05)
-    assert sweep.values[0].worth == sweep.values[0].real_equivalent
+    found = sweep.values[0].real_equivalent
+    assert found
+    assert found.num_real_equivalent == pytest.approx(400, rel=0.05)
     epochs = {value: result.model_copy(update={"budget": "real_epochs"}) for value, result in lawful.items()}
-    for other in (compare(PARAM, epochs, IMAGE), compare("gan.seed", lawful, IMAGE)):  # no sizes of one curve
+    for other in (compare(PARAM, epochs, IMAGE), compare("gan.steps", lawful, IMAGE)):  # no sizes of one curve
         assert other.learning_curve == ()
         own = [result.real_equivalent for result in results.values()]
         assert [entry.real_equivalent for entry in other.values] == own
 
 
 def reached(num_real: int) -> tuple[float, ...]:
-    """Accuracies of five seeds, on a power law."""
+    """Accuracies of five replicates, on a power law."""
     return tuple(1 - 0.8 * num_real**-0.5 + 0.001 * place for place in range(-2, 3))
 
 
@@ -148,9 +161,12 @@ def test_the_command_line_names_the_param() -> None:
     params = make_params()
     chosen = choose_param(params, "gan.recipe=r3,dcgan").sweep
     assert (chosen.key, chosen.values) == ("gan.recipe", ["r3", "dcgan"])
-    assert choose_param(make_params("experiment=low_data"), "").sweep.values == [100, 300, 1000]
+    declared = make_params(f"sweep.key={PARAM}", "sweep.values=[100,300]")
+    assert choose_param(declared, "") == declared
     for choice, message in (
         ("", "sweep.key is empty"),
+        ("dataset.seed=0,1", "sweep.key is 'dataset.seed', no single value"),
+        ("ablation.replicates=[0,1],[2,3]", "sweep.key is 'ablation.replicates', no single value|sweep.values"),
         ("gan.recipe", "two or more"),
         ("gan.steps=[1", "not key="),
     ):
@@ -188,7 +204,7 @@ def test_a_number_that_would_become_text_is_refused() -> None:
 def test_a_sweep_is_known_by_what_its_values_share() -> None:
     """Its name is equal for all values of the param, and another where any other value differs."""
     swept = [f"sweep.key={PARAM}", "sweep.values=[100,300]"]
-    names = [name(make_params(*swept, choice)) for choice in (f"{PARAM}=100", f"{PARAM}=300", "gan.seed=1")]
+    names = [name(make_params(*swept, choice)) for choice in (f"{PARAM}=100", f"{PARAM}=300", "gan.steps=7")]
     assert names[0] == names[1] != names[2]
     assert name(make_params()) == ""
     assert experiment_name(names[0], 100) == f"{names[0]}-100"

@@ -50,7 +50,7 @@ def to_csv(sweep: Sweep) -> str:
 def to_text(sweep: Sweep) -> str:
     """Table and verdicts for a terminal."""
     rows = [(sweep.key, *COLUMNS), *_setting_rows(sweep)]
-    verdicts = [entry.verdict_text for entry in sweep.values]
+    verdicts = [text for entry in sweep.values for text in (*entry.warnings, entry.verdict_text)]
     return "\n".join([*align(rows), "* best on val", "", *verdicts, "", choice(sweep)])
 
 
@@ -66,8 +66,9 @@ def choice(sweep: Sweep) -> str:
 def to_markdown(sweep: Sweep) -> str:
     """The report of a sweep for a repository page; text from data is escaped."""
     answers = [
-        f"- {escape_markdown(entry.verdict_text)} "
-        + escape_markdown(entry.real_equivalent.text if entry.real_equivalent else "")
+        "- "
+        + " ".join(map(escape_markdown, (*entry.warnings, entry.verdict_text)))
+        + (f" {escape_markdown(entry.real_equivalent.text)}" if entry.real_equivalent else "")
         for entry in sweep.values
     ]
     names = [str(entry.value) for entry in sweep.values]

@@ -62,7 +62,9 @@ class SweepValue(Record):
     verdict: Verdict
     """The verdict on the percent that is best on the value's own val, by the p-value corrected over the sweep."""
     verdict_text: str
-    """The same in one sentence."""
+    """The same in one sentence, with the controls where these forbid an answer."""
+    warnings: tuple[str, ...]
+    """What a reader must know before the verdict, a sentence each."""
     chosen_percent: Percent
     """The synthetic_percent, of those above 0, that is best on val."""
     settings: tuple[SweepSetting, ...]
@@ -159,8 +161,9 @@ def _value(name: str, value: Value, result: Result, settings: tuple[SweepSetting
             f"val, test accuracy differs by {points(chosen.difference_mean)} points from this value's own real-only "
             f"baseline (95 % interval {points(chosen.difference_low)} to {points(chosen.difference_high)} points, "
             f"{p_text(p_value)} after Holm's correction over all {compared} settings of the sweep, n = {chosen.n} "
-            "replicates)."
+            "replicates)." + f" {result.controls_text}" * (verdict == "cannot_tell")
         ),
+        warnings=tuple(f"{name}: {warning}" for warning in result.warnings),
         chosen_percent=result.chosen_percent,
         settings=settings,
         real_equivalent=result.real_equivalent,
