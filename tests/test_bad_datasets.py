@@ -7,12 +7,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from pipeline.dataset.verify import find_problems
 from pipeline.shards.reader import shard_files
-from tests.bad_files import Check, Spoil, Work, change_json, cut, run
+from tests.bad_files import Check, Spoil, Work, change_json, cut, run, set_param
 
-SET, GAN, MANIFEST = "data/synthetic", "models/gan", "data/synthetic/manifest.json"
+SET, GAN, MANIFEST = "data/synthetic/0", "models/gan/0", "data/synthetic/0/manifest.json"
 VERIFY = partial(find_problems, Path(SET))
 REDRAW = f"dataset regenerate {SET} --rows 2 --generator {GAN}"
 
@@ -97,3 +98,16 @@ def test_a_bad_dataset_is_one_line(case: str, workdir: Path, check_refusal: Chec
 def test_a_whole_dataset_is_verified(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder that the cases spoil is one without fault: it is verified and drawn again."""
     assert run(REDRAW, monkeypatch) == 0
+
+
+def test_rows_are_drawn_again_with_the_threads_of_the_manifest(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums round by the number of threads, so those that drew a dataset draw its rows again, whatever runs here."""
+    before = torch.get_num_threads()
+    try:
+        set_param("ablation.threads", 2)
+        assert run("synthesize", monkeypatch) == 0
+        torch.set_num_threads(1)
+        assert run(REDRAW, monkeypatch) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -20,9 +20,9 @@ from pipeline.shards.reader import read_images
 from pipeline.sources.description import check_classes, read_description
 from tests.bad_files import Check, Spoil, Work, change_json, cut, make_folder, set_param
 
-GAN, JUDGE = "models/gan", "models/train_baseline/100-0"
+GAN, JUDGE = "models/gan/0", "models/train_baseline/100-0"
 WEIGHTS, ABOUT, JUDGED = f"{GAN}/generator.safetensors", f"{GAN}/generator.json", f"{JUDGE}/classifier.json"
-DATASET, SYNTHETIC, CPU = "data/prepared/dataset.json", "data/synthetic/data", torch.device("cpu")
+DATASET, SYNTHETIC, CPU = "data/prepared/0/dataset.json", "data/synthetic/0/data", torch.device("cpu")
 
 
 def edit(file: str, change: Callable[[dict[str, np.ndarray]], object]) -> None:
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "generator: four channels": (lambda: change_json(ABOUT, channels=4), ("channels: is 4",)),
     "generator: other classes": (
         lambda: change_json(ABOUT, class_names=[str(9 - k) for k in range(10)]),
-        ("data/prepared/dataset.json", "dvc repro prepare")),
+        ("data/prepared/0/dataset.json", "dvc repro prepare")),
     "generator: class names are no list": (lambda: change_json(ABOUT, class_names="0123456789"), ("class_names",)),
     "generator: a class twice": (lambda: change_json(ABOUT, class_names=["0"] * 10), ("class_names", "twice")),
     "generator: description lacks a key": (lambda: change_json(ABOUT, width=...), (GAN, "width")),

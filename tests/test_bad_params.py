@@ -37,7 +37,7 @@ def laughs() -> None:
 
 def read_cells() -> None:
     """As evaluate does."""
-    read_grid(load_all_params(), Path("in/cells"))
+    read_grid(load_all_params(), Path("in/results/cells"))
 
 
 CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
@@ -117,15 +117,15 @@ CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
         "train_classifier", lambda: set_param("classifier.batch_size", 10**9), ("batch_size", "of memory", "are free")),
     "profile: cells of another": (
         read_cells, lambda: set_param("dataset.train_size", 50),
-        ("in/cells/train_baseline", "num_real", "dvc repro train_baseline@")),
+        ("in/results/cells/train_baseline", "num_real", "dvc repro train_baseline@")),
     "profile: cells of another mode": (
-        read_cells, lambda: set_param("ablation.mode", "replace"), ("in/cells/train_classifier", "mode")),
+        read_cells, lambda: set_param("ablation.mode", "replace"), ("in/results/cells/train_classifier", "mode")),
     "profile: cells of another grid": (
-        read_cells, lambda: set_param("ablation.seeds", [0, 1, 7]), ("in/cells", "lack", "dvc repro")),
+        read_cells, lambda: set_param("ablation.replicates", [0, 1, 7]), ("in/results/cells lacks", "run: ")),
     "profile: cells of other steps": (
-        read_cells, lambda: set_param("classifier.steps", 77), ("in/cells", "steps", "dvc repro")),
+        read_cells, lambda: set_param("classifier.steps", 77), ("in/results/cells", "steps", "dvc repro")),
     "profile: generator of another": (
-        "synthesize", lambda: change_json("data/prepared/dataset.json", class_names=["cat", "dog"]), ("dvc repro",)),
+        "synthesize", lambda: change_json("data/prepared/0/dataset.json", class_names=["cat", "dog"]), ("dvc repro",)),
 }  # fmt: skip
 
 

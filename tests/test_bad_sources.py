@@ -99,7 +99,7 @@ def not_utf8() -> None:
 def read_source() -> None:
     """As prepare does."""
     dataset = load_all_params().dataset
-    split(*load(dataset), dataset)
+    split(load(dataset), dataset, replicate=0)
 
 
 CASES: dict[str, tuple[Spoil, Spoil, tuple[str, ...]]] = {

@@ -45,9 +45,14 @@ ROOT = Path(__file__).resolve().parent.parent
         ("ablation.synthetic_percent", [], "ablation.synthetic_percent"),
         ("ablation.synthetic_percent", 50, "ablation.synthetic_percent: should be a valid list, not 50"),
         ("ablation.real_percent", [50], "real_percent lacks 100"),
-        ("ablation.seeds", [0], "ablation.seeds"),
-        ("ablation.seeds", [0, -1], "ablation.seeds.1"),
-        ("ablation.budget", "real_epochs", "budget real_epochs has no meaning at synthetic_percent 100"),
+        ("ablation.replicates", [0], "ablation.replicates"),
+        ("ablation.replicates", [0, -1], "ablation.replicates.1"),
+        ("ablation.replicates", [3, 3], "replicates names a value twice: [3, 3]"),
+        ("ablation.controls", ["placebo", "placebo"], "controls names a value twice: ['placebo', 'placebo']"),
+        ("ablation.controls", ["roof"], "ablation.controls.0: should be 'ceiling', 'placebo' or 'real_only'"),
+        ("ablation.rivals", ["mixup", "mixup"], "rivals names a value twice"),
+        ("classifier.mixup", -0.1, "classifier.mixup: should be greater than or equal to 0"),
+        ("rivals.longer", 1.0, "rivals.longer: should be greater than 1"),
         ("ablation.mode", "mix", "ablation.mode: should be 'add' or 'replace'"),
         ("ablation.mixing", "shuffle", "ablation.mixing: should be 'batch' or 'pretrain_finetune'"),
         ("classifier.network", "vgg", "classifier.network: should be 'convnet' or 'resnet18'"),
@@ -76,13 +81,26 @@ def test_wrong_params_are_one_line_that_names_the_key(
     assert "\n" not in str(error.value)
 
 
+def test_equal_passes_need_a_baseline_of_equal_steps(tiny_values: dict[str, Any]) -> None:
+    """With budget real_epochs a mixed cell trains longer than the baseline, at 100 % for ever: `real_only` as long."""
+    values = changed(changed(tiny_values, "ablation.budget", "real_epochs"), "ablation.synthetic_percent", [50])
+    with pytest.raises(UserError, match="budget real_epochs has no meaning at synthetic_percent 100"):
+        parse_params(changed(values, "ablation.synthetic_percent", [50, 100]))
+    with pytest.raises(
+        UserError, match=r"^params\.yaml: ablation: budget real_epochs needs .*add real_only to controls"
+    ):
+        parse_params(values)
+    assert parse_params(changed(values, "ablation.controls", ["real_only"])).ablation.budget == "real_epochs"
+
+
 @pytest.mark.parametrize(
     ("key", "values", "message"),
     [
         ("gan.stepz", [1, 2], "no single value of params.yaml; did you mean gan.steps?"),
         ("gan.r3", [1, 2], "sweep.key is 'gan.r3', no single value"),
         ("gan.r3.width.model_fields", [1, 2], "sweep.key is 'gan.r3.width.model_fields', no single value"),
-        ("ablation.seeds", [1, 2], "sweep.key is 'ablation.seeds', no single value"),
+        ("ablation.replicates", [1, 2], "sweep.key is 'ablation.replicates', no single value"),
+        ("dataset.seed", [0, 1], "sweep.key is 'dataset.seed', no single value"),
         ("profile", ["demo", "cpu"], "sweep.key is 'profile', no single value"),
         ("gan.steps", [8], "name two or more values, none twice"),
         ("gan.steps", [8, 8], "name two or more values, none twice"),
@@ -121,10 +139,10 @@ def test_any_single_value_can_be_swept(tiny_values: dict[str, Any], key: str, va
 
 
 def test_the_low_data_experiment_composes() -> None:
-    """One line selects it; it sweeps the number of real images, with five seeds."""
+    """One line selects it; it sweeps the number of real images, with five replicates."""
     composed = compose_params(["dataset=digits", "profile=demo", "experiment=low_data"])
-    assert composed["sweep"] == {"key": "dataset.train_size", "values": [100, 300, 1000]}
-    assert len(composed["ablation"]["seeds"]) == 5
+    assert composed["sweep"] == {"key": "dataset.train_size", "values": [50, 100, 300]}
+    assert len(composed["ablation"]["replicates"]) == 5
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00", ""])
@@ -161,7 +179,7 @@ def test_a_stage_gets_only_what_it_names() -> None:
     with pytest.raises(AttributeError):
         _ = params.classifier
     with pytest.raises(AttributeError):
-        _ = params.ablation.seeds
+        _ = params.ablation.replicates
 
 
 @pytest.mark.usefixtures("project")

@@ -13,6 +13,7 @@ from pipeline.sources.splits import RealImages, Splits, check_sizes, split
 
 NAMES = ("cat", "dog", "emu")
 PARTS = ("test", "val", "select", "train", "reserve")
+REPLICATES = st.none() | st.integers(0, 2**31 - 1)
 
 
 def make(contents: list[int], labels: list[int], names: tuple[str, ...] = NAMES) -> LabelledImages:
@@ -52,26 +53,29 @@ def imbalance(labels: np.ndarray) -> int:
     return int(np.ptp(np.bincount(labels, minlength=len(NAMES))))
 
 
-@given(st.lists(st.tuples(st.integers(0, 44), st.integers(0, 2)), max_size=60), st.integers(0, 99))
-def test_no_content_is_in_two_places_and_none_is_lost(copies: list[tuple[int, int]], seed: int) -> None:
+@given(st.lists(st.tuples(st.integers(0, 44), st.integers(0, 2)), max_size=60), st.integers(0, 99), REPLICATES)
+def test_no_content_is_in_two_places_and_none_is_lost(
+    copies: list[tuple[int, int]], seed: int, replicate: int | None
+) -> None:
     """Whatever is copied, with equal or other labels: every content stays once, copies are counted, sizes hold."""
     copied = make([content for content, _ in copies], [label for _, label in copies])
-    splits = divide(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed))
+    splits = divide(concatenate(balanced(15), copied), None, ask(6, 4, 5, seed), replicate)
     kept = [content for part in PARTS for content in contents(splits.images[part])]
     assert sorted(kept) == list(range(45))
     assert [len(splits.images[part]) for part in PARTS] == [5, 4, 3, 6, 27]
     assert sum(splits.duplicates_dropped.values()) == len(copies)
 
 
-@given(st.integers(3, 20), st.integers(3, 20), st.integers(3, 20), st.integers(0, 99))
-def test_every_prefix_is_balanced(train: int, val: int, test: int, seed: int) -> None:
-    """Sizes are exact; class counts of test, val, any prefix of train + reserve differ by 1 at most."""
-    splits = divide(balanced(24), None, ask(train, val, test, seed))
-    assert [len(splits.images[part]) for part in PARTS] == [test, val, 3, train, 69 - test - val - train]
+@given(st.tuples(*[st.integers(3, 17)] * 4), st.integers(0, 99), REPLICATES)
+def test_every_prefix_is_balanced(sizes: tuple[int, int, int, int], seed: int, replicate: int | None) -> None:
+    """Sizes are exact; class counts of test, val, select, any prefix of train + reserve differ by 1 at most."""
+    test, val, select, train = sizes
+    splits = divide(balanced(24), None, ask(train, val, test, seed, select=select), replicate)
+    assert [len(splits.images[part]) for part in PARTS] == [*sizes, 72 - sum(sizes)]
     growing = concatenate(splits.images["train"], splits.images["reserve"]).labels
     assert max(imbalance(growing[:stop]) for stop in range(len(growing))) <= 1
-    assert imbalance(splits.images["test"].labels) <= 1
-    assert imbalance(splits.images["val"].labels) <= 1
+    for part in ("test", "val", "select"):
+        assert imbalance(splits.images[part].labels) <= 1
 
 
 def test_reserve_of_uneven_classes_starts_balanced() -> None:
@@ -214,7 +218,8 @@ def grid(*real_percents: int, controls: list[Control] | None = None) -> Ablation
     """Params of a grid with these real-only cells."""
     return AblationParams(
         mode="add", mixing="batch", budget="steps", synthetic_percent=[50], real_percent=list(real_percents),
-        controls=controls or [], replicates=[0, 1], replicate_split=True, num_corrupted=1, threads=1, margin_points=0.5,
+        controls=controls or [], rivals=[], replicates=[0, 1], replicate_split=True, num_corrupted=1, threads=1,
+        margin_points=0.5,
     )  # fmt: skip
 
 
