@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Bound = Literal["equals", "more_than", "fewer_than"]
+
+STEPS = 400  # between two sizes: the ends of an interval are good to 0.2 % where sizes double
 
 
 @dataclass(frozen=True)
@@ -33,39 +37,36 @@ def fit_curve(num_real: Sequence[int], accuracies: Sequence[float]) -> tuple[Flo
         accuracies: mean test accuracy at each size, fractions.
     """
     order = np.argsort(num_real)
-    return np.asarray(num_real, np.float64)[order], isotonic(np.asarray(accuracies, np.float64)[None, order])[0]
+    return np.asarray(num_real, np.float64)[order], isotonic(np.asarray(accuracies, np.float64)[order])
 
 
-def isotonic(rows: Floats) -> Floats:
-    """The least-squares fit that never falls, each row of (D, K) for itself.
-
-    More real images of the same kind make a classifier worse only by noise.
-    """
-    return np.stack([isotonic_regression(row).x for row in rows])
+def isotonic(accuracies: Floats) -> Floats:
+    """The least-squares fit that never falls: more real images of the same kind do worse only by noise."""
+    fitted: Floats = isotonic_regression(accuracies).x
+    return fitted
 
 
-def read_rows(sizes: Floats, accuracies: Floats, targets: Floats) -> Floats:
-    """Real images (D,) at which each row's isotonic fit reaches its target; 0 and inf where it lies outside.
+def read_size(sizes: Floats, accuracies: Floats, target: float) -> float:
+    """Real images at which the isotonic fit reaches `target`; 0 and inf where it lies outside.
 
     The fit is linear in log(num_real) between its points. Where it is flat, the fewest images count. A target that
     lies beyond the fit but not beyond what was measured counts as the fit's end.
 
     Args:
         sizes: K sizes, rising.
-        accuracies: mean test accuracies (D, K).
-        targets: accuracies (D,).
+        accuracies: their mean test accuracies.
+        target: an accuracy.
     """
-    heights, rows = isotonic(accuracies), np.arange(len(targets))
-    measured = (accuracies.min(1) <= targets) & (targets <= accuracies.max(1))
-    targets = np.where(measured, targets.clip(heights[:, 0], heights[:, -1]), targets)
-    above = (heights < targets[:, None]).sum(1)  # first point that reaches the target
-    right, left = above.clip(max=len(sizes) - 1), (above - 1).clip(min=0)
-    rise = heights[rows, right] - heights[rows, left]
-    share = (targets - heights[rows, left]) / np.where(rise > 0, rise, 1.0)
-    between = sizes[left] * (sizes[right] / sizes[left]) ** share
-    found = np.where(heights[rows, right] == targets, sizes[right], between.clip(sizes[left], sizes[right]))
-    found = np.where((above == 0) & (heights[:, 0] > targets), 0.0, found)
-    return np.where(above == len(sizes), np.inf, found)
+    heights = isotonic(accuracies)
+    if accuracies.min() <= target <= accuracies.max():
+        target = min(max(target, heights[0]), heights[-1])
+    if not heights[0] <= target <= heights[-1]:
+        return 0.0 if target < heights[0] else inf
+    right = int(np.searchsorted(heights, target))  # the first point that reaches the target
+    if heights[right] == target:
+        return float(sizes[right])
+    left, share = right - 1, (target - heights[right - 1]) / (heights[right] - heights[right - 1])
+    return float((sizes[left] * (sizes[right] / sizes[left]) ** share).clip(sizes[left], sizes[right]))
 
 
 def bounded(size: float, sizes: Floats) -> Reading:
@@ -77,9 +78,46 @@ def bounded(size: float, sizes: Floats) -> Reading:
     return Reading(float(size), "equals")
 
 
-def equivalent_num_real(num_real: Sequence[int], accuracies: Sequence[float], target: float) -> Reading:
-    """`read_rows` of one curve, whose sizes come in any order."""
-    order = np.argsort(num_real)
-    sizes = np.asarray(num_real, np.float64)[order]
-    found = read_rows(sizes, np.asarray(accuracies, np.float64)[None, order], np.array([target]))
-    return bounded(float(found[0]), sizes)
+def curve_limits(sizes: Floats, means: Floats) -> tuple[Floats, Floats, Floats]:
+    """Limits of a curve of diminishing returns through K measured points: one that rises, ever less, in log(num_real).
+
+    It never lies below the line between two neighbouring points, nor above the lines through the next two on either
+    side, nor above the right one of the two; of these the lowest counts, where it is not below the line itself.
+
+    Args:
+        sizes: K sizes, rising.
+        means: their mean accuracies, which say what is lowest.
+
+    Returns:
+        G sizes from the first to the last, and the weights (G, K) by which the lower and the upper limit at
+        each are sums of the measured accuracies.
+    """
+    left, share = _grid(len(sizes))
+    right = (left + 1).clip(max=len(sizes) - 1)
+    grid, points = sizes[left] * (sizes[right] / sizes[left]) ** share, np.eye(len(sizes))
+    line = points[left] + share[:, None] * (points[right] - points[left])
+    uppers = np.stack([points[right], *_extended(np.log(sizes), left, share)])
+    lowest = uppers[(uppers @ means).argmin(0), np.arange(len(grid))]
+    known = (share == 0) | (lowest @ means < line @ means)
+    return grid, line, np.where(known[:, None], line, lowest)
+
+
+def _grid(count: int) -> tuple[Indices, Floats]:
+    """STEPS points from each of `count` sizes towards the next, then the last: its row, and the share of the way."""
+    left = np.repeat(np.arange(count - 1), STEPS)
+    share = np.tile(np.arange(STEPS) / STEPS, count - 1)
+    return np.append(left, count - 1), np.append(share, 0.0)
+
+
+def _extended(logs: Floats, left: Indices, share: Floats) -> tuple[Floats, Floats]:
+    """Weights (G, K) of the lines through the two points before and after each place; the right point at the rim."""
+    points, last = np.eye(len(logs)), len(logs) - 1
+    right = (left + 1).clip(max=last)
+    before, after = (left - 1).clip(min=0), (right + 1).clip(max=last)
+    at = logs[left] + share * (logs[right] - logs[left])
+    uppers = []
+    for near, far in ((left, before), (right, after)):
+        slope = (at - logs[near]) / np.where(near == far, 1.0, logs[near] - logs[far])
+        uppers.append(points[near] + slope[:, None] * (points[near] - points[far]))
+    first = np.where((left == before)[:, None], points[right], uppers[0])
+    return first, uppers[1]

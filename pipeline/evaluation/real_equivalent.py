@@ -1,4 +1,4 @@
-"""How many real images alone would do as well: read off the learning curve, with a bootstrap interval."""
+"""How many real images alone would do as well: read off the learning curve, with an interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,21 @@ from math import inf, sqrt
 
 import numpy as np
 
-from pipeline.evaluation.learning_curve import Floats, Reading, bounded, read_rows
-from pipeline.evaluation.power_law import MIN_SIZES, PowerLaws, fit_power_laws
+from pipeline.evaluation.learning_curve import Floats, Reading, bounded, curve_limits, read_size
+from pipeline.evaluation.power_law import MIN_SIZES, fit_power_law, law_errors, law_num_real
 from pipeline.evaluation.result import PowerLaw, RealEquivalent
 from pipeline.evaluation.statistics import mean_interval, t_critical
 from pipeline.evaluation.wording import real_equivalent_text
-from pipeline.randomness import Stream, random_words
-
-DRAWS = 1000
-BOOTSTRAP_SEED = 0
-Z_CRITICAL = 1.959964  # the normal distribution's, of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the equivalent is read from; accuracies are fractions, seeds in the same order throughout.
+    """What the equivalent is read from; accuracies are fractions, replicates in the same order throughout.
 
     Attributes:
         sizes: real images of K real-only training sets, rising.
-        curve: their test accuracies, (K, seeds).
-        target: test accuracies of the chosen setting, (seeds,).
+        curve: their test accuracies, (K, replicates).
+        target: test accuracies of the chosen setting, (replicates,).
         resolution: one test image, as in `statistics.std`.
     """
 
@@ -44,54 +39,52 @@ def measure(
     return Measured(np.asarray(sizes, np.float64)[order], heights, np.asarray(target, np.float64), resolution)
 
 
-def fit_law(measured: Measured) -> tuple[PowerLaws | None, str]:
-    """The power law through the means, or None and why the measured points are joined by lines instead."""
+def read_curve(measured: Measured) -> float:
+    """Real images at which the means reach the mean target; 0 and inf outside the measured sizes (`read_size`)."""
+    return read_size(measured.sizes, measured.curve.mean(1), float(measured.target.mean()))
+
+
+def read_interval(measured: Measured) -> tuple[Reading, Reading]:
+    """Ends of the 95 % interval of the reading: the sizes that a paired t-test cannot tell from the target.
+
+    A size is too small where the target lies significantly (2.5 %, one-sided) above the highest that a curve of
+    diminishing returns can have there, and too large where it lies so below the lowest (`curve_limits`). Between two
+    measured sizes such a curve may take any course within these limits, so the interval holds the true size as often
+    as it says whatever the course; lines or a law alone miss it the more often, the more replicates there are. An end
+    that lies outside the measured sizes is a bound.
+    """
+    grid, lowest, highest = curve_limits(measured.sizes, measured.curve.mean(1))
+    critical = t_critical(len(measured.target))
+    too_small = _t_values(measured, highest) > critical
+    too_large = _t_values(measured, lowest) < -critical
+    kept, reading = np.flatnonzero(~too_small & ~too_large), read_curve(measured)
+    if len(kept) == 0:
+        return bounded(reading, measured.sizes), bounded(reading, measured.sizes)
+    low = grid[kept[0] - 1] if kept[0] > 0 else 0.0  # the true end lies between two points of the grid
+    high = grid[kept[-1] + 1] if kept[-1] < len(grid) - 1 else inf
+    return bounded(min(low, reading), measured.sizes), bounded(max(high, reading), measured.sizes)
+
+
+def _t_values(measured: Measured, weights: Floats) -> Floats:
+    """t of the target's paired difference to each weighted sum (G, K) of the curve's accuracies: (G,)."""
+    differences = measured.target - weights @ measured.curve
+    deviation = differences.std(1, ddof=1).clip(measured.resolution)
+    values: Floats = differences.mean(1) * sqrt(len(measured.target)) / deviation
+    return values
+
+
+def fit_law(measured: Measured) -> tuple[PowerLaw | None, str]:
+    """The power law through the means, or None and why it says nothing about sizes that were not measured."""
     if len(measured.sizes) < MIN_SIZES:
         return None, f"a power law needs {MIN_SIZES} sizes (ablation.real_percent), not {len(measured.sizes)}"
-    law = fit_power_laws(measured.sizes, 1 - measured.curve.mean(1)[None])
-    if law.scale[0] == 0:
+    law = fit_power_law(measured.sizes, 1 - measured.curve.mean(1))
+    if law.scale == 0:
         return None, "more real images did not help, so no power law falls through the points"
-    for size, values, error in zip(measured.sizes, measured.curve, law.errors(measured.sizes)[0], strict=True):
+    for size, values, error in zip(measured.sizes, measured.curve, law_errors(law, measured.sizes), strict=True):
         interval = mean_interval(values.tolist(), measured.resolution)
         if not interval.low <= 1 - error <= interval.high:
             return None, f"the power law misses the interval measured at {size:,.0f} real images"
     return law, ""
-
-
-def read_curve(measured: Measured, law: PowerLaws | None) -> Reading:
-    """Real images that reach the mean target; never a figure outside the measured sizes.
-
-    A target among the measured accuracies counts as within range even where the law, which smooths them, ends
-    short of it.
-    """
-    means, target = measured.curve.mean(1), float(measured.target.mean())
-    if law is None:
-        return bounded(float(read_rows(measured.sizes, means[None], np.array([target]))[0]), measured.sizes)
-    first, last = float(measured.sizes[0]), float(measured.sizes[-1])
-    size = float(law.num_real(np.array([1 - target]))[0])
-    if means.min() <= target <= means.max() or first <= size <= last:
-        return Reading(min(max(size, first), last), "equals")
-    return Reading(last, "more_than") if size > last else Reading(first, "fewer_than")
-
-
-def bootstrap_interval(measured: Measured, law: PowerLaws | None) -> tuple[Reading, Reading]:
-    """Ends of the 95 % percentile interval of the reading, over DRAWS resamples of the seeds.
-
-    A draw takes the same seeds at every size and for the target, so that what they share cancels. Its means are
-    widened by sqrt(n / (n - 1)) t / z about the measured ones: the bootstrap of a few seeds is too narrow, and
-    this makes the interval of a plain mean Student's (after Hesterberg 2015, section 4.1.3). An end that lies
-    outside the measured sizes is a bound.
-    """
-    num_seeds = len(measured.target)
-    words = random_words(DRAWS * num_seeds, seed=BOOTSTRAP_SEED, stream=Stream.BOOTSTRAP, position=0)
-    picks = (words % num_seeds).astype(np.int64).reshape(DRAWS, num_seeds)
-    wider = sqrt(num_seeds / (num_seeds - 1)) * t_critical(num_seeds) / Z_CRITICAL
-    values = np.vstack([measured.curve, measured.target])  # (K + 1, seeds)
-    means = values.mean(1)
-    drawn = (means + wider * (values[:, picks].mean(2).T - means)).clip(0, 1)
-    sizes = np.sort(_read_draws(measured, drawn[:, :-1], drawn[:, -1], law))
-    outside = round(DRAWS * 0.025)
-    return bounded(sizes[outside], measured.sizes), bounded(sizes[-1 - outside], measured.sizes)
 
 
 def real_equivalent(percent: int, seen: int, measured: Measured, *, detectable: bool) -> RealEquivalent:
@@ -103,10 +96,10 @@ def real_equivalent(percent: int, seen: int, measured: Measured, *, detectable: 
         measured: the learning curve and the accuracies that were reached.
         detectable: whether the verdict found a difference from the baseline at all.
     """
-    law, reason = fit_law(measured)
-    reading, (low, high) = read_curve(measured, law), bootstrap_interval(measured, law)
+    reading, (low, high) = bounded(read_curve(measured), measured.sizes), read_interval(measured)
+    law, reason = fit_law(measured) if reading.extrapolated else (None, "")
     target = float(measured.target.mean())
-    beyond = law.num_real(np.array([1 - target]))[0] if law and reading.extrapolated else inf
+    beyond = law_num_real(law, 1 - target) if law else inf
     entry = RealEquivalent(
         synthetic_percent=percent,
         test_accuracy=target,
@@ -121,21 +114,10 @@ def real_equivalent(percent: int, seen: int, measured: Measured, *, detectable: 
         num_real_extra_high=round(high.num_real) - seen,
         low_bound=low.bound,
         high_bound=high.bound,
-        num_real_law=round(float(beyond)) if beyond < 10 * measured.sizes[-1] else None,
-        method="power_law" if law else "isotonic",
+        num_real_law=round(beyond) if beyond < 10 * measured.sizes[-1] else None,
+        method="isotonic",
         method_reason=reason,
-        law=_first(law) if law else None,
+        law=law,
         text="",
     )
     return entry.model_copy(update={"text": real_equivalent_text(entry, detectable=detectable)})
-
-
-def _read_draws(measured: Measured, curve: Floats, target: Floats, law: PowerLaws | None) -> Floats:
-    """The reading of each draw: (DRAWS,), 0 and inf or any other figure where it lies outside the measured sizes."""
-    if law is None:
-        return read_rows(measured.sizes, curve, target)
-    return fit_power_laws(measured.sizes, 1 - curve).num_real(1 - target)
-
-
-def _first(laws: PowerLaws) -> PowerLaw:
-    return PowerLaw(scale=float(laws.scale[0]), exponent=float(laws.exponent[0]), floor=float(laws.floor[0]))
