@@ -9,9 +9,8 @@ from scipy.special import stdtrit
 from pipeline.evaluation.statistics import CONFIDENCE, Interval, std
 from pipeline.randomness import Stream, random_words
 
-DRAWS = 1000
+DRAWS, BLOCKS = 1000, 20  # in blocks they take 4 MB each where there are 10,000 images
 SEED = 0
-IMAGES = 1  # position of the first draw; each has one of its own, and 0 is the learning curve's
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -46,12 +45,13 @@ def _students_t(freedom: int) -> Floats:
 
 def _image_draws(means: Floats) -> Floats:
     """By how much the mean of `means`, one an image, moves in each of DRAWS resamples of the images."""
-    size, shifts = len(means), np.empty(DRAWS)
-    for draw in range(DRAWS):
-        words = random_words(-(-size // 2), seed=SEED, stream=Stream.BOOTSTRAP, position=IMAGES + draw)
-        picks = words.astype("<u8").view("<u4")[:size] % np.uint32(size)  # 32 bits are plenty, and faster
-        shifts[draw] = means[picks].mean() - means.mean()
-    return shifts
+    size, rows = len(means), DRAWS // BLOCKS
+    shifts = []
+    for block in range(BLOCKS):
+        words = random_words(-(-rows * size // 2), seed=SEED, stream=Stream.BOOTSTRAP, position=block)
+        picks = words.astype("<u8").view("<u4")[: rows * size] % np.uint32(size)  # 32 bits are plenty, and faster
+        shifts.append(means[picks].reshape(rows, size).mean(1) - means.mean())
+    return np.concatenate(shifts)
 
 
 def _own_share(difference: Floats) -> float:
