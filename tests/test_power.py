@@ -8,12 +8,14 @@ from scipy import stats
 
 from pipeline.evaluation.effect import errors_removed
 from pipeline.evaluation.power import (
-    MOST_SEEDS,
+    MOST_REPLICATES,
     detectable_effect,
     equivalence_p,
     measure_power,
     paired_power,
-    seeds_to_detect,
+    plan_power,
+    replicates_to_detect,
+    std_interval,
 )
 from pipeline.evaluation.statistics import paired_difference
 from pipeline.evaluation.wording import power_text
@@ -28,12 +30,12 @@ pairs = st.lists(st.tuples(accuracies, accuracies), min_size=2, max_size=8)
 
 
 @given(st.floats(0.05, 5), st.integers(2, 200), st.floats(0.001, 0.2))
-def test_power_is_that_of_the_noncentral_t(size: float, seeds: int, level: float) -> None:
+def test_power_is_that_of_the_noncentral_t(size: float, n: int, level: float) -> None:
     """Both tails of scipy's noncentral t beyond the critical value of the central one."""
-    critical = stats.t.ppf(1 - level / 2, seeds - 1)
-    noncentral = stats.nct(seeds - 1, size * math.sqrt(seeds))
+    critical = stats.t.ppf(1 - level / 2, n - 1)
+    noncentral = stats.nct(n - 1, size * math.sqrt(n))
     expected = noncentral.sf(critical) + np.nan_to_num(noncentral.cdf(-critical))  # nan where the tail vanishes
-    assert paired_power(size * 0.003, 0.003, seeds, level) == pytest.approx(expected, abs=1e-6)
+    assert paired_power(size * 0.003, 0.003, n, level) == pytest.approx(expected, abs=1e-6)
 
 
 def test_power_is_the_share_of_simulated_experiments_that_detect() -> None:
@@ -43,19 +45,46 @@ def test_power_is_the_share_of_simulated_experiments_that_detect() -> None:
     assert (p_values < 0.05).mean() == pytest.approx(paired_power(1.0, 1.0, 6, 0.05), abs=0.01)
 
 
-def test_seeds_have_their_textbook_value() -> None:
+def test_replicates_have_their_textbook_value() -> None:
     """Half a standard deviation takes 34 pairs at 5 % and a power of 0.8 (Cohen 1988); no effect, more than any."""
-    assert seeds_to_detect(0.5, 1.0, 0.05) == 34
-    assert seeds_to_detect(0.0, 1.0, 0.05) == MOST_SEEDS
+    assert replicates_to_detect(0.5, 1.0, 0.05) == 34
+    assert replicates_to_detect(0.0, 1.0, 0.05) == MOST_REPLICATES
 
 
 @given(st.floats(0.05, 20), st.floats(0.005, 0.05))
-def test_seeds_are_the_fewest_that_suffice(size: float, level: float) -> None:
-    """So many seeds reach a power of 0.8, one fewer do not; the detectable effect at that number is no larger."""
-    seeds = seeds_to_detect(size, 1.0, level)
-    assert paired_power(size, 1.0, seeds, level) >= 0.8
-    assert seeds == 2 or paired_power(size, 1.0, seeds - 1, level) < 0.8
-    assert detectable_effect(1.0, seeds, level) <= size * 1.001
+def test_replicates_are_the_fewest_that_suffice(size: float, level: float) -> None:
+    """So many replicates reach a power of 0.8, one fewer do not; the detectable effect at that number is no larger."""
+    n = replicates_to_detect(size, 1.0, level)
+    assert paired_power(size, 1.0, n, level) >= 0.8
+    assert n == 2 or paired_power(size, 1.0, n - 1, level) < 0.8
+    assert detectable_effect(1.0, n, level) <= size * 1.001
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_interval_of_a_standard_deviation_holds_it(n: int) -> None:
+    """Of 4,000 drawn standard deviations, 95 % have the true one within their interval."""
+    drawn = np.random.default_rng(0).normal(0, 2.0, (4000, n)).std(1, ddof=1)
+    low, high = std_interval(1.0, n)
+    held = (drawn * low <= 2.0) & (drawn * high >= 2.0)
+    assert held.mean() == pytest.approx(0.95, abs=0.012)
+
+
+def test_needed_replicates_have_the_interval_of_the_standard_deviation() -> None:
+    """What 3 replicates say of the number that a margin takes is as uncertain as their standard deviation."""
+    found = paired_difference([0.905, 0.912, 0.91], [0.905, 0.909, 0.908], IMAGE)
+    power = measure_power(found, 3, 3, 0.5)
+    assert power.replicates_for_margin_low < power.replicates_for_margin < power.replicates_for_margin_high
+    likely = [replicates_to_detect(0.005, std, 0.05 / 3) for std in std_interval(found.std, 3)]
+    assert [power.replicates_for_margin_low, power.replicates_for_margin_high] == likely
+
+
+def test_a_plan_is_what_the_result_would_say() -> None:
+    """Before any training, an assumed standard deviation gives the figures that a measured one does, in its unit."""
+    found = paired_difference([0.905, 0.912, 0.91], [0.905, 0.909, 0.908], IMAGE)
+    power, plan = measure_power(found, 3, 4, 0.5), plan_power(100 * found.std, 3, 4, 0.5)
+    assert plan.replicates_for_margin == power.replicates_for_margin
+    assert plan.detectable == pytest.approx(power.detectable_points, rel=1e-3)
+    assert plan.power_at_margin == pytest.approx(paired_power(0.005, found.std, 3, 0.05 / 4))
 
 
 # ---- equivalence -----------------------------------------------------------------------------------------------
@@ -82,13 +111,13 @@ def test_equivalence_equals_the_two_one_sided_tests_of_scipy() -> None:
 
 
 def test_a_null_result_says_what_it_rules_out() -> None:
-    """Wide intervals rule nothing out, narrow ones are as good as equal, and both name the seeds it takes."""
+    """Wide intervals rule nothing out, narrow ones are as good as equal, and both name the replicates it takes."""
     wide = paired_difference([0.9, 0.92, 0.91], [0.91, 0.9, 0.92], 1 / 400)
     narrow = paired_difference([0.9, 0.91, 0.92], [0.9, 0.91, 0.92], 1e-4)
-    texts = [power_text("no_difference", 3, measure_power(found, 3, 3, 0.5)) for found in (wide, narrow)]
-    needed = seeds_to_detect(0.005, wide.std, 0.05 / 3)
+    texts = [power_text("too_few_replicates", 3, measure_power(found, 3, 3, 0.5)) for found in (wide, narrow)]
+    needed = replicates_to_detect(0.005, wide.std, 0.05 / 3)
     assert texts[0].startswith("The interval reaches beyond 0.5 points, so a difference that matters is not ruled out.")
-    assert texts[0].endswith(f"to detect 0.5 points takes {needed} seeds at this standard deviation.")
+    assert f"to detect 0.5 points takes {needed} replicates at this standard deviation" in texts[0]
     assert texts[1].startswith("The interval lies within 0.5 points of 0: as good as equal.")
 
 

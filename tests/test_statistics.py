@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -9,16 +9,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.classifier.record import CellRecord
-from pipeline.evaluation.ablation import compare_cells
 from pipeline.evaluation.result import Optimism
 from pipeline.evaluation.statistics import (
     Decision,
+    Interval,
+    Measurements,
     PairedComparison,
     Verdict,
     choose_percent,
     cross_fitted,
     decide,
+    finds_something,
     holm,
     mean_interval,
     paired_difference,
@@ -26,7 +27,6 @@ from pipeline.evaluation.statistics import (
     verdict_of,
 )
 from pipeline.evaluation.wording import optimism_text, points, verdict_text
-from tests.evaluation_inputs import CLASSES, FIDELITY, make_cell, make_params
 
 IMAGE = 1e-4  # one of 10,000 test images
 
@@ -63,8 +63,8 @@ def test_paired_difference_is_the_paired_t_test_of_scipy(rows: list[tuple[float,
 
 
 @pytest.mark.parametrize("images", [0, 1, 2])
-def test_seeds_that_agree_on_few_images_prove_nothing(images: int) -> None:
-    """A gain of the same two, one or no (p = 1) of 400 test images at all three seeds is not significant."""
+def test_replicates_that_agree_on_few_images_prove_nothing(images: int) -> None:
+    """A gain of the same two, one or no (p = 1) of 400 test images at all three replicates is not significant."""
     before = [0.91, 0.9175, 0.925]
     gain = images / 400
     found = paired_difference([round(value + gain, 6) for value in before], before, 1 / 400)
@@ -74,8 +74,8 @@ def test_seeds_that_agree_on_few_images_prove_nothing(images: int) -> None:
     assert found.difference.low < 0 < found.difference.high
 
 
-def test_seeds_that_agree_on_many_images_prove_a_lot() -> None:
-    """A loss of the same 10 of 400 test images at all three seeds is significant."""
+def test_replicates_that_agree_on_many_images_prove_a_lot() -> None:
+    """A loss of the same 10 of 400 test images at all three replicates is significant."""
     assert paired_difference([0.9, 0.905, 0.91], [0.925, 0.93, 0.935], 1 / 400).p_value < 0.01
 
 
@@ -108,99 +108,116 @@ def test_best_percent_on_val_is_chosen_and_the_smaller_of_equals() -> None:
     assert choose_percent({75: 0.95, 25: 0.95}) == 25
 
 
-def test_verdict_needs_significance_and_sign() -> None:
-    """Helps and hurts need an adjusted p below 0.05; the sign says which."""
-    assert verdict_of(0.01, 0.049) == "helps"
-    assert verdict_of(-0.01, 0.049) == "hurts"
-    assert verdict_of(0.01, 0.05) == "no_difference"
-    assert verdict_of(-0.01, 0.3) == "no_difference"
+def test_a_verdict_is_what_p_and_the_interval_say() -> None:
+    """Helps and hurts need an adjusted p below 0.05; else the interval lies within the margin, or nothing is known."""
+    wide, narrow = Interval(0.01, -0.01, 0.03), Interval(-0.001, -0.004, 0.002)
+    assert verdict_of(wide, 0.049, margin=0.005) == "helps"
+    assert verdict_of(narrow, 0.049, margin=0.005) == "hurts"
+    assert verdict_of(wide, 0.05, margin=0.005) == "too_few_replicates"
+    assert verdict_of(narrow, 0.05, margin=0.005) == "equivalent"
+    assert verdict_of(narrow, 0.05, margin=0.003) == "too_few_replicates"
+    assert verdict_of(Interval(0.0, -0.001, 0.001), 0.0, margin=0.005) == "equivalent"
 
 
-Grid = tuple[dict[int, list[float]], dict[int, list[float]], list[float]]  # val and test by percent; the baseline
+Gains = dict[int, list[float]]
 
 
-def draw_grids(gain: float, draws: int, seeds: int = 3) -> Iterator[Grid]:
-    """Accuracies of three percents with the true `gain`, and of the baseline, on 1,000 test images each.
-
-    Val and test of one classifier share its luck, so that a choice on val has every chance to cheat; equal seeds
-    share some, which pairing takes out.
-    """
-    random = np.random.default_rng(0)
-    for _ in range(draws):
-        luck = random.normal(0.9, 0.007, (4, seeds)) + random.normal(0, 0.007, seeds)
-        luck += np.array([[0.0], [gain], [gain], [gain]])
-        test, val = ((random.binomial(1000, luck.clip(0, 1)) / 1000).tolist() for _ in range(2))
-        percents = (25, 50, 75)
-        yield dict(zip(percents, val[1:], strict=True)), dict(zip(percents, test[1:], strict=True)), test[0]
+def measurements(gains: Gains, ceiling: Gains | None = None, placebo: Gains | None = None) -> Measurements:
+    """What replicates gained over their baseline of 90 %, by percent, on val and test alike."""
+    test, fresh, copies = (
+        {percent: (0.9 + np.array(gain)).tolist() for percent, gain in (group or {}).items()}
+        for group in (gains, ceiling, placebo)
+    )
+    baselines = {percent: [0.9] * len(gain) for percent, gain in gains.items()}
+    return Measurements(test, test, baselines, fresh, copies, resolution=1 / 1000, margin=0.005)
 
 
-def verdicts(gain: float, draws: int, seeds: int = 3) -> list[Verdict]:
-    """The verdict on each of the drawn grids."""
-    return [decide(*grid, resolution=1 / 1000).verdict for grid in draw_grids(gain, draws, seeds)]
-
-
-def test_no_effect_is_seldom_called_help_or_harm() -> None:
-    """Without an effect at most 5 % of 1,000 grids say helps, and as few say hurts."""
-    found = verdicts(0.0, 1000)
-    assert found.count("helps") <= 50
-    assert found.count("hurts") <= 50
-
-
-def test_planted_effects_are_found() -> None:
-    """A gain of 4 points is found in most grids with 5 seeds, and so is a loss."""
-    assert verdicts(0.04, 100, seeds=5).count("helps") >= 80
-    assert verdicts(-0.04, 100, seeds=5).count("hurts") >= 80
-
-
-@pytest.mark.parametrize("gain", [0.0, 0.04])
-def test_evaluate_reports_the_verdict_that_was_simulated(gain: float) -> None:
-    """Of 10 grids, the whole of `evaluate` says what `decide` says, about the same percent."""
-    choices = ["ablation.seeds=[0,1,2]", "ablation.real_percent=[100]", "dataset.test_size=1000"]
-    params = make_params(*choices, "ablation.synthetic_percent=[25,50,75]")
-
-    def cells(percent: int, val: list[float], test: list[float]) -> list[CellRecord]:
-        kind = "synthetic_percent" if percent < 100 else "real_percent"
-        made = [make_cell(params, 0.9, CLASSES, seed=seed, **{kind: percent}) for seed in range(3)]
-        accuracies = [{"val_accuracy": v, "test_accuracy": t} for v, t in zip(val, test, strict=True)]
-        return [cell.model_copy(update=values) for cell, values in zip(made, accuracies, strict=True)]
-
-    for val, test, baseline in draw_grids(gain, draws=10):
-        mixed = {percent: cells(percent, val[percent], test[percent]) for percent in val}
-        result = compare_cells(params, {100: cells(100, baseline, baseline)}, mixed, FIDELITY)
-        decision = decide(val, test, baseline, 1 / 1000)
-        assert (result.verdict, result.chosen_percent) == (decision.verdict, decision.chosen_percent)
+HELPS = [0.008, 0.009, 0.01]
 
 
 def test_the_verdict_counts_the_percents() -> None:
     """What is significant alone (p 0.027) is no longer so among three percents (0.08)."""
-    base, gains = [0.9, 0.9, 0.9], ([0.006, 0.009, 0.011], [0.001, -0.001, 0.0], [0.0, 0.001, -0.002])
-    test = {percent: np.add(base, gain).tolist() for percent, gain in zip((25, 50, 75), gains, strict=True)}
-    many = decide(test, test, base, 1 / 1000)
+    gains = {25: [0.006, 0.009, 0.011], 50: [0.001, -0.001, 0.0], 75: [0.0, 0.001, -0.002]}
+    many = decide(measurements(gains))
     assert many.comparisons[25].p_value < 0.05 < many.p_value_holm[25]
-    assert (many.chosen_percent, many.verdict) == (25, "no_difference")
-    assert decide({25: test[25]}, {25: test[25]}, base, 1 / 1000).verdict == "helps"
+    assert (many.chosen_percent, many.verdict) == (25, "too_few_replicates")
+    assert decide(measurements({25: gains[25]})).verdict == "helps"
+
+
+def test_val_chooses_and_test_judges() -> None:
+    """The percent is the best on val, whatever test says of it."""
+    measured = measurements({25: HELPS, 50: [-0.02, -0.021, -0.022]})
+    decision = decide(replace(measured, val={25: [0.8] * 3, 50: [0.81] * 3}))
+    assert (decision.chosen_percent, decision.verdict) == (50, "hurts")
+
+
+def test_every_percent_has_its_own_baseline() -> None:
+    """Where a share gets more steps, so does the baseline that it is compared with."""
+    measured = measurements({25: HELPS, 50: HELPS})
+    longer = replace(measured, baselines={25: [0.9] * 3, 50: [0.95] * 3})
+    decision = decide(longer)
+    assert decision.comparisons[25].difference.mean == pytest.approx(0.009)
+    assert decision.comparisons[50].difference.mean == pytest.approx(-0.041)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "verdict"),
+    [
+        ({25: [0.02, 0.021, 0.022]}, "helps"),
+        ({25: [0.02, -0.01, 0.02]}, "cannot_tell"),  # the interval reaches 0
+        ({25: [-0.02, -0.021, -0.022]}, "cannot_tell"),
+        ({50: [0.0, 0.0, 0.0]}, "helps"),  # not run at the chosen percent
+    ],
+)
+def test_no_verdict_where_fresh_real_images_gain_nothing(ceiling: Gains, verdict: Verdict) -> None:
+    """What helps is only said where the ceiling at the chosen percent lies above 0, if it was run there."""
+    decision = decide(measurements({25: HELPS, 50: [0.0, 0.0, 0.0]}, ceiling=ceiling))
+    assert (decision.chosen_percent, decision.verdict) == (25, verdict)
+    assert decision.ceiling.keys() == ceiling.keys()
+
+
+@pytest.mark.parametrize(
+    ("placebo", "verdict"),
+    [
+        ({25: [0.001, -0.001, 0.0]}, "helps"),
+        ({25: [0.009, 0.01, 0.011]}, "cannot_tell"),  # p 0.003
+        ({25: [0.009, 0.01, 0.011], 50: [0.0] * 3, 75: [0.0] * 3, 100: [0.0] * 3}, "helps"),  # 0.013 among four
+        ({50: [0.02, 0.021, 0.022]}, "cannot_tell"),
+    ],
+)
+def test_no_verdict_where_a_placebo_finds_something(placebo: Gains, verdict: Verdict) -> None:
+    """A placebo with an adjusted p below 0.01, at whichever percent, forbids a verdict."""
+    gains = {25: HELPS} | {percent: [0.0, 0.0, 0.0] for percent in (50, 75, 100)}
+    decision = decide(measurements({percent: gains[percent] for percent in {25, *placebo}}, placebo=placebo))
+    alarm = decision.placebo_p_value
+    assert alarm == min(holm([comparison.p_value for comparison in decision.placebo.values()]))
+    assert finds_something(alarm) == (verdict == "cannot_tell")
+    assert decision.verdict == verdict
+    assert decide(measurements({25: HELPS})).placebo_p_value is None
 
 
 def decision(differences: list[float], verdict: Verdict, percent: int, p_adjusted: float) -> Decision:
     """What is known of a chosen percent among three."""
     compared = PairedComparison(mean_interval(differences, IMAGE), std(differences, IMAGE), p_adjusted / 3)
     percents = (25, 50, 100)
-    return Decision(dict.fromkeys(percents, compared), dict.fromkeys(percents, p_adjusted), percent, verdict)
+    adjusted = dict.fromkeys(percents, p_adjusted)
+    return Decision(dict.fromkeys(percents, compared), adjusted, percent, verdict, {}, {}, None)
 
 
 def test_sentence_carries_the_numbers() -> None:
-    """The verdict's sentence names percent, difference, interval, adjusted p, comparisons and seeds."""
+    """The verdict's sentence names percent, difference, interval, adjusted p, comparisons and replicates."""
     known = decision([0.01, 0.012, 0.014], "helps", 50, 0.0123)
-    assert verdict_text(known, "replace", removed=12.34, seeds=3) == (
+    assert verdict_text(known, "replace", removed=12.34, n=3) == (
         "Replacing real images by synthetic ones helps: at 50 % synthetic, the share chosen on val, test "
         "accuracy is 1.20 points above the real-only baseline, 12.3 % fewer errors (95 % interval "
-        "+0.70 to +1.70 points, p = 0.012 after Holm's correction over 3 percents, n = 3 seeds)."
+        "+0.70 to +1.70 points, p = 0.012 after Holm's correction over 3 percents, n = 3 replicates, each "
+        "with a GAN of its own)."
     )
 
 
 def test_sentence_of_no_difference_takes_no_side() -> None:
     """A mean difference that prints as 0 is neither above nor below, and no errors are fewer."""
-    sentence = verdict_text(decision([-0.01, 0.0, 0.01], "no_difference", 25, 1.0), "add", removed=0.0, seeds=3)
+    sentence = verdict_text(decision([-0.01, 0.0, 0.01], "too_few_replicates", 25, 1.0), "add", removed=0.0, n=3)
     assert "test accuracy is that of the real-only baseline (95 % interval " in sentence
 
 
@@ -213,10 +230,10 @@ def test_points_has_no_signed_zero() -> None:
 
 
 def test_cross_fitting_has_its_hand_value() -> None:
-    """Seeds 0 and 1 are judged at the percent that the others like best on val."""
+    """Replicates 0 and 1 are judged at the percent that the others like best on val."""
     val = {25: [0.9, 0.5, 0.6], 50: [0.6, 0.6, 0.8]}
     gains = {25: [0.1, 0.2, 0.3], 50: [-0.1, -0.2, -0.3]}
-    # without seed 0: 50 is best (0.7 > 0.55); without 1: 25 (0.75 > 0.7); without 2: 25 (0.7 > 0.6)
+    # without replicate 0: 50 is best (0.7 > 0.55); without 1: 25 (0.75 > 0.7); without 2: 25 (0.7 > 0.6)
     assert cross_fitted(val, gains) == pytest.approx((-0.1 + 0.2 + 0.3) / 3)
 
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import dist, sqrt
 from typing import Literal
 
 from scipy.special import stdtr, stdtrit
@@ -103,7 +103,8 @@ def std(values: Sequence[float], resolution: float) -> float:
     (p = 0); the test set cannot resolve less than one image, so one image it is.
     """
     assert len(values) >= 2, "one value has no standard deviation"
-    return max(statistics.stdev(values), resolution)
+    deviations = dist(values, [statistics.fmean(values)] * len(values))
+    return max(deviations / sqrt(len(values) - 1), resolution)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
