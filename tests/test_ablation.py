@@ -142,7 +142,7 @@ def changed(inputs: Inputs, percent: int, replicate: int | None = None, **values
 
 @pytest.mark.parametrize(("at_chosen", "verdict"), [(0.0, "cannot_tell"), (-0.01, "cannot_tell"), (0.02, "helps")])
 def test_without_a_gain_from_real_images_no_answer_is_given(at_chosen: float, verdict: str) -> None:
-    """Where the ceiling at the chosen percent reaches 0, there is no verdict and no equivalent, whatever was found."""
+    """Where the ceiling gains at no percent, there is no verdict and no equivalent, whatever was found."""
     ceiling = {25: 0.0, 50: at_chosen, 100: 0.0}
     result = plant(make_params(), HELPING, ceiling=ceiling.__getitem__).compare()
     assert (result.chosen_percent, result.verdict) == (50, verdict)

@@ -164,13 +164,16 @@ def test_every_percent_has_its_own_baseline() -> None:
     ("ceiling", "verdict"),
     [
         ({25: [0.02, 0.021, 0.022]}, "helps"),
-        ({25: [0.02, -0.01, 0.02]}, "cannot_tell"),  # the interval reaches 0
+        ({25: [0.02, -0.01, 0.02]}, "cannot_tell"),  # no sure gain
         ({25: [-0.02, -0.021, -0.022]}, "cannot_tell"),
-        ({50: [0.0, 0.0, 0.0]}, "helps"),  # not run at the chosen percent
+        ({25: [0.0, 0.0, 0.0], 50: [0.02, 0.021, 0.022]}, "helps"),  # a perfect generator would have been seen there
+        ({25: [0.0, 0.0, 0.0], 50: [0.019, 0.02, 0.026]}, "helps"),
+        ({25: [0.0, 0.0, 0.0], 50: [0.015, 0.02, 0.035]}, "cannot_tell"),  # p 0.06, doubled by Holm
+        ({}, "helps"),  # not run
     ],
 )
 def test_no_verdict_where_fresh_real_images_gain_nothing(ceiling: Gains, verdict: Verdict) -> None:
-    """What helps is only said where the ceiling at the chosen percent lies above 0, if it was run there."""
+    """What helps is only said where the ceiling surely gains at one percent at least, if it was run."""
     decision = decide(measurements({25: HELPS, 50: [0.0, 0.0, 0.0]}, ceiling=ceiling))
     assert (decision.chosen_percent, decision.verdict) == (25, verdict)
     assert decision.ceiling.keys() == ceiling.keys()

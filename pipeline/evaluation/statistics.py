@@ -162,7 +162,7 @@ def decide(measured: Measurements) -> Decision:
     percent = choose_percent({percent: statistics.fmean(values) for percent, values in measured.val.items()})
     placebo_p_value = min(adjust(placebo).values(), default=None)
     verdict = verdict_of(comparisons[percent].difference, p_value_holm[percent], measured.margin)
-    if _ceiling_reaches_zero(ceiling, percent) or finds_something(placebo_p_value):
+    if (ceiling and not gaining(ceiling)) or finds_something(placebo_p_value):
         verdict = "cannot_tell"
     return Decision(comparisons, p_value_holm, percent, verdict, ceiling, placebo, placebo_p_value)
 
@@ -181,9 +181,14 @@ def adjust(comparisons: Mapping[int, PairedComparison]) -> dict[int, float]:
     return dict(zip(comparisons, adjusted, strict=True))
 
 
-def _ceiling_reaches_zero(ceiling: Mapping[int, PairedComparison], percent: int) -> bool:
-    """Whether not even fresh real images in the synthetic ones' place surely gain at `percent`."""
-    return percent in ceiling and ceiling[percent].difference.low <= 0
+def gaining(ceiling: Mapping[int, PairedComparison]) -> list[int]:
+    """The percents at which fresh real images in the synthetic ones' place surely gain, after Holm's correction.
+
+    At one of them a perfect generator would have been seen to help, and val would have led to it; where there is none,
+    the setting can tell of no generator.
+    """
+    adjusted = adjust(ceiling)
+    return [p for p, found in ceiling.items() if adjusted[p] < SIGNIFICANCE and found.difference.mean > 0]
 
 
 def finds_something(placebo_p_value: float | None) -> bool:

@@ -104,7 +104,7 @@ def _why_not(decision: Decision) -> str:
     """What of the controls forbids a verdict."""
     if finds_something(decision.placebo_p_value):
         return "even copies of the training images, a placebo, change test accuracy"
-    return "not even fresh real images in the synthetic ones' place gain anything that is surely above 0"
+    return "not even fresh real images in the synthetic ones' place are seen to gain anything, at whatever share"
 
 
 def controls_text(decision: Decision) -> str:
@@ -114,7 +114,7 @@ def controls_text(decision: Decision) -> str:
         ceiling = decision.ceiling[chosen].difference
         texts.append(
             f"Fresh real images in their place, which no generator can be expected to beat, change it by "
-            f"{points(ceiling.mean)} points ({_interval(ceiling)})."
+            f"{points(ceiling.mean)} points ({_interval(ceiling)}){_best_ceiling(decision)}."
         )
     if chosen in decision.placebo:
         placebo = decision.placebo[chosen].difference
@@ -123,6 +123,15 @@ def controls_text(decision: Decision) -> str:
             f"({_interval(placebo)})."
         )
     return " ".join(texts)
+
+
+def _best_ceiling(decision: Decision) -> str:
+    """Where the ceiling is highest, if that is at another share than the chosen one."""
+    best = max(decision.ceiling, key=lambda percent: decision.ceiling[percent].difference.mean)
+    if best == decision.chosen_percent:
+        return ""
+    difference = decision.ceiling[best].difference
+    return f", and most at {best} %: {points(difference.mean)} points ({_interval(difference)})"
 
 
 def over_best_rival_text(rival: Rival, comparison: PairedComparison) -> str:
