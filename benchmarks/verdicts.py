@@ -25,12 +25,7 @@ DRAWS = int(os.environ.get("DRAWS", "2000"))
 PERCENTS = (5, 10, 25, 50, 100)
 FIXED = 25  # the share whose interval is looked at whatever val chooses, and which gets the planted gain
 REAL = 80.0  # accuracy on real images alone, in percent; all below in points
-SPLIT, LUCK, TEST, VAL = (
-    0.5,
-    0.15,
-    0.26,
-    0.5,
-)  # standard deviations: of a replicate, a classifier; on test, on val alone
+SPLIT, LUCK, TEST, VAL = 0.5, 0.15, 0.26, 0.5  # standard deviations: of replicates, of classifiers, of either split
 CLEAR = 1.5  # what fresh real images gain where a setting can tell
 IMAGE, MARGIN = 1e-4, 0.005
 
@@ -80,10 +75,11 @@ WORLDS = tuple(
 def main() -> None:
     """Prints the table and the peer's coverage; exit code 1 if a limit is missed."""
     rows = list(make_rows(DRAWS))
-    print(f"| claim, of {DRAWS:,} ablations | truth | share | limit | met |\n|---|---|---|---|---|")
+    print(f"| claim, of {DRAWS:,} ablations | truth | share | limit | ratio | met |\n|---|---|---|---|---|---|")
     for row in rows:
-        limit, met = f"{row.side} {100 * row.limit:.1f} %", "met" if row.is_met() else "missed"
-        print(f"| {row.claim} | {row.world.name} | {100 * row.value:.1f} % | {limit} | {met} |")
+        limit, ratio = f"{row.side} {100 * row.limit:.1f} %", row.value / row.limit
+        met = "met" if row.is_met() else "missed"
+        print(f"| {row.claim} | {row.world.name} | {100 * row.value:.1f} % | {limit} | {ratio:.2f} | {met} |")
     for world in WORLDS:
         held = np.mean([holds_zero(*blocked_interval(measured)) for measured, _ in judge(world, DRAWS)])
         print(
