@@ -170,7 +170,7 @@ class RealEquivalent(Record):
     extrapolated: bool
     """Whether the accuracy lies outside the measured curve, so that `bound` is not `equals`."""
     num_real_low: Count
-    """Lower end of the 95 % bootstrap interval of num_real_equivalent, in images."""
+    """Lower end of its 95 % interval, in images: of the sizes that a paired t-test cannot tell from the accuracy."""
     num_real_high: Count
     """Upper end of that interval."""
     num_real_extra_low: int
