@@ -99,7 +99,8 @@ def make_rows(draws: int) -> Iterator[Row]:
         found = told(judge(world._replace(synthetic=1.0), draws), "helps")
         yield Row("1 point is found as often as promised", world, found, ">=", promise)
         found = told(judge(world._replace(alone=1.0), draws), "helps")
-        yield Row(f"1 point at {FIXED} % alone, 0.8 times as often", world, found, ">=", 0.8 * promise)
+        # less often: val may pick another share, and with few replicates the corrected ceiling may show no sure gain
+        yield Row(f"1 point at {FIXED} % alone, 0.7 times as often", world, found, ">=", 0.7 * promise)
     yield from make_control_rows(draws)
 
 
