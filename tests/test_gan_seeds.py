@@ -38,6 +38,11 @@ class Deaf(PixelShuffleGenerator):
         return super().forward(torch.zeros_like(z), y)
 
 
+def build_drawn(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
+    """Weights of the training's seed, as the recipes have them."""
+    return Deaf(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+
+
 def build_fixed(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
     """The same weights, whatever the seed."""
     torch.manual_seed(0)
@@ -47,19 +52,20 @@ def build_fixed(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Modu
 def build_deaf(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
     """The same weights too."""
     torch.manual_seed(0)
-    return Deaf(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+    return build_drawn(latent_dim, width, shape)
 
 
 @pytest.mark.parametrize(
     ("networks", "rows", "changes", "differs"),
     [
         ("build_deaf", [0] * 60, {}, False),
+        ("build_drawn", [0] * 60, {}, True),
         ("build_deaf", range(60), {}, True),
         ("build_deaf", [0] * 60, {"translate": 3}, True),
         ("build_deaf", [0] * 60, {"flip": True}, True),
         ("build_fixed", [0] * 60, {}, True),
     ],
-    ids=["nothing", "rows", "shifts", "mirrors", "latents"],
+    ids=["nothing", "weights", "rows", "shifts", "mirrors", "latents"],
 )
 def test_every_draw_follows_the_seed(
     tiny: Params,
@@ -70,7 +76,7 @@ def test_every_draw_follows_the_seed(
     changes: dict[str, object],
     differs: bool,
 ) -> None:
-    """From equal weights, with all draws but one without effect, two seeds train two discriminators by that one."""
+    """With all draws but one without effect, two seeds train two discriminators by that one."""
     values = {"flip": False, "translate": 0, "networks": f"tests.test_gan_seeds:{networks}"} | changes
     real = patches.select(np.array(rows))
     real.images[:, :, :8] //= 2  # or a mirrored image is the image
