@@ -63,7 +63,7 @@ def png(pixels: Pixels) -> bytes:
 def registered(repo: Path) -> Path:
     """A store with the version 1 of both models."""
     save_networks(repo)
-    register("train_gan", Network("generator", "current", repo / "generator"))
+    register("train_gan@0", Network("generator", "current", repo / "generator"))
     register(CELL, Network("classifier", "champion", repo / "classifier"))
     return repo
 
@@ -130,7 +130,7 @@ def test_models_load_in_a_clean_process(registered: Path) -> None:
 def test_models_load_from_a_server(repo: Path) -> None:
     """The same over HTTP, artifacts included."""
     save_networks(repo)
-    register("train_gan", Network("generator", "current", repo / "generator"))
+    register("train_gan@0", Network("generator", "current", repo / "generator"))
     register(CELL, Network("classifier", "champion", repo / "classifier"))
     check_answers(repo)
 
@@ -164,30 +164,33 @@ def test_a_version_is_known_by_its_network(registered: Path) -> None:
 def test_a_version_does_not_outlive_its_files(registered: Path) -> None:
     """A stage that runs again deletes its older run, so the version moves, with all its aliases, to the new one."""
     open_parent().client.set_registered_model_alias("digits-generator", "mine", "1")
-    register("train_gan", Network("generator", "current", registered / "generator"))
+    register("train_gan@0", Network("generator", "current", registered / "generator"))
     assert versions("generator") == {2: ["current", "mine"]}
     version = open_parent().client.get_model_version("digits-generator", "2")
-    assert version.run_id == child("train_gan").info.run_id
+    assert version.run_id == child("train_gan@0").info.run_id
 
 
 def test_sync_registers_what_the_lock_names(repo: Path) -> None:
-    """No versions in a fresh clone, nor of networks that other runs left; those of dvc.lock once, however often."""
+    """No versions in a fresh clone, nor of networks that other runs left; those of dvc.lock once, however often.
+
+    A generator is known by its replicate; `current` is the one whose dataset the result names.
+    """
     write_results()
     sync()
     save_networks(repo)
-    shutil.move("generator", "models/gan")
+    shutil.move("generator", "models/gan/1")
     shutil.move("classifier", "models/train_classifier/50-1")
     sync()
     assert (versions("classifier"), versions("generator")) == ({}, {})
     write_lock()
     for _ in range(2):
         sync()
-        assert (versions("classifier"), versions("generator")) == ({1: ["champion"]}, {1: ["current"]})
+        assert (versions("classifier"), versions("generator")) == ({1: ["champion"]}, {1: ["current", "replicate-1"]})
     save_networks(repo / "other", seed=1)
-    shutil.rmtree("models/gan")
-    shutil.move("other/generator", "models/gan")
+    shutil.rmtree("models/gan/1")
+    shutil.move("other/generator", "models/gan/1")
     sync()
-    assert versions("generator") == {1: ["current"]}
+    assert versions("generator") == {1: ["current", "replicate-1"]}
 
 
 def test_a_package_holds_no_code_and_no_pickle(repo: Path) -> None:
