@@ -21,7 +21,8 @@ TINY = [
     # Eight steps teach a generator little: it must pass no floor.
     "gan.health.min_gan_test=0", "gan.health.min_diversity=0", "gan.health.max_coverage_drop=1.0",
     "synthesize.num_images=300", "classifier.width=8", "classifier.steps=12", "classifier.batch_size=32",
-    "ablation.synthetic_percent=[50,100]", "ablation.real_percent=[50,100,200]", "ablation.replicates=[0,1]",
+    "ablation.synthetic_percent=[50]", "ablation.real_percent=[100,200]", "ablation.rivals=[mixup]",
+    "ablation.replicates=[0,1]",
 ]  # fmt: skip
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

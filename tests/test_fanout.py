@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.project import ENVIRONMENT, copy_project, run
 
 FAN_OUT = (sys.executable, "-m", "pipeline", "run", "--jobs", "2")
-UPSTREAM = ("prepare", "train_gan", "synthesize")
+NUM_CELLS = 18  # all stages but prepare and evaluate
+FIRST_WAVE = 12  # of them need nothing but prepare: 2 GANs, 4 baselines, 2 rivals, 4 controls
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -28,15 +30,13 @@ def finished(reproduced: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stale(finished: Path) -> Path:
-    """One in which nothing behind the synthetic images has run yet."""
-    project = finished
-    head, *entries = re.split(r"(?m)^(?=  \S)", (project / "dvc.lock").read_text())
-    kept = [entry for entry in entries if entry.strip().startswith(tuple(f"{name}:" for name in UPSTREAM))]
-    (project / "dvc.lock").write_text(head + "".join(kept))
-    for name in ("models/train_baseline", "models/train_classifier", "data/scores", "results/cells", "mlruns"):
-        shutil.rmtree(project / name)
-    (project / "mlflow.db").unlink()
-    return project
+    """One in which nothing but prepare has run yet."""
+    lock, folders = finished / "dvc.lock", ("models", "data/synthetic", "data/scores", "results", "mlruns")
+    lock.write_text(re.split(r"(?m)^(?=  train_gan)", lock.read_text())[0])
+    for name in folders:
+        shutil.rmtree(finished / name)
+    (finished / "mlflow.db").unlink()
+    return finished
 
 
 def fan_out(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -58,19 +58,39 @@ def results_of(project: Path) -> dict[str, bytes]:
 def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> None:
     """dvc.lock and results to the byte, on any thread count, every cell in MLflow; then there is nothing to do.
 
-    The python of dvc.yaml is the one that runs the fan-out, whatever is on PATH.
+    Both GANs train before all else, at the same time. The python of dvc.yaml is the one that runs the fan-out, whatever
+    is on PATH.
     """
     done = fan_out(stale, PIPELINE_TRACKING="on", OMP_NUM_THREADS="2", PATH="/usr/bin:/bin")
     assert done.returncode == 0, done.stdout
     assert "Use `dvc push` to send your updates" in done.stdout
     assert results_of(stale) == results_of(reproduced)
-    with sqlite3.connect(stale / "mlflow.db") as store:
-        query = "select count(*) from tags join runs using (run_uuid) where key = 'dvc.stage' and value like '%@%'"
-        assert store.execute(f"{query} and status = 'FINISHED'").fetchone() == (10,)
+    first, second, *others = cell_times(stale)
+    assert {first.name, second.name} == {"train_gan@0", "train_gan@1"}
+    assert second.start < first.end
+    assert len(others) == NUM_CELLS - 2
     again = fan_out(stale)
     assert (again.returncode, num_run(again)) == (0, [])
     assert "Data and pipelines are up to date." in again.stdout
     assert "up to date" in run(stale, "dvc", "repro").stdout
+
+
+class Times(NamedTuple):
+    """When a cell ran, in ms since 1970."""
+
+    start: int
+    end: int
+    name: str
+
+
+def cell_times(project: Path) -> list[Times]:
+    """Of every cell that MLflow has as finished, by their start."""
+    query = (
+        "select start_time, end_time, value from tags join runs using (run_uuid) "
+        "where key = 'dvc.stage' and value like '%@%' and status = 'FINISHED'"
+    )
+    with sqlite3.connect(project / "mlflow.db") as store:
+        return sorted(Times(*row) for row in store.execute(query))
 
 
 def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
@@ -79,8 +99,8 @@ def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
     done = run(stale, sys.executable, "plain.py", PYTHONPATH=str(stale))
     assert done.returncode == 0, done.stdout
     assert "ran 2 tasks" in done.stdout
-    assert json.loads((stale / "results/cells/train_baseline-50-1.json").read_text())["seed"] == 1
-    assert num_run(fan_out(stale, "train_baseline@50-0", "train_baseline@50-1")) == []
+    assert json.loads((stale / "results/cells/train_baseline-200-1.json").read_text())["replicate"] == 1
+    assert num_run(fan_out(stale, "train_baseline@200-0", "train_baseline@200-1")) == []
 
 
 PLAIN = """
@@ -95,18 +115,19 @@ def one_by_one(tasks, num_workers):
     print("ran", len(tasks), "tasks")
 
 if __name__ == "__main__":
-    assert not fan_out(["train_baseline@50-0", "train_baseline@50-1"], one_by_one, 1).failed
+    assert not fan_out(["train_baseline@200-0", "train_baseline@200-1"], one_by_one, 1).failed
 """
 
 FAULTS = """
 
-def faulty(real_percent: int, seed: int) -> None:
+def faulty(real_percent: int, replicate: int) -> None:
     import os
     from pathlib import Path
+from typing import NamedTuple
     from pipeline.runtime.errors import UserError
-    if Path("faulty").exists() and (real_percent, seed) == (50, 0):
+    if Path("faulty").exists() and (real_percent, replicate) == (200, 0):
         raise UserError("no luck")
-    if Path("faulty").exists() and (real_percent, seed) == (50, 1):
+    if Path("faulty").exists() and (real_percent, replicate) == (200, 1):
         os.kill(os.getpid(), 9)
 """
 
@@ -118,21 +139,21 @@ def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
     """
     script = finished / "stages/train_baseline.py"
     text = script.read_text().replace(
-        "    params = load_params(", "    faulty(real_percent, seed)\n    params = load_params("
+        "    params = load_params(", "    faulty(real_percent, replicate)\n    params = load_params("
     )
     script.write_text(text + FAULTS)
     (finished / "faulty").touch()
     done = fan_out(finished)
     assert done.returncode == 2, done.stdout
-    assert "train_baseline@50-0: no luck\n" in done.stdout
-    assert "train_baseline@50-1: its worker was ended by SIGKILL" in done.stdout
+    assert "train_baseline@200-0: no luck\n" in done.stdout
+    assert "train_baseline@200-1: its worker was ended by SIGKILL" in done.stdout
     assert "Traceback" not in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@50-")
+    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@200-")
     assert "1 left out" in done.stdout.splitlines()[-1]
     (finished / "faulty").unlink()
     repaired = fan_out(finished)
     assert repaired.returncode == 0, repaired.stdout
-    assert (num_run(done), num_run(repaired)) == ([6], [2])
+    assert (num_run(done), num_run(repaired)) == ([4], [2])
     assert "up to date" in run(finished, "dvc", "repro").stdout
 
 
@@ -141,10 +162,10 @@ def test_what_was_edited_amid_a_cell_is_not_committed(finished: Path) -> None:
     script = finished / "stages/train_baseline.py"
     edit = '    open(__file__, "a").write("# edited\\n")\n'
     script.write_text(script.read_text().replace("    params = load_params(", f"{edit}    params = load_params("))
-    done = fan_out(finished, "train_baseline@50-0")
+    done = fan_out(finished, "train_baseline@200-0")
     assert done.returncode == 2, done.stdout
-    assert "train_baseline@50-0: what it reads changed while it ran" in done.stdout
-    assert "train_baseline@50-0" in json.loads(run(finished, "dvc", "status", "--json").stdout)
+    assert "train_baseline@200-0: what it reads changed while it ran" in done.stdout
+    assert "train_baseline@200-0" in json.loads(run(finished, "dvc", "status", "--json").stdout)
 
 
 def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -> None:
@@ -161,8 +182,47 @@ def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -
     again = fan_out(stale)
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("is cached - skipping run") >= 1
-    assert num_run(again)[0] < 6
+    assert num_run(again)[0] < FIRST_WAVE
     assert results_of(stale) == results_of(reproduced)
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from typing import NamedTuple
+from pipeline.gan import state, training
+from pipeline.orchestration.fanout import bring_up_to_date
+
+training.SECONDS_BETWEEN_SAVES = 0.0
+save, saved = state.save_state, []
+
+def save_then_die(*arguments):  # in a worker, which imports this file anew
+    save(*arguments)
+    saved.append(1)
+    if len(saved) == 4 and sys.argv[sys.argv.index("--replicate") + 1] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+state.save_state = save_then_die
+if __name__ == "__main__":
+    try:
+        bring_up_to_date(["train_gan@0", "train_gan@1"], 2)
+    except Exception as error:
+        sys.exit(f"{error}")
+"""
+
+
+def test_a_gan_whose_worker_is_killed_goes_on(reproduced: Path, stale: Path) -> None:
+    """kill -9 of a worker amid the training: the other GAN is done, and a run of the fan-out ends this one to the byte."""
+    (stale / "dying.py").write_text(DYING)
+    killed = run(stale, sys.executable, "dying.py", PYTHONPATH=str(stale))
+    assert killed.returncode == 1
+    assert "train_gan@1: its worker was ended by SIGKILL; the same command runs it again" in killed.stdout
+    (state,) = (stale / ".resume/train_gan").glob("*/state.pt")
+    done = fan_out(stale, "train_gan@0", "train_gan@1")
+    assert (done.returncode, num_run(done)) == (0, [1]), done.stdout
+    assert not state.exists()
+    for name in (*(f"models/gan/{r}/generator.safetensors" for r in (0, 1)), "results/history/train_gan-1.csv"):
+        assert (stale / name).read_bytes() == (reproduced / name).read_bytes(), name
 
 
 def test_a_wrong_value_is_one_line_before_any_work(stale: Path) -> None:

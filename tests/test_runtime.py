@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from pipeline.runtime import resources
 from pipeline.runtime.entry import error_boundary
@@ -61,7 +62,7 @@ def test_a_container_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest
     assert resources.available_memory() > 400_000_000
 
 
-STAGES = ("prepare", "train_gan", "synthesize", "assess", "train_baseline", "train_classifier", "evaluate")
+STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 
 
 def start(
@@ -98,7 +99,7 @@ def test_a_limit_without_room_for_the_libraries_is_reported_before_they_load(tmp
     [
         ("stages.prepare --ouut x", "error: prepare: no such option: --ouut (Possible options: --out)"),
         ("stages.prepare", "error: prepare: missing option '--out'"),
-        ("stages.train_baseline --seed one", "error: train_baseline: invalid value for '--seed'"),
+        ("stages.train_baseline --replicate one", "error: train_baseline: invalid value for '--replicate'"),
         ("pipeline rnu", "error: synthmix: no such command 'rnu'. Did you mean 'run'?"),
         ("pipeline dataset verfy x", "error: synthmix dataset: no such command 'verfy'. Did you mean 'verify'?"),
         ("pipeline configure gan.stepz=3", "gan.stepz: no such key; did you mean gan.steps?"),

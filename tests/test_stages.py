@@ -12,15 +12,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
+from pipeline.evaluation.statistics import Verdict
 from pipeline.params.compose import write_params
-from tests.bad_files import run as run_stage
+from stages import train_classifier
 from tests.project import ENVIRONMENT, TINY, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -39,30 +40,48 @@ def commit(folder: Path) -> None:
 
 
 def test_one_repro_answers_the_question(reproduced: Path) -> None:
-    """Every declared setting is there with its interval, and verdict, worth, fidelity and curve beside it."""
+    """Every declared setting and control is there with its interval, and verdict, fidelity and curve beside them."""
     result: dict[str, Any] = json.loads((reproduced / "results/ablation.json").read_text())
-    assert [setting["synthetic_percent"] for setting in result["settings"]] == [0, 50, 100]
+    assert [setting["synthetic_percent"] for setting in result["settings"]] == [0, 50]
     for setting in result["settings"]:
         low, mean, high = (setting[f"test_accuracy_{end}"] for end in ("low", "mean", "high"))
         assert low <= mean <= high
-        assert (setting["n"], setting["seeds"]) == (2, [0, 1])
-    assert result["verdict"] in ("helps", "no_difference", "hurts")
-    assert [point["num_real"] for point in result["learning_curve"]] == [50, 100, 200]
-    assert {"worth", "fidelity", "per_class", "dataset", "profile", "budget"} <= set(result)
-    for name in ("ablation.csv", "ablation.svg", "report.md", "report.html", "gan_samples.png"):
+        assert (setting["n"], setting["replicates"]) == (2, [0, 1])
+    assert [control["control"] for control in result["controls"]] == ["ceiling", "placebo"]
+    assert [rival["rival"] for rival in result["rivals"]] == ["mixup"]
+    assert result["verdict"] in get_args(Verdict)
+    assert [point["num_real"] for point in result["learning_curve"]] == [100, 200]
+    assert [replicate["replicate"] for replicate in result["replicates"]] == [0, 1]
+    assert {"real_equivalent", "fidelity", "per_class", "dataset", "profile", "budget"} <= set(result)
+    for name in ("ablation.csv", "ablation.svg", "report.md", "report.html", "gan/samples-1.png"):
         assert (reproduced / "results" / name).stat().st_size > 0
 
 
 def test_cells_hold_what_they_declare(reproduced: Path) -> None:
-    """A mixed cell saw all real and all synthetic images, a synthetic-only one no real image, each as many steps."""
+    """A mixed cell saw all real and all synthetic images, its controls as many fresh or the same ones, in equal steps."""
     cells = {file.stem: json.loads(file.read_text()) for file in (reproduced / "results/cells").iterdir()}
-    assert len(cells) == 3 * 2 + 2 * 2
     assert len({cell["steps"] for cell in cells.values()}) == 1
-    sizes = {name: (cell["num_real"], cell["num_synthetic"]) for name, cell in cells.items()}
-    assert sizes["train_baseline-50-0"] == (50, 0)
-    assert sizes["train_baseline-200-1"] == (200, 0)
-    assert sizes["train_classifier-50-0"] == (100, 300)
-    assert sizes["train_classifier-100-1"] == (0, 300)
+    assert {name: (cell["num_real"], cell["num_synthetic"]) for name, cell in cells.items()} == {
+        f"{name}-{replicate}": sizes
+        for replicate in (0, 1)
+        for name, sizes in {
+            "train_baseline-100": (100, 0),
+            "train_baseline-200": (200, 0),
+            "train_rival-mixup": (100, 0),
+            "train_control-ceiling-50": (100, 300),
+            "train_control-placebo-50": (100, 100),
+            "train_classifier-50": (100, 300),
+        }.items()
+    }
+
+
+def test_each_replicate_has_its_own_images_and_generator(reproduced: Path) -> None:
+    """No two draw the same real images or the same synthetic ones; test is the same, for it lies beside them."""
+    for name in ("data/prepared/{}/dataset.json", "models/gan/{}/generator.safetensors", "data/synthetic/{}/manifest.json"):
+        first, second = ((reproduced / name.format(replicate)).read_bytes() for replicate in (0, 1))
+        assert first != second, name
+    read = [json.loads((reproduced / f"data/prepared/{r}/dataset.json").read_text())["digests"] for r in (0, 1)]
+    assert [split for split in read[0] if read[0][split] == read[1][split]] == ["test"]
 
 
 def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
@@ -73,9 +92,11 @@ def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
 def test_a_stage_gives_equal_bytes_again(project: Path) -> None:
     """Running generator, dataset and a cell by force changes no byte of dvc.lock: outs are functions of inputs."""
     before = lock_of(project)
-    for stage in ("prepare", "train_gan", "synthesize", "assess", "train_classifier@50-1", "evaluate"):
-        forced = run(project, "dvc", "repro", "--force", "--single-item", stage)
-        assert forced.returncode == 0, forced.stdout
+    stages = ("prepare", "train_gan@1", "synthesize@1", "train_control@ceiling-50-1", "assess@1",
+              "train_classifier@50-1", "evaluate")  # fmt: skip
+    forced = run(project, "dvc", "repro", "--force", "--single-item", *stages)
+    assert forced.returncode == 0, forced.stdout
+    assert forced.stdout.count("Running stage") == len(stages)
     assert lock_of(project) == before
 
 
@@ -90,12 +111,12 @@ def test_no_file_of_an_out_knows_time_or_place(reproduced: Path) -> None:
 
 
 def test_a_new_generator_retrains_no_baseline(project: Path) -> None:
-    """Editing the GAN makes the mixed cells stale and leaves every real-only cell alone."""
+    """Editing the GAN makes every generator stale and leaves every cell of real images alone."""
     file = project / "pipeline/gan/ema.py"
     file.write_text(file.read_text() + "\n# edited\n")
     stale = json.loads(run(project, "dvc", "status", "--json").stdout)
-    assert {"train_gan", "synthesize"} <= set(stale)
-    assert not [name for name in stale if name.startswith(("train_baseline", "prepare"))]
+    assert {f"{stage}@{replicate}" for stage in ("train_gan", "synthesize") for replicate in (0, 1)} <= set(stale)
+    assert not [name for name in stale if name.startswith(("train_baseline", "train_control", "prepare"))]
 
 
 def test_values_of_an_unused_recipe_retrain_nothing(project: Path) -> None:
@@ -151,45 +172,50 @@ def test_an_undeclared_block_stops_the_stage(project: Path) -> None:
     """A stage that reads what dvc.yaml does not watch is stopped, with the place to mend."""
     file = project / "dvc.yaml"
     file.write_text(file.read_text().replace("      - assess\n      - gan.networks\n", "      - gan.networks\n"))
-    stopped = run(project, "dvc", "repro", "--force", "--single-item", "assess")  # DVC overlooks what is taken away
+    stopped = run(project, "dvc", "repro", "--force", "--single-item", "assess@0")  # DVC overlooks what is taken away
     assert "dvc.yaml: stage assess reads params ['assess']; add them under its `params:`" in stopped.stdout
 
 
 GRIDS = {
-    "replace": (["ablation.mode=replace"], (50, 300, 12)),
-    "replace, not recycled": (["ablation.mode=replace", "curation.recycle=false"], (50, 50, 12)),
-    "add, not recycled": (["curation.recycle=false"], (100, 100, 12)),
-    "real epochs": (["ablation.budget=real_epochs", "ablation.synthetic_percent=[50]"], (100, 300, 24)),
-    "pretraining": (["ablation.mixing=pretrain_finetune"], (100, 300, 12)),
+    "replace": (["ablation.mode=replace"], 50, (50, 300, 12)),
+    "replace, not recycled": (["ablation.mode=replace", "curation.recycle=false"], 50, (50, 50, 12)),
+    "add, not recycled": (["curation.recycle=false"], 50, (100, 100, 12)),
+    "real epochs": (["ablation.budget=real_epochs", "ablation.controls=[real_only]"], 50, (100, 300, 24)),
+    "pretraining": (["ablation.mixing=pretrain_finetune"], 50, (100, 300, 12)),
+    "synthetic alone": ([], 100, (0, 300, 12)),
 }
 
 
-@pytest.mark.parametrize(("choices", "expected"), GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize(("choices", "percent", "expected"), GRIDS.values(), ids=GRIDS)
 def test_a_cell_trains_on_what_the_grid_asks(
     reproduced: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     choices: list[str],
+    percent: int,
     expected: tuple[int, int, int],
 ) -> None:
-    """Real and synthetic images and steps of a cell at 50 %, and a classifier that is another one for it."""
+    """Real and synthetic images and steps of a cell, and a classifier that is another one for it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_TRACKING", "off")
-    Path("data").symlink_to(reproduced / "data")
     write_params(Path("params.yaml"), [*TINY, *choices])
-    assert run_stage("train_classifier", monkeypatch) == 0
-    cell = json.loads(Path("results/cells/train_classifier-50-0.json").read_text())
+    data, results = reproduced / "data", Path("results")
+    train_classifier.main(
+        data / "prepared/0", data / "prepared/test", data / "synthetic/0/data", data / "scores/0",
+        synthetic_percent=percent, replicate=0, out=Path("model"), results=results,
+    )  # fmt: skip
+    cell = json.loads((results / f"cells/train_classifier-{percent}-0.json").read_text())
     assert (cell["num_real"], cell["num_synthetic"], cell["steps"]) == expected
-    weights = Path("models/train_classifier/50-0/classifier.safetensors")
-    assert weights.read_bytes() != (reproduced / weights).read_bytes()
+    usual = reproduced / "models/train_classifier/50-0/classifier.safetensors"
+    assert Path("model/classifier.safetensors").read_bytes() != usual.read_bytes()
 
 
 def test_dvc_tells_the_same_numbers(project: Path) -> None:
     """`dvc metrics show` and `dvc plots show` read the files of the result."""
     metrics = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
     files = next(iter(metrics.values()))["data"]
-    cell = json.loads((project / "results/cells/train_classifier-100-0.json").read_text())
-    shown = files["results/cells/train_classifier-100-0.json"]["data"]
+    cell = json.loads((project / "results/cells/train_classifier-50-0.json").read_text())
+    shown = files["results/cells/train_classifier-50-0.json"]["data"]
     assert shown["test_accuracy"] == cell["test_accuracy"]
     plots = run(project, "dvc", "plots", "show", "--json", "results/ablation.csv")
     assert plots.returncode == 0, plots.stdout
@@ -224,7 +250,7 @@ def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
         accuracy = {
             round(value, 6) for (value,) in store.execute("select value from metrics where key = 'test_accuracy'")
         }
-    assert children == 4 + 10  # prepare, train_gan, synthesize, assess; ten cells
+    assert children == 1 + 2 * (3 + 6)  # prepare; of each replicate GAN, synthetic set and assessment, and six cells
     assert finished == children + 1
     cells = [json.loads(file.read_text()) for file in (reproduced / "results/cells").iterdir()]
     assert accuracy == {cell["test_accuracy"] for cell in cells}
@@ -233,15 +259,16 @@ def test_mlflow_holds_a_parent_and_every_cell(reproduced: Path) -> None:
 def test_planted_faults_of_a_dataset_are_found(project: Path) -> None:
     """`dataset verify` and `regenerate` pass what synthesize left; a flipped bit and another generator are refused."""
     dataset = ("python", "-m", "pipeline", "dataset")
-    verify, redraw = (*dataset, "verify", "data/synthetic"), (*dataset, "regenerate", "data/synthetic", "--rows", "5")
+    verify = (*dataset, "verify", "data/synthetic/1")
+    redraw = (*dataset, "regenerate", "data/synthetic/1", "--rows", "5")
     sound, proved = run(project, *verify), run(project, *redraw)
-    weights = load_file(project / "models/gan/generator.safetensors")
-    shutil.copytree(project / "models/gan", project / "other")
+    weights = load_file(project / "models/gan/1/generator.safetensors")
+    shutil.copytree(project / "models/gan/1", project / "other")
     moved = {name: np.asarray(values * 1.01).astype(values.dtype) for name, values in weights.items()}
     (project / "other/generator.safetensors").unlink()
     save_file(moved, project / "other/generator.safetensors")
     refused = run(project, *redraw, "--generator", "other")
-    shard = next((project / "data/synthetic/data").iterdir())
+    shard = next((project / "data/synthetic/1/data").iterdir())
     content = bytearray(shard.read_bytes())
     content[5000] ^= 1
     shard.chmod(0o644)
@@ -258,8 +285,8 @@ def test_an_experiment_asks_the_classic_gan(project: Path) -> None:
     """`dvc exp run -S gan.recipe=dcgan` trains the baseline recipe, `exp show` lists it, `metrics diff` compares."""
     before = (project / "params.yaml").read_text()
     commit(project)
-    asked = run(project, "dvc", "exp", "run", "-n", "classic", "-S", "gan.recipe=dcgan", "train_gan")
-    recipe = json.loads((project / "models/gan/generator.json").read_text())["recipe"]
+    asked = run(project, "dvc", "exp", "run", "-n", "classic", "-S", "gan.recipe=dcgan", "train_gan@0")
+    recipe = json.loads((project / "models/gan/0/generator.json").read_text())["recipe"]
     shown = run(project, "dvc", "exp", "show", "--csv").stdout
     changed = run(project, "dvc", "params", "diff", "--json").stdout
     (project / "params.yaml").write_text(before)
@@ -280,22 +307,23 @@ def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(project: Path) -> No
     commit(project)
     watched = [project / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
     before = [file.read_bytes() for file in watched]
-    sweep = [sys.executable, "-m", "pipeline", "sweep", "curation.keep_percent=50,100"]
+    sweep = [sys.executable, "-m", "pipeline", "sweep", "assess.num_neighbours=3,5"]
     with subprocess.Popen(sweep, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout
-        next(line for line in killed.stdout if "Running stage 'train_classifier@50-1'" in line)
+        next(line for line in killed.stdout if "Running stage 'assess@1'" in line)
         assert [file.read_bytes() for file in watched] == before
         killed.kill()
     again = run(project, *sweep)
     assert again.returncode == 0, again.stdout
-    assert "Stage 'train_classifier@50-0' is cached" in again.stdout
-    assert "Running stage 'train_classifier@50-0'" not in again.stdout
+    assert "Stage 'assess@0' is cached" in again.stdout
+    assert "Running stage 'assess@0'" not in again.stdout
     assert [file.read_bytes() for file in watched] == before
-    half, whole = json.loads((project / "results/sweep.json").read_text())["values"]
-    assert [entry["value"] for entry in (half, whole)] == [50, 100]
-    assert [row["num_synthetic"] for row in half["settings"]] == [0, 150, 150]
-    for row, setting in zip(whole["settings"], json.loads(before[2])["settings"], strict=True):
-        assert row["test_accuracy"] == setting["test_accuracy"]  # 100 is what params.yaml has
+    sweep_result = json.loads((project / "results/sweep.json").read_text())
+    assert [entry["value"] for entry in sweep_result["values"]] == [3, 5]
+    few, many = (json.loads((project / f"results/sweep/assess.num_neighbours-{k}.json").read_text()) for k in (3, 5))
+    assert many == json.loads(before[2])  # 5 is what params.yaml has
+    assert few["fidelity"] != many["fidelity"]
+    assert few["settings"] == many["settings"]
 
 
 KILLED_STAGE = (
@@ -315,9 +343,9 @@ KILLED_STAGE = (
 
 def test_a_killed_generator_goes_on_to_equal_bytes(project: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of training, then the stage again: weights and history as if nothing had happened."""
-    flags = ["--train", str(project / "data/prepared/train"), "--out", str(tmp_path / "gan"),
+    flags = ["--train", str(project / "data/prepared/1/train"), "--select", str(project / "data/prepared/1/select"),
+             "--replicate", "1", "--out", str(tmp_path / "gan"),
              "--history", str(tmp_path / "history.csv"), "--samples", str(tmp_path / "samples.png"),
-             "--val", str(project / "data/prepared/val"),
              "--evolution", str(tmp_path / "evolution.png")]  # fmt: skip
     killed = run(project, sys.executable, "-c", KILLED_STAGE, "4", *flags, DVC_ROOT=str(project))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
@@ -328,9 +356,9 @@ def test_a_killed_generator_goes_on_to_equal_bytes(project: Path, tmp_path: Path
     assert again.returncode == 0, again.stdout
     assert not left[0].exists()
     for name in ("generator.safetensors", "generator.json"):
-        assert (tmp_path / "gan" / name).read_bytes() == (project / "models/gan" / name).read_bytes()
-    assert (tmp_path / "evolution.png").read_bytes() == (project / "results/gan_evolution.png").read_bytes()
-    assert (tmp_path / "history.csv").read_bytes() == (project / "results/history/train_gan.csv").read_bytes()
+        assert (tmp_path / "gan" / name).read_bytes() == (project / "models/gan/1" / name).read_bytes()
+    assert (tmp_path / "evolution.png").read_bytes() == (project / "results/gan/evolution-1.png").read_bytes()
+    assert (tmp_path / "history.csv").read_bytes() == (project / "results/history/train_gan-1.csv").read_bytes()
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["step"] for row in rows] == ["3", "6", "8"]
 
@@ -342,7 +370,7 @@ def test_no_stage_outlives_a_killed_dvc(project: Path) -> None:
     """
     file, before = project / "params.yaml", (project / "params.yaml").read_text()
     file.write_text(before.replace("steps: 8\n", "steps: 800000\n"))
-    dvc = subprocess.Popen(["dvc", "repro", "train_gan"], cwd=project, env=ENVIRONMENT | {"SHELL": "/bin/sh"},
+    dvc = subprocess.Popen(["dvc", "repro", "train_gan@0"], cwd=project, env=ENVIRONMENT | {"SHELL": "/bin/sh"},
                            stdout=subprocess.DEVNULL)  # fmt: skip
     stage = wait_for_child(dvc.pid, "stages.train_gan")
     dvc.kill()

@@ -39,8 +39,10 @@ from tests.tracking_inputs import (
     write_run,
 )
 
+GAN = "train_gan@0"
 USAGE = {"wall_seconds", "processor_seconds", "peak_memory_mib", "images_per_second"}
-PREPARED = {"num_train": 100, "num_reserve": 10, "num_val": 50, "num_test": 50}
+PREPARED = {"num_train": 100, "num_reserve": 10, "num_val": 50, "num_select": 50, "num_test": 50}
+NUM_RUNS = 21  # prepare; of each replicate GAN, synthetic set and its assessment, and seven cells
 CIRCUMSTANCES = ("git.", "mlflow.source", "mlflow.user", "mlflow.parentRunId", "torch", "device")  # as tags
 BEHIND = "is behind"
 STAGE = """
@@ -76,16 +78,16 @@ def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A cell's run has its identity alone as params, its curve, its final metrics, lineage; the parent all params."""
     write_results()
     with track(CELL):
-        write_cell("train_classifier", 50, 0, 0.7)
+        write_cell(CELL, 0.7)
     assert capfd.readouterr().err == ""
-    cell, parent = child("train_classifier@50-0"), open_parent()
+    cell, parent = child(CELL), open_parent()
     assert cell.info.run_name == "train_classifier 50-0"
     assert cell.info.status == "FINISHED"
-    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "0"}
+    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "replicate": "0"}
     assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
-    assert points(cell, "test_accuracy") == [(2, 0.7)]
+    assert points(cell, "test_accuracy") == [(12, 0.7)]
     inputs = {item.dataset.name: item.dataset.digest for item in cell.inputs.dataset_inputs}
-    assert inputs == {name: dvc_md5(Path(name)) for name in ("data/prepared", "data/synthetic")}
+    assert inputs == {name: dvc_md5(Path(name)) for name in ("data/prepared", "data/synthetic/0", "data/scores/0")}
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "RUNNING"
     assert top.info.run_name == cell.data.tags["pipeline.execution"] == parent.execution.name
@@ -96,9 +98,9 @@ def test_cell_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_what_a_stage_took_is_logged(repo: Path) -> None:
     """Wall and processor time, peak memory, throughput: in MLflow alone."""
     with track(CELL):
-        write_cell("train_classifier", 50, 0, 0.7)
-    values = child("train_classifier@50-0").data.metrics
-    assert values["images_per_second"] == pytest.approx(2 * 32 / values["wall_seconds"])  # steps of batches
+        write_cell(CELL, 0.7)
+    values = child(CELL).data.metrics
+    assert values["images_per_second"] == pytest.approx(12 * 32 / values["wall_seconds"])  # steps of batches
     assert 0 < values["processor_seconds"] < 60
     assert 20 < values["peak_memory_mib"] < 10_000
 
@@ -106,7 +108,7 @@ def test_what_a_stage_took_is_logged(repo: Path) -> None:
 def cas_so_far() -> list[tuple[int, float]]:
     """What the run of train_gan shows, none where it is not begun."""
     experiment = store.open_experiment("digits")
-    runs = store.search(experiment, {"dvc.stage": "train_gan"})
+    runs = store.search(experiment, {"dvc.stage": GAN})
     return points(runs[0], "cas") if runs else []
 
 
@@ -119,30 +121,32 @@ def check_gan_run(repo: Path, stage: AbstractContextManager[TrackedRun]) -> None
         run.publish()
         wait_for(lambda: cas_so_far() == [(1, 0.5)])
         grow_history({1: 0.5, 2: 0.6})
-        shutil.move(repo / "kept", repo / "models" / "gan")
-        Path("results/gan_samples.png").write_bytes(b"picture")
-    gan, client = child("train_gan"), open_parent().client
+        (repo / "models" / "gan").mkdir()
+        shutil.move(repo / "kept", repo / "models" / "gan" / "0")
+        Path("results/gan").mkdir()
+        Path("results/gan/samples-0.png").write_bytes(b"picture")
+    gan, client = child(GAN), open_parent().client
     assert points(gan, "cas") == [(1, 0.5), (2, 0.6)]
     assert points(gan, "degraded") == [(2, 0.0)]
-    version = client.get_model_version_by_alias("digits-generator", "current")
+    version = client.get_model_version_by_alias("digits-generator", "replicate-0")
     assert version.run_id == gan.info.run_id
     folder = str(version.source).rsplit("/", 1)[1]
-    assert [item.path for item in client.list_artifacts(gan.info.run_id)] == ["gan_samples.png", folder]
+    assert [item.path for item in client.list_artifacts(gan.info.run_id)] == [folder, "samples-0.png"]
 
 
 def test_gan_is_whole(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """In SQLite."""
-    check_gan_run(repo, track("train_gan"))
+    check_gan_run(repo, track(GAN))
     assert capfd.readouterr().err == ""
 
 
 def test_rerun_replaces(repo: Path) -> None:
     """The same stage again leaves one run: the newer one, with its own curve alone; the older files are passed over."""
     for rows in ({1: 0.1, 2: 0.2}, {2: 0.7}):
-        with track("train_gan") as run:
+        with track(GAN) as run:
             run.publish()
             grow_history(rows)
-    assert points(child("train_gan"), "cas") == [(2, 0.7)]
+    assert points(child(GAN), "cas") == [(2, 0.7)]
 
 
 def test_changed_params_start_a_new_execution(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +168,7 @@ def test_a_failed_stage_ends_its_parent(repo: Path) -> None:
     with pytest.raises(ZeroDivisionError), track("prepare"):
         _ = 1 / 0
     assert (child("prepare").info.status, parent_status()) == ("FAILED", "FAILED")
-    write_run("train_gan")
+    write_run(GAN)
     assert parent_status() == "FAILED"
     write_run("prepare")
     assert parent_status() == "RUNNING"
@@ -183,17 +187,17 @@ def test_killed_stage_keeps_its_curve(repo: Path) -> None:
 
     The stage's process never imports mlflow.
     """
-    process = start_stage("train_gan")
+    process = start_stage(GAN)
     assert process.stdout
     assert process.stdout.readline() == "logged False\n"
     process.kill()
     process.communicate()
     wait_for(lambda: (repo / "mlflow.db.lock").exists() and store.children(open_parent()))
-    wait_for(lambda: child("train_gan").info.status == "KILLED")
-    assert points(child("train_gan"), "cas") == [(1, 0.5), (2, 0.6)]
-    with track("train_gan"):
+    wait_for(lambda: child(GAN).info.status == "KILLED")
+    assert points(child(GAN), "cas") == [(1, 0.5), (2, 0.6)]
+    with track(GAN):
         grow_history({1: 0.5, 2: 0.6, 3: 0.7})
-    gan = child("train_gan")
+    gan = child(GAN)
     assert points(gan, "cas") == [(1, 0.5), (2, 0.6), (3, 0.7)]
     assert gan.info.status == "FINISHED"
     assert "images_per_second" not in gan.data.metrics
@@ -204,7 +208,7 @@ def test_off(repo: Path) -> None:
     Path("mlflow.db").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_TRACKING", "off")
-        process = start_stage("train_gan")
+        process = start_stage(GAN)
         output, errors = process.communicate("\n")
     assert (process.returncode, output, errors) == (0, "logged False\n", "")
     assert not list(repo.glob("ml*"))
@@ -224,7 +228,7 @@ def test_store_out_of_reach(
     """A store that is not there costs seconds and one line without the password; the stage's body runs."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     done, begin = False, time.monotonic()
-    with track("train_gan") as run:
+    with track(GAN) as run:
         run.publish()
         done = True
     errors = capfd.readouterr().err
@@ -239,7 +243,7 @@ def test_store_out_of_reach(
 def test_writer_that_dies(repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A companion that cannot even start is one line at the end of the stage."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with track("train_gan") as run:
+    with track(GAN) as run:
         for _ in range(100):
             run.publish()
     assert capfd.readouterr().err.count(BEHIND) == 1
@@ -249,10 +253,10 @@ def test_store_fails_in_the_middle(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A file that cannot be read ends the run's tracking with one line, not the stage."""
-    with track("train_gan") as run:
+    with track(GAN) as run:
         grow_history({1: 0.5})
         run.publish()
-        Path("results/history/train_gan.csv").write_text("step,cas\n1,x\n", encoding="utf-8")
+        Path("results/history/train_gan-0.csv").write_text("step,cas\n1,x\n", encoding="utf-8")
         run.publish()
     assert capfd.readouterr().err.count(BEHIND) == 1
 
@@ -270,7 +274,7 @@ def test_credentials_are_never_printed(user: str, password: str, host: str) -> N
 def test_one_store_for_four(repo: Path) -> None:
     """Four stages that begin at once where no store is yet all get their run, under one parent."""
     Path("mlflow.db").unlink()
-    stages = [start_stage(f"train_classifier@50-{seed}") for seed in range(4)]
+    stages = [start_stage(f"train_classifier@50-{replicate}") for replicate in range(4)]
     outcomes = [stage.communicate("\n") for stage in stages]
     assert [errors for _, errors in outcomes] == [""] * 4
     assert len(store.children(open_parent())) == 4
@@ -280,27 +284,35 @@ def test_one_store_for_four(repo: Path) -> None:
 def test_sync_rebuilds_the_runs(repo: Path) -> None:
     """From the files alone: every stage and declared cell, the parent with answer, curve, report and figure."""
     write_results()
-    assert sync() == (12, 0, 0)
+    assert sync() == (NUM_RUNS, 0, 0)
     parent = open_parent()
     names = {run.data.tags["dvc.stage"] for run in store.children(parent)}
-    assert {"prepare", "train_gan", "synthesize", "assess", "train_baseline@25-1", "train_classifier@100-0"} < names
+    assert {"prepare", GAN, "synthesize@1", "assess@0", "train_baseline@25-1", "train_control@ceiling-100-0", "train_rival@mixup-1"} < names
     assert "train_classifier@10-0" not in names
     cell = child("train_classifier@50-1")
-    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "seed": "1"}
+    assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "replicate": "1"}
     assert points(cell, "val_accuracy") == [(1, 0.3), (2, 0.6)]
-    assert points(cell, "test_accuracy") == [(2, 0.71)]
+    assert points(cell, "test_accuracy") == [(12, 0.72)]
+    control = child("train_control@ceiling-50-1").data.params
+    assert control == {"control": "ceiling", "synthetic_percent": "50", "real_percent": "100", "replicate": "1"}
+    assert child("train_gan@1").data.params == {"replicate": "1"}
     assert child("prepare").data.metrics == PREPARED
-    assert child("synthesize").data.metrics == {"num_images": 300}
-    assert child("assess").data.metrics["frechet_distance"] == 12.5
-    assert [file.path for file in parent.client.list_artifacts(child("train_gan").info.run_id)] == ["gan_samples.png"]
+    assert child("synthesize@1").data.metrics == {"num_images": 300}
+    assert child("assess@1").data.metrics["frechet_distance"] == 12.5
+    assert [file.path for file in parent.client.list_artifacts(child(GAN).info.run_id)] == ["samples-0.png"]
     top = parent.client.get_run(parent.run_id)
     assert top.info.status == "FINISHED"
     assert top.data.tags[store.NOTE] == "# It helps\n"
     assert points(top, "test_accuracy_mean") == [(0, 0.8), (50, 0.9), (100, 1.0)]
     headline = {"baseline_test_accuracy": 0.8, "chosen_test_accuracy": 0.9, "difference": 0.1}
-    real_equivalent = make_result().real_equivalent.num_real_equivalent
-    p_value = round(make_result().chosen.p_value_holm, 6)
-    answer = {"chosen_percent": 50, "p_value": p_value, "real_equivalent": real_equivalent}
+    result = make_result()
+    assert result.real_equivalent
+    answer = {
+        "chosen_percent": 50,
+        "p_value": round(result.chosen.p_value_holm, 6),
+        "real_equivalent": result.real_equivalent.num_real_equivalent,
+        "ceiling_difference": round(result.controls[0].difference_mean, 6),
+    }
     assert top.data.metrics == top.data.metrics | headline | answer
     files = {file.path for file in parent.client.list_artifacts(parent.run_id)}
     assert files == {"ablation.json", "ablation.svg", "report.md"}
@@ -311,7 +323,7 @@ def test_sync_twice_adds_nothing(repo: Path) -> None:
     write_results()
     sync()
     before = {run.info.run_id for run in store.children(open_parent())}
-    assert sync() == (0, 12, 0)
+    assert sync() == (0, NUM_RUNS, 0)
     parent = open_parent()
     assert {run.info.run_id for run in store.children(parent)} == before
     assert len(points(parent.client.get_run(parent.run_id), "test_accuracy_low")) == 3
@@ -321,20 +333,20 @@ def test_sync_adds_what_a_pull_brought(repo: Path) -> None:
     """A clone without DVC's data has its history alone; once the data is there, the run that is there gets the rest."""
     write_results()
     shutil.move("data", "elsewhere")
-    assert sync() == (10, 0, 2)
+    assert sync() == (NUM_RUNS - 3, 0, 3)
     shutil.move("elsewhere", "data")
-    assert sync() == (2, 10, 0)
+    assert sync() == (3, NUM_RUNS - 3, 0)
     assert child("prepare").data.metrics == PREPARED
 
 
 def test_sync_takes_no_files_but_those_of_the_lock(repo: Path) -> None:
     """Files that dvc.lock does not name by their md5, and results of other params, are no results of this execution."""
     write_results()
-    Path("data/synthetic/manifest.json").write_text('{"num_images": 7}', encoding="utf-8")
+    Path("data/synthetic/0/manifest.json").write_text('{"num_images": 7}', encoding="utf-8")
     change_params(gan={"steps": 9})
-    assert sync() == (10, 0, 2)
+    assert sync() == (NUM_RUNS - 3, 0, 3)
     names = {run.data.tags["dvc.stage"] for run in store.children(open_parent())}
-    assert not names & {"synthesize", "train_gan"}
+    assert not names & {"synthesize@0", "train_gan@0", "train_gan@1"}
     parent = open_parent()
     assert parent.client.get_run(parent.run_id).data.metrics == {}
 
@@ -351,14 +363,14 @@ def test_sync_believes_the_files(repo: Path) -> None:
     """A live run that agrees with the files stays; one that does not, or never ended, is replaced."""
     write_results()
     write_run(CELL)
-    write_cell("train_classifier", 50, 1, 0.5)
+    write_cell("train_classifier@50-1", 0.5)
     write_run("train_classifier@50-1")
-    write_cell("train_classifier", 50, 1, 0.71)
+    write_cell("train_classifier@50-1", 0.72)
     write_run("train_baseline@100-0", status=None)
     kept = child(CELL).info.run_id
-    assert sync() == (11, 1, 0)
+    assert sync() == (NUM_RUNS - 1, 1, 0)
     assert child(CELL).info.run_id == kept
-    assert child("train_classifier@50-1").data.metrics["test_accuracy"] == 0.71
+    assert child("train_classifier@50-1").data.metrics["test_accuracy"] == 0.72
     assert child("train_baseline@100-0").info.status == "FINISHED"
 
 
@@ -378,7 +390,28 @@ def test_evaluate_is_the_parent(repo: Path) -> None:
     assert top.data.metrics["difference"] == 0.1
     assert top.data.tags[store.NOTE] == "# It helps\n"
     assert top.info.status == "FINISHED"
-    assert len(store.children(parent)) == 12
+    assert len(store.children(parent)) == NUM_RUNS
+
+
+def test_evaluate_names_the_networks_to_take(repo: Path) -> None:
+    """The generator of the replicate whose images are best on val is `current`, the best classifier `champion`."""
+    write_results()
+    for folder in ("gan", "train_classifier"):
+        (repo / "models" / folder).mkdir(parents=True)
+    for replicate in (0, 1):
+        save_networks(repo / "saved", seed=replicate)
+        shutil.move(repo / "saved/generator", repo / f"models/gan/{replicate}")
+        write_run(f"train_gan@{replicate}")
+    shutil.move(repo / "saved/classifier", repo / "models/train_classifier/50-1")
+    write_run("evaluate")
+    client = open_parent().client
+    generators = {
+        alias: client.get_model_version_by_alias("digits-generator", alias).version
+        for alias in ("current", "replicate-1", "replicate-0")
+    }
+    assert generators["current"] == generators["replicate-1"] != generators["replicate-0"]
+    champion = client.get_model_version_by_alias("digits-classifier", "champion")
+    assert str(champion.description).startswith("train_classifier/50-1 of execution")
 
 
 def test_an_alarm_costs_no_live_run(repo: Path) -> None:
@@ -388,16 +421,16 @@ def test_an_alarm_costs_no_live_run(repo: Path) -> None:
         {"step": 10, "restarts": 0, "cas": 0.5}, {"step": 20, "restarts": 0, "cas": 0.4},
         {"step": 20, "restarts": 1, "cas": 0.3},
     ]  # fmt: skip
-    with track("train_gan") as run:
+    with track(GAN) as run:
         for count in (1, 3):
-            write_csv(Path("results/history/train_gan.csv"), rows[:count])
+            write_csv(Path("results/history/train_gan-0.csv"), rows[:count])
             run.publish()
     write_lock()
-    live = child("train_gan")
+    live = child(GAN)
     assert points(live, "cas") == [(10, 0.5), (20, 0.3), (20, 0.4)]
     assert live.data.metrics["cas"] == 0.3
     write_run("evaluate")
-    assert child("train_gan").info.run_id == live.info.run_id
+    assert child(GAN).info.run_id == live.info.run_id
 
 
 def test_sync_knows_an_applied_experiment(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,11 +439,11 @@ def test_sync_knows_an_applied_experiment(repo: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("DVC_EXP_NAME", "trial")
     write_run("evaluate")
     monkeypatch.delenv("DVC_EXP_NAME")
-    assert sync() == (0, 12, 0)
+    assert sync() == (0, NUM_RUNS, 0)
     assert len(store.search(store.open_experiment("digits"), {"pipeline.role": "parent"})) == 1
-    write_cell("train_classifier", 50, 1, 0.75)
+    write_cell("train_classifier@50-1", 0.76)
     write_lock()
-    assert sync() == (12, 0, 0)
+    assert sync() == (NUM_RUNS, 0, 0)
 
 
 def test_sync_without_a_store(repo: Path) -> None:
@@ -481,18 +514,18 @@ def test_sync_of_a_clone_equals_what_the_stages_published(reproduced: Path, tmp_
         done = run(folder, *command)
         assert done.returncode == 0, done.stdout
     published, synced = shown(reproduced), shown(clone)
-    assert len(published) == 15
+    assert len(published) == 1 + 19
     assert published.keys() == synced.keys()
     for name, expected in published.items():
         assert synced[name] == expected, name
-    assert run(clone, *sync).stdout == "tracking: 0 runs added, 14 kept\n"
+    assert run(clone, *sync).stdout == "tracking: 0 runs added, 19 kept\n"
     assert shown(clone) == synced
 
 
 @pytest.mark.slow
 def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.CaptureFixture[str]) -> None:
     """Over HTTP all is the same; a server that dies in the middle of a stage costs one line."""
-    check_gan_run(repo, track("train_gan"))
+    check_gan_run(repo, track(GAN))
     assert capfd.readouterr().err == ""
     begin = time.monotonic()
     with track(CELL) as run:
@@ -501,7 +534,7 @@ def test_server(repo: Path, server: "subprocess.Popen[bytes]", capfd: pytest.Cap
         server.wait()
         for _ in range(500):
             run.publish()
-        write_cell("train_classifier", 50, 0, 0.7)
+        write_cell(CELL, 0.7)
     assert time.monotonic() - begin < 60
     errors = capfd.readouterr().err
     assert errors.count(BEHIND) == errors.count("\n") == 1, errors

@@ -155,7 +155,7 @@ class Attributes(Page):
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report about classes of hostile names."""
     folder = tmp_path_factory.mktemp("hostile")
-    params = make_params("ablation.seeds=[0,1]")
+    params = make_params("ablation.replicates=[0,1]")
     write_inputs(folder, params, lambda percent: 0.0, HOSTILE)
     result = evaluate_and_write(folder, params, folder / "out")
     assert to_markdown(result, HOSTILE) == (folder / "out/report.md").read_text(encoding="utf-8")
@@ -303,7 +303,7 @@ def test_a_secret_in_the_address_is_neither_printed_nor_logged(
     with track(CELL) as run:
         run.publish()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("Zq7user:Zq7secret@", ""))
-    assert child("train_classifier@50-0").info.status == "FINISHED"
+    assert child(CELL).info.status == "FINISHED"
     printed = capfd.readouterr()
     assert "Zq7" not in printed.out + printed.err
     os.killpg(server.pid, signal.SIGKILL)

@@ -15,6 +15,7 @@ import yaml
 from torch import nn
 
 from pipeline.classifier.network import Architecture, build_network
+from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.evaluation.result import Result, rounded
 from pipeline.files import write_csv, write_json
@@ -27,13 +28,19 @@ from pipeline.tracking import TrackedRun, execution, store, tracked_run, writer
 from pipeline.tracking.lock import dvc_md5
 from pipeline.tracking.messages import End, Start, Status
 from pipeline.tracking.sync import sync as run_sync
-from tests.evaluation_inputs import FIDELITY, make_params, plant
+from tests.evaluation_inputs import FIDELITY, make_cell, make_params, plant
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = "train_classifier@50-0"
 DIGITS = tuple("0123456789")
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-GRID = {"synthetic_percent": [50, 100], "real_percent": [25, 100], "replicates": [0, 1]}
+GRID = {
+    "synthetic_percent": [50, 100],
+    "real_percent": [25, 100],
+    "controls": ["ceiling"],
+    "rivals": ["mixup"],
+    "replicates": [0, 1],
+}
 
 
 def read_params() -> dict[str, Any]:
@@ -107,16 +114,32 @@ def build_own(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module
 
 def track(name: str) -> AbstractContextManager[TrackedRun]:
     """The run of a stage as its script opens it, on the paths of dvc.yaml; `name` is DVC's, as in `prepare`."""
+    return tracked_run(stage_of(name), paths_of(name), cell=cell_of(name))
+
+
+def stage_of(name: str) -> str:
+    """Its name without the cell."""
+    return name.partition("@")[0]
+
+
+def cell_of(name: str) -> execution.Cell:
+    """What identifies a run among those of its stage, as the stage says it."""
+    items = items_of(name)
+    is_cell_of_ablation = len(items) > 1
+    return plan_cell(load_all_params(), train_size=100, **items).identity if is_cell_of_ablation else items
+
+
+def items_of(name: str) -> dict[str, Any]:
+    """The values of its matrix in dvc.yaml: numbers, and the name of a control or rival."""
     stage, _, key = name.partition("@")
-    return tracked_run(stage, paths_of(name), cell=cell_of(stage, key))
+    items = zip(execution.CELLS.get(stage, ()), key.split("-"), strict=False)
+    return {axis: int(value) if value.isdigit() else value for axis, value in items}
 
 
 def command_of(name: str) -> str:
     """A stage's command in dvc.yaml, with the values of its cell."""
-    stage, _, key = name.partition("@")
-    percent, _, seed = key.partition("-")
-    values = {"key": key, "item.real_percent": percent, "item.synthetic_percent": percent, "item.seed": seed}
-    command: str = GRAPH[stage]["cmd"].replace("${ablation.seeds[0]}", "0")
+    values = {f"item.{axis}": str(value) for axis, value in items_of(name).items()} | {"key": name.partition("@")[2]}
+    command: str = GRAPH[stage_of(name)]["cmd"]
     return re.sub(r"\${(.*?)}", lambda found: values[found[1]], command)
 
 
@@ -128,64 +151,56 @@ def paths_of(name: str) -> dict[str, Path]:
 
 def write_run(name: str, status: Status | None = "FINISHED") -> None:
     """The run of a stage whose files are there, written in this process; without a status it is killed."""
-    stage, _, key = name.partition("@")
     now = time.time_ns() // 1_000_000
-    start = Start(stage=stage, cell=cell_of(stage, key), paths=paths_of(name), time=now)
+    start = Start(stage=stage_of(name), cell=dict(cell_of(name)), paths=paths_of(name), time=now)
     end = [End(status=status, tags={}, usage={"wall_seconds": 1.0}, time=now)] if status else []
     writer.write(start, iter(end))
 
 
-def cell_of(stage: str, key: str) -> dict[str, int | str]:
-    """What identifies a cell."""
-    if not key:
-        return {}
-    percent, seed = map(int, key.split("-"))
-    percents = {"train_baseline": (0, percent), "train_classifier": (percent, 100)}[stage]
-    return {"synthetic_percent": percents[0], "real_percent": percents[1], "seed": seed}
-
-
 def grow_history(cas: dict[int, float]) -> None:
-    """The GAN's history file with these steps."""
-    write_csv(Path("results/history/train_gan.csv"), [{"step": step, "cas": value} for step, value in cas.items()])
+    """The history file of the first GAN with these steps."""
+    write_csv(Path("results/history/train_gan-0.csv"), [{"step": step, "cas": value} for step, value in cas.items()])
 
 
-def write_cell(stage: str, percent: int, seed: int, accuracy: float) -> None:
+def write_cell(name: str, accuracy: float) -> None:
     """The files of one cell, as the stages write them."""
-    mixed, name = stage == "train_classifier", f"{stage}-{percent}-{seed}"
-    record = {
-        "stage": stage, "real_percent": 100 if mixed else percent, "synthetic_percent": percent if mixed else 0,
-        "seed": seed, "budget": "steps", "steps": 2, "num_real": 100, "num_synthetic": 100 if mixed else 0,
-        "train_loss": 0.1, "val_accuracy": 0.6, "test_accuracy": accuracy, "test_loss": 0.3,
-        "test_calibration_error": 0.1, "test_accuracy_per_class": dict.fromkeys(DIGITS, accuracy),
-        "num_corrupted": 50, "corrupted_accuracy": 0.4, "accuracy_per_corruption": {"blur": 0.4},
-    } | ({"mode": "add", "mixing": "batch"} if mixed else {})  # fmt: skip
-    write_csv(Path(f"results/history/{name}.csv"), [
+    cell = make_cell(load_all_params(), accuracy, DIGITS, **items_of(name))
+    write_csv(Path(f"results/history/{cell.name}.csv"), [
         {"step": step, "train_loss": 0.2 / step, "val_accuracy": 0.3 * step} for step in (1, 2)
     ])  # fmt: skip
-    write_json(Path(f"results/cells/{name}.json"), record)
+    write_json(Path(f"results/cells/{cell.name}.json"), cell.model_dump(exclude_none=True))
 
 
 def write_results() -> None:
     """Everything a finished `dvc repro` leaves, dvc.lock too, and the files of a cell that the grid lost since."""
-    for seed in (0, 1):
+    for replicate in (0, 1):
         for percent in (25, 100):
-            write_cell("train_baseline", percent, seed, 0.8 + seed / 100)
+            write_cell(f"train_baseline@{percent}-{replicate}", 0.8 + replicate / 50)
+        write_cell(f"train_rival@mixup-{replicate}", 0.8)
+        for percent in (50, 100):
+            write_cell(f"train_control@ceiling-{percent}-{replicate}", 0.9)
         for percent in (10, 50, 100):
-            write_cell("train_classifier", percent, seed, 0.7 + seed / 100)
+            write_cell(f"train_classifier@{percent}-{replicate}", 0.7 + replicate / 50)
+        write_json(Path(f"results/assess/{replicate}.json"), FIDELITY.model_dump())
+        write_csv(Path(f"results/history/train_gan-{replicate}.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
+        write_json(Path(f"data/synthetic/{replicate}/manifest.json"), {"num_images": 300})
+        write_description(Path(f"data/prepared/{replicate}/dataset.json"))
+    Path("results/gan").mkdir()
+    Path("results/gan/samples-0.png").write_bytes(b"picture")
     write_answer(0.1)
-    write_json(Path("results/assess.json"), FIDELITY.model_dump())
-    write_csv(Path("results/history/train_gan.csv"), [{"step": 10, "images": 640, "loss_d": 1.5}])
-    Path("results/gan_samples.png").write_bytes(b"picture")
-    sizes = {"train": 100, "reserve": 10, "val": 50, "test": 50}
+    write_lock()
+
+
+def write_description(file: Path) -> None:
+    """What the splits of a replicate hold."""
+    sizes = {"train": 100, "reserve": 10, "val": 50, "select": 50, "test": 50}
     description = DatasetDescription(
         dataset="digits", class_names=DIGITS, image_size=16, channels=1, digests=dict.fromkeys(sizes, "a"),
         counts={split: dict.fromkeys(DIGITS, size // 10) for split, size in sizes.items()},
         duplicates_dropped=dict.fromkeys(sizes, 0), near_duplicates=dict.fromkeys(("val", "select", "test"), 0),
         near_duplicates_in_reserve=dict.fromkeys(("val", "select", "test"), 0),
     )  # fmt: skip
-    write_json(Path("data/prepared/dataset.json"), description.model_dump())
-    write_json(Path("data/synthetic/manifest.json"), {"num_images": 300})
-    write_lock()
+    write_json(file, description.model_dump())
 
 
 def write_answer(difference: float) -> None:
@@ -195,7 +210,8 @@ def write_answer(difference: float) -> None:
     for setting in (*result["settings"], result["baseline"], result["chosen"]):
         gain = difference * setting["synthetic_percent"] / 50
         setting |= {"test_accuracy_mean": 0.8 + gain, "difference_mean": gain}
-    result["champion"] |= {"stage": "train_classifier", "percent": 50, "seed": 1}
+    result["champion"] |= {"stage": "train_classifier", "percent": 50, "replicate": 1}
+    result["dataset_replicate"] = 1
     write_json(Path("results/ablation.json"), result)
     Path("results/report.md").write_text("# It helps\n", encoding="utf-8")
     Path("results/ablation.svg").write_text("<svg/>", encoding="utf-8")
@@ -211,22 +227,31 @@ def make_result() -> Result:
 def write_lock() -> None:
     """A dvc.lock of the files that are there, with the params in force."""
     values = read_params()
-    entries: dict[str, Any] = {}
-    for stage, entry in GRAPH.items():
-        for key in cell_keys(stage):
-            outs = [out if isinstance(out, str) else next(iter(out))
-                    for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]  # fmt: skip
-            paths = [Path(out.replace("${key}", key)) for out in outs]
-            keys = [param for param in entry["params"] if "$" not in param]
-            entries[f"{stage}@{key}" if key else stage] = {
-                "cmd": command_of(f"{stage}@{key}"),
-                "params": {"params.yaml": {name: reduce(getitem, name.split("."), values) for name in keys}},
-                "outs": [{"path": str(path), "md5": dvc_md5(path)} for path in paths if path.exists()],
-            }
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": entries}), encoding="utf-8")
+    Path("dvc.lock").write_text(
+        yaml.safe_dump({"schema": "2.0", "stages": {name: lock_entry(name, values) for name in stage_names()}}),
+        encoding="utf-8",
+    )
 
 
-def cell_keys(stage: str) -> list[str]:
-    """Of the stage's cells in the grid; one empty key for a stage without."""
-    axis = {"train_baseline": "real_percent", "train_classifier": "synthetic_percent"}.get(stage)
-    return [f"{percent}-{seed}" for percent in GRID[axis] for seed in GRID["seeds"]] if axis else [""]
+def lock_entry(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """What dvc.lock says of a stage."""
+    entry, key = GRAPH[stage_of(name)], name.partition("@")[2]
+    outs = [out if isinstance(out, str) else next(iter(out))
+            for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]  # fmt: skip
+    paths = [Path(out.replace("${key}", key)) for out in outs]
+    keys = [param for param in entry["params"] if "$" not in param]
+    return {
+        "cmd": command_of(name),
+        "params": {"params.yaml": {name: reduce(getitem, name.split("."), values) for name in keys}},
+        "outs": [{"path": str(path), "md5": dvc_md5(path)} for path in paths if path.exists()],
+    }
+
+
+def stage_names() -> list[str]:
+    """Names in DVC of all stages and cells of the grid."""
+    ablation = load_all_params().ablation
+    return [
+        execution.dvc_name(stage, key)
+        for stage in GRAPH
+        for key in (execution.declared_keys(stage, ablation) if stage in execution.CELLS else ("",))
+    ]
