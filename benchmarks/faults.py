@@ -78,6 +78,8 @@ def _kills() -> Iterator[Fault]:
             yield Fault(f"{number.name} to dvc {whom}", plant)
         yield Fault(f"{number.name} to a fan-out", partial(kills.kill_fanout, number=number, group=False))
         yield Fault(f"{number.name} to a worker of a fan-out", partial(kills.kill_worker, number=number))
+        plant = partial(kills.kill_worker, number=number, names=kills.GANS)
+        yield Fault(f"{number.name} to a worker that trains a GAN", plant)
         yield Fault(f"{number.name} to configure", partial(kills.kill_configure, number=number))
         yield Fault(f"{number.name} to tracking sync", partial(kills.kill_sync, number=number))
     yield Fault("SIGKILL to dvc while it writes dvc.lock", kills.kill_dvc_at_lock)

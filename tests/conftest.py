@@ -59,7 +59,7 @@ def patches() -> LabelledImages:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after one `dvc repro` from zero, tracked in SQLite; for reading only."""
+    """A project that the fan-out ran from zero, tracked in SQLite; for reading only."""
     return once_per_run(tmp_path_factory, "reproduced", make_reproduced)
 
 

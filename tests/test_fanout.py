@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.project import ENVIRONMENT, copy_project, run
+from tests.project import ENVIRONMENT, FAN_OUT, copy_project, fan_out, run
 
-FAN_OUT = (sys.executable, "-m", "pipeline", "run", "--jobs", "2")
 NUM_CELLS = 18  # all stages but prepare and evaluate
 FIRST_WAVE = 12  # of them need nothing but prepare: 2 GANs, 4 baselines, 2 rivals, 4 controls
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -39,11 +38,6 @@ def stale(finished: Path) -> Path:
     return finished
 
 
-def fan_out(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the fan-out in `project`, on the project's own code."""
-    return run(project, *FAN_OUT, *targets, PYTHONPATH=str(project), **environment)
-
-
 def num_run(done: subprocess.CompletedProcess[str]) -> list[int]:
     """How many cells had to run, one wave after the other."""
     return [int(number) for number in re.findall(r"cells to run: (\d+)", done.stdout)]
@@ -56,23 +50,25 @@ def results_of(project: Path) -> dict[str, bytes]:
 
 
 def test_it_leaves_what_a_serial_run_leaves(reproduced: Path, stale: Path) -> None:
-    """dvc.lock and results to the byte, on any thread count, every cell in MLflow; then there is nothing to do.
+    """dvc.lock and results are those of `dvc repro` to the byte, whatever number of threads that one is given.
 
-    Both GANs train before all else, at the same time. The python of dvc.yaml is the one that runs the fan-out, whatever
-    is on PATH.
+    Then there is nothing to do, for neither.
     """
-    done = fan_out(stale, PIPELINE_TRACKING="on", OMP_NUM_THREADS="2", PATH="/usr/bin:/bin")
-    assert done.returncode == 0, done.stdout
-    assert "Use `dvc push` to send your updates" in done.stdout
+    serial = run(stale, "dvc", "repro", OMP_NUM_THREADS="2")
+    assert serial.returncode == 0, serial.stdout
     assert results_of(stale) == results_of(reproduced)
-    first, second, *others = cell_times(stale)
-    assert {first.name, second.name} == {"train_gan@0", "train_gan@1"}
-    assert second.start < first.end
-    assert len(others) == NUM_CELLS - 2
     again = fan_out(stale)
     assert (again.returncode, num_run(again)) == (0, [])
     assert "Data and pipelines are up to date." in again.stdout
     assert "up to date" in run(stale, "dvc", "repro").stdout
+
+
+def test_gans_train_side_by_side_before_all_else(reproduced: Path) -> None:
+    """Synthetic images, their assessment and the mixed cells wait for them."""
+    first, second, *others = cell_times(reproduced)
+    assert {first.name, second.name} == {"train_gan@0", "train_gan@1"}
+    assert second.start < first.end
+    assert len(others) == NUM_CELLS - 2
 
 
 class Times(NamedTuple):
@@ -169,7 +165,10 @@ def test_what_was_edited_amid_a_cell_is_not_committed(finished: Path) -> None:
 
 
 def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -> None:
-    """kill -9 amid the cells: the workers end too, cells that had ended are not repeated, the end is to the byte."""
+    """kill -9 amid the cells: the workers end too, cells that had ended are not repeated, the end is to the byte.
+
+    The python of dvc.yaml is the one that runs the fan-out, whatever is on PATH.
+    """
     process = subprocess.Popen(FAN_OUT, cwd=stale, env=ENVIRONMENT | {"PYTHONPATH": str(stale)})
     wait_for(lambda: len(list((stale / "results/cells").glob("*.json"))) >= 3)
     workers = children(process.pid)
@@ -179,8 +178,9 @@ def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -
     process.wait()
     assert workers
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-    again = fan_out(stale)
+    again = fan_out(stale, PATH="/usr/bin:/bin")
     assert again.returncode == 0, again.stdout
+    assert "Use `dvc push` to send your updates" in again.stdout
     assert again.stdout.count("is cached - skipping run") >= 1
     assert num_run(again)[0] < FIRST_WAVE
     assert results_of(stale) == results_of(reproduced)
@@ -212,7 +212,7 @@ if __name__ == "__main__":
 
 
 def test_a_gan_whose_worker_is_killed_goes_on(reproduced: Path, stale: Path) -> None:
-    """kill -9 of a worker amid the training: the other GAN is done, and a run of the fan-out ends this one to the byte."""
+    """kill -9 of a worker amid its training: the other GAN is done, and the next run ends this one to the byte."""
     (stale / "dying.py").write_text(DYING)
     killed = run(stale, sys.executable, "dying.py", PYTHONPATH=str(stale))
     assert killed.returncode == 1

@@ -58,7 +58,7 @@ def test_one_repro_answers_the_question(reproduced: Path) -> None:
 
 
 def test_cells_hold_what_they_declare(reproduced: Path) -> None:
-    """A mixed cell saw all real and all synthetic images, its controls as many fresh or the same ones, in equal steps."""
+    """A mixed cell saw all real and all synthetic images, its controls fresh or the same real ones, in equal steps."""
     cells = {file.stem: json.loads(file.read_text()) for file in (reproduced / "results/cells").iterdir()}
     assert len({cell["steps"] for cell in cells.values()}) == 1
     assert {name: (cell["num_real"], cell["num_synthetic"]) for name, cell in cells.items()} == {
@@ -77,7 +77,11 @@ def test_cells_hold_what_they_declare(reproduced: Path) -> None:
 
 def test_each_replicate_has_its_own_images_and_generator(reproduced: Path) -> None:
     """No two draw the same real images or the same synthetic ones; test is the same, for it lies beside them."""
-    for name in ("data/prepared/{}/dataset.json", "models/gan/{}/generator.safetensors", "data/synthetic/{}/manifest.json"):
+    for name in (
+        "data/prepared/{}/dataset.json",
+        "models/gan/{}/generator.safetensors",
+        "data/synthetic/{}/manifest.json",
+    ):
         first, second = ((reproduced / name.format(replicate)).read_bytes() for replicate in (0, 1))
         assert first != second, name
     read = [json.loads((reproduced / f"data/prepared/{r}/dataset.json").read_text())["digests"] for r in (0, 1)]

@@ -287,7 +287,15 @@ def test_sync_rebuilds_the_runs(repo: Path) -> None:
     assert sync() == (NUM_RUNS, 0, 0)
     parent = open_parent()
     names = {run.data.tags["dvc.stage"] for run in store.children(parent)}
-    assert {"prepare", GAN, "synthesize@1", "assess@0", "train_baseline@25-1", "train_control@ceiling-100-0", "train_rival@mixup-1"} < names
+    assert {
+        "prepare",
+        GAN,
+        "synthesize@1",
+        "assess@0",
+        "train_baseline@25-1",
+        "train_control@ceiling-100-0",
+        "train_rival@mixup-1",
+    } < names
     assert "train_classifier@10-0" not in names
     cell = child("train_classifier@50-1")
     assert cell.data.params == {"synthetic_percent": "50", "real_percent": "100", "replicate": "1"}

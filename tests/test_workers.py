@@ -1,9 +1,11 @@
-"""Warm worker processes, on tasks of no weight."""
+"""Warm worker processes, on tasks of no weight, and which stage they are given first."""
 
 import multiprocessing
 import os
 import signal
 
+from pipeline.orchestration.dvc_graph import DvcStage
+from pipeline.orchestration.fanout import Schedule
 from pipeline.orchestration.workers import Task, TaskResult, module_arguments, run_in_processes
 
 
@@ -50,3 +52,16 @@ def test_only_modules_are_for_workers() -> None:
     """Any other command line is left to DVC."""
     assert module_arguments("exec python -m stages.train --seed 1") == ["stages.train", "--seed", "1"]
     assert module_arguments("torchrun -m stages.train") == module_arguments("") == []
+
+
+def test_the_stage_that_most_others_wait_for_counts_most() -> None:
+    """Those that wait through others are counted too, so that GANs are trained before what only evaluate waits for."""
+    upstream = {
+        "baseline": {"prepare"}, "gan": {"prepare"}, "synthesize": {"gan"}, "assess": {"synthesize", "baseline"},
+        "rival": {"prepare"}, "evaluate": {"assess", "rival"},
+    }  # fmt: skip
+    plan = [DvcStage(name, "", frozenset(needs), "", is_in_root=True, _stage=None) for name, needs in upstream.items()]
+    schedule = Schedule(plan)
+    assert {stage.name: schedule.num_waiting(stage) for stage in plan} == {
+        "gan": 3, "baseline": 2, "synthesize": 2, "assess": 1, "rival": 1, "evaluate": 0,
+    }  # fmt: skip

@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.recovery.kills import ANY, FANOUT
+from tests.project import FAN_OUT
+from tests.recovery.kills import ANY
 from tests.recovery.project import (
     Outcome,
     Truth,
@@ -27,8 +28,8 @@ SAYS_WHO = ("Unable to acquire lock", "it is being blocked by", "dvc is at work 
 PAIRS = {
     "two dvc repro": (REPRO, REPRO),
     "two make demo": (DEMO, DEMO),
-    "a fan-out beside dvc repro": (REPRO, FANOUT),
-    "dvc repro beside a fan-out": (FANOUT, REPRO),
+    "a fan-out beside dvc repro": (REPRO, FAN_OUT),
+    "dvc repro beside a fan-out": (FAN_OUT, REPRO),
 }
 APART = 3.0  # seconds at most between the two
 
@@ -50,7 +51,7 @@ def two_of_dvc(truth: Truth, scratch: Path, choose: random.Random, *, commands: 
 
 def refused_beside_repro(truth: Truth, scratch: Path, choose: random.Random, *, command: tuple[str, ...]) -> Outcome:
     """`make demo` or `configure` while `dvc repro` is at work: one line that says who is, and nothing touched."""
-    project, job = truth.copy(scratch, dvc=True), truth.jobs["train_gan"]
+    project, job = truth.copy(scratch, dvc=True), truth.jobs["train_gan@0"]
     forget(project, [job])
     before = (project / "params.yaml").read_bytes()
     repro = start(project, *REPRO)
@@ -83,7 +84,7 @@ def twice_without_dvc(truth: Truth, scratch: Path, choose: random.Random, *, sta
 def four_and_one_store(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
     """Four cells that begin at once where there is no MLflow store yet: each has its run, all have one parent."""
     project = truth.copy(scratch)
-    cells = [job for name, job in truth.jobs.items() if name.startswith("train_") and "@" in name][:4]
+    cells = [job for name, job in truth.jobs.items() if name.startswith("train_baseline@")]
     stages = [start(project, *cell.command, PIPELINE_TRACKING="on", DVC_ROOT=str(project)) for cell in cells]
     ends = [(stage.communicate()[0], stage.returncode) for stage in stages]
     faults = [text for text, code in ends if code or "is behind" in text]

@@ -31,7 +31,7 @@ from tests.recovery.project import (
     run,
 )
 
-HUNGRY = ("train_gan", "synthesize", "assess", "train_classifier@50-1")
+HUNGRY = ("train_gan@1", "synthesize@1", "assess@0", "train_classifier@50-1")
 DISK_BYTES = 128_000_000
 BALLAST = "ballast"
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.project import FAN_OUT
 from tests.recovery.project import (
     Job,
     Outcome,
@@ -31,13 +32,13 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WORKERS, ORPHAN_SECONDS = ("stages.", "spawn_main"), 3.0  # what must not go on alone, though it may save its work
 REWRITING_SECONDS = 0.02  # that dvc takes for dvc.lock, at least
 LOADING_SECONDS = 0.4  # of a worker, at least
-CELLS = ("train_baseline@50-1", "train_classifier@50-1", "train_classifier@100-0")
+GANS = ("train_gan@0", "train_gan@1")
+CELLS = ("train_baseline@200-1", "train_classifier@50-1", "train_control@placebo-50-0")
 # What dvc says of a lock that a kill tore; docs/when-it-stops.md has the remedy.
 TORN = ("is invalid", "validation failed", "is busy", "RWLock-file")
-ANY = ("train_gan", "synthesize", *CELLS)
+ANY = ("train_gan@1", "synthesize@0", *CELLS)
 CONFIGURE = ["python", "-m", "pipeline", "configure", "dataset=digits", "profile=demo", "classifier.steps=13"]
 SYNC = ("python", "-m", "pipeline", "track", "sync")
-FANOUT = ("python", "-m", "pipeline", "run", "--jobs", "2")
 WRITER_SECONDS, SYNC_SECONDS, FANOUT_SECONDS, CHANGES_OF_CONFIGURE = 4.0, 6.0, 9.0, 5  # within which the kill falls
 
 
@@ -79,18 +80,18 @@ def kill_dvc_at_lock(truth: Truth, scratch: Path, choose: random.Random) -> Outc
 def kill_fanout(truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool) -> Outcome:
     """The same to a fan-out that runs three cells."""
     jobs = [truth.jobs[name] for name in CELLS]
-    return _kill_command(truth, scratch, jobs, FANOUT, number, choose, FANOUT_SECONDS, group=group)
+    return _kill_command(truth, scratch, jobs, FAN_OUT, number, choose, FANOUT_SECONDS, group=group)
 
 
 def kill_fanout_at_start(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
     """kill -9 to a fan-out whose workers are loading, and cannot have asked yet to go with it."""
     project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[name] for name in CELLS]
     forget(project, jobs)
-    process = start(project, *FANOUT)
+    process = start(project, *FAN_OUT)
     wait_for(lambda: len(find(project, "spawn_main")) == 2)
     moment(choose, LOADING_SECONDS)
     process.kill()
-    return _after_the_kill(truth, project, jobs, FANOUT, process)
+    return _after_the_kill(truth, project, jobs, FAN_OUT, process)
 
 
 def _kill_command(
@@ -129,17 +130,19 @@ def _again_with_dvc(truth: Truth, project: Path, jobs: Sequence[Job], command: t
     return Outcome(f"{what}; {'; '.join(faults)}" if faults else "", is_true(truth, project, jobs))
 
 
-def kill_worker(truth: Truth, scratch: Path, choose: random.Random, *, number: int) -> Outcome:
-    """A signal to one of the two workers of a fan-out, which loses that worker's cell alone."""
-    project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[name] for name in CELLS]
+def kill_worker(
+    truth: Truth, scratch: Path, choose: random.Random, *, number: int, names: Sequence[str] = CELLS
+) -> Outcome:
+    """A signal to one of the two workers of a fan-out, which loses that worker's cell, or training of a GAN, alone."""
+    project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[name] for name in names]
     forget(project, jobs)
-    process = start(project, *FANOUT)
+    process = start(project, *FAN_OUT)
     wait_for(lambda: len(workers := find(project, "spawn_main")) == 2 and workers)
     moment(choose, FANOUT_SECONDS / 2)
     with suppress(ProcessLookupError, IndexError):  # its work was done
         os.kill(choose.choice(find(project, "spawn_main")), number)
     output, _ = process.communicate()
-    return _again_with_dvc(truth, project, jobs, FANOUT, f"code {process.returncode}: {output}")
+    return _again_with_dvc(truth, project, jobs, FAN_OUT, f"code {process.returncode}: {output}")
 
 
 def kill_writer(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:

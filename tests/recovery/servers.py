@@ -25,7 +25,7 @@ from tests.recovery.project import Outcome, Truth, contents, remove, run
 FAULTS = ("away", "error", "silent", "slow", "very slow", "dies", "answer lost", "error in the middle")
 DELAY = {"slow": 0.3, "very slow": 7.0}  # seconds that each request takes; our patience with one is 5
 HEALTHY_REQUESTS = {"dies": 40, "answer lost": 40, "error in the middle": 40}  # at most, before it goes wrong
-TRACKED = (CELLS[0], "train_gan", "evaluate")  # a child run, one that registers a model, the parent
+TRACKED = (CELLS[0], "train_gan@1", "evaluate")  # a child run, one that registers a model, the parent
 LONGEST = 100.0  # seconds that a stage may take; it waits 60 for its last upload
 SILENCE = 30.0
 TURN = threading.Lock()  # the server has one experiment

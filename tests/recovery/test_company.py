@@ -27,7 +27,7 @@ def test_params_stay_while_dvc_reads_them(
     assert company.refused_beside_repro(truth, scratch, choose, command=command) == Outcome("", equal=True)
 
 
-@pytest.mark.parametrize("stage", ["train_gan", "train_baseline@50-0"])
+@pytest.mark.parametrize("stage", ["train_gan@0", "train_baseline@200-0"])
 def test_one_stage_twice(truth: Truth, scratch: Path, choose: random.Random, stage: str) -> None:
     """Started twice without DVC, a resumable stage refuses the second; others write the same bytes in turn."""
     assert company.twice_without_dvc(truth, scratch, choose, stage=stage) == Outcome("", equal=True)
