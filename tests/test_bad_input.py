@@ -18,11 +18,11 @@ CASES: dict[str, tuple[str, Callable[[], object], tuple[str, ...]]] = {
     "params": (f"stages.prepare {FLAGS['prepare']}", lambda: set_param("gan.stepz", 1), ("gan.stepz: no such key",)),
     "a trap in a model": (
         f"stages.synthesize {FLAGS['synthesize']}",
-        lambda: change_json("models/gan/generator.json", networks="trap:build"), ("'trap:build'", "gan.networks")),
+        lambda: change_json("models/gan/0/generator.json", networks="trap:build"), ("'trap:build'", "gan.networks")),
     "a shard": (
         f"stages.assess {FLAGS['assess']}",
-        lambda: cut("data/synthetic/data/train-00000-of-00001.parquet", 0.5), ("not a readable Parquet file",)),
-    "a manifest": ("pipeline dataset verify data/synthetic", lambda: cut("data/synthetic/manifest.json", 0.5),
+        lambda: cut("data/synthetic/0/data/train-00000-of-00001.parquet", 0.5), ("not a readable Parquet file",)),
+    "a manifest": ("pipeline dataset verify data/synthetic/0", lambda: cut("data/synthetic/0/manifest.json", 0.5),
                    ("manifest.json: corrupted",)),
     "an unknown profile": ("pipeline configure profile=huge", lambda: None, ("profile/huge",)),
     "a torn dvc.lock": ("pipeline track sync", lambda: Path("dvc.lock").write_text(LOCK), ("dvc.lock", "not YAML")),

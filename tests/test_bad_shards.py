@@ -25,9 +25,9 @@ from tests.bad_files import Check, Spoil, Work, change_json, cut, flip_byte, lin
 from tests.shard_inputs import dataset, labelled
 from tests.test_sources import png_header
 
-DATA, NAME = "data/synthetic/data", "train-00000-of-00001.parquet"
-SHARD, TRAIN, SCORES = f"{DATA}/{NAME}", f"data/prepared/train/{NAME}", "data/scores/scores.parquet"
-AGAIN, PREPARED = "dvc repro assess", Path("data/prepared")
+DATA, NAME = "data/synthetic/0/data", "train-00000-of-00001.parquet"
+SHARD, TRAIN, SCORES = f"{DATA}/{NAME}", f"data/prepared/0/train/{NAME}", "data/scores/0/scores.parquet"
+AGAIN, PREPARED = "dvc repro assess", Path("data/prepared/0")
 
 
 def rewrite(file: str, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -80,8 +80,8 @@ def eps() -> bytes:
 
 def other_dataset() -> None:
     """Shards of another data set in place of the synthetic ones."""
-    shutil.rmtree("data/synthetic")
-    dataset(Path("data/synthetic"), labelled(40))
+    shutil.rmtree("data/synthetic/0")
+    dataset(Path("data/synthetic/0"), labelled(40))
 
 
 def fewer_rows(table: pa.Table) -> pa.Table:
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "train_baseline: without rows": (lambda: rewrite(TRAIN, lambda t: t.slice(0, 0)), ("train", "no image")),
     "real: val of other classes": (
         lambda: tell(TRAIN.replace("train", "val"), b"huggingface", names(list("abcdefghij"))),
-        ("data/prepared/val", "differ")),
+        ("data/prepared/0/val", "differ")),
     "scores: missing": (lambda: Path(SCORES).unlink(), (SCORES, AGAIN)),
     "scores: cut off": (lambda: cut(SCORES, 0.5), (SCORES, AGAIN)),
     "scores: a row less": (lambda: rewrite(SCORES, fewer_rows), (SCORES, "other images than the 40", AGAIN)),
@@ -165,21 +165,21 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "scores: value missing": (lambda: put(SCORES, "confidence", 3, None), (SCORES, "confidence")),
     "scores: NaN": (lambda: put(SCORES, "confidence", 3, float("nan")), (SCORES, "confidence")),
     "scores: text": (lambda: retype(SCORES, "confidence", pa.string()), (SCORES, "confidence")),
-    "counts: missing": (lambda: Path("data/prepared/dataset.json").unlink(), ("dataset.json", "prepare")),
+    "counts: missing": (lambda: Path("data/prepared/0/dataset.json").unlink(), ("dataset.json", "prepare")),
     "counts: beyond numbers": (
-        lambda: change_json("data/prepared/dataset.json", counts={"train": {str(k): 10**15 for k in range(10)},
+        lambda: change_json("data/prepared/0/dataset.json", counts={"train": {str(k): 10**15 for k in range(10)},
         "reserve": {str(k): 0 for k in range(10)}}), ("dataset.json", "prepare")),
     "counts: negative": (
-        lambda: change_json("data/prepared/dataset.json", counts={"train": {str(k): -1 for k in range(10)},
+        lambda: change_json("data/prepared/0/dataset.json", counts={"train": {str(k): -1 for k in range(10)},
         "reserve": {str(k): 0 for k in range(10)}}), ("dataset.json", "prepare")),
-    "counts: no JSON": (lambda: cut("data/prepared/dataset.json", 0.5), ("dataset.json", "prepare")),
+    "counts: no JSON": (lambda: cut("data/prepared/0/dataset.json", 0.5), ("dataset.json", "prepare")),
 }  # fmt: skip
 
 
 def read_drawn() -> None:
     """As assess does."""
     read_alike(PREPARED / "train", PREPARED / "val", Path(DATA))
-    check_generator(Path(DATA), Path("models/gan"))
+    check_generator(Path(DATA), Path("models/gan/0"))
 
 
 READERS: dict[str, Work] = {
@@ -258,6 +258,6 @@ def test_any_damage_to_scores_is_told_or_harmless(stages_done: Path, tmp_path: P
     """Bytes over any part of scores.parquet: the columns in their types, or a UserError."""
     whole = (stages_done / SCORES).read_bytes()
     (tmp_path / "scores.parquet").write_bytes(whole[:place] + junk + whole[place + len(junk) :])
-    images = read_images(stages_done / "data/synthetic/data")
+    images = read_images(stages_done / "data/synthetic/0/data")
     found = only_user_errors(lambda: read_scores(tmp_path, ("confidence", "near_copy"), images))
     assert found is None or all(len(column) == len(images) for column in found.values())  # type: ignore[attr-defined]
