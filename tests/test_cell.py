@@ -161,3 +161,11 @@ def test_a_record_that_contradicts_itself_is_one_line(tmp_path: Path, changes: d
     path.write_bytes(to_json(record.model_dump() | changes))
     with pytest.raises(UserError, match=rf"1\.json: corrupted \(.*{problem}.*; delete it and run: dvc repro train_cl"):
         read_cell_record(path)
+
+
+def test_committed_records_are_read_and_written_as_they_are() -> None:
+    """Those of the repository are of today's program, and come back to the byte."""
+    files = list((Path(__file__).parent.parent / "results/cells").glob("*.json"))
+    assert files
+    for file in files:
+        assert to_json(read_cell_record(file).model_dump(exclude_none=True)) == file.read_bytes()
