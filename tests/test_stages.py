@@ -175,7 +175,7 @@ def test_wrong_params_stop_dvc_before_any_work(project: Path, old: str, new: str
 def test_an_undeclared_block_stops_the_stage(project: Path) -> None:
     """A stage that reads what dvc.yaml does not watch is stopped, with the place to mend."""
     file = project / "dvc.yaml"
-    file.write_text(file.read_text().replace("      - assess\n      - gan.networks\n", "      - gan.networks\n"))
+    file.write_text(file.read_text().replace("      - assess\n      - curation\n", "      - curation\n"))
     stopped = run(project, "dvc", "repro", "--force", "--single-item", "assess@0")  # DVC overlooks what is taken away
     assert "dvc.yaml: stage assess reads params ['assess']; add them under its `params:`" in stopped.stdout
 

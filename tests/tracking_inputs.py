@@ -186,7 +186,7 @@ def write_results() -> None:
         write_json(Path(f"data/synthetic/{replicate}/manifest.json"), {"num_images": 300})
         write_json(Path(f"data/scores/{replicate}/scores.parquet"), {"stands for": "scores"})
         write_description(Path(f"data/prepared/{replicate}/dataset.json"))
-    Path("results/gan").mkdir()
+    Path("results/gan").mkdir(exist_ok=True)
     Path("results/gan/samples-0.png").write_bytes(b"picture")
     write_answer(0.1)
     write_lock()
