@@ -119,7 +119,6 @@ FAULTS = """
 def faulty(real_percent: int, replicate: int) -> None:
     import os
     from pathlib import Path
-from typing import NamedTuple
     from pipeline.runtime.errors import UserError
     if Path("faulty").exists() and (real_percent, replicate) == (200, 0):
         raise UserError("no luck")
@@ -144,8 +143,9 @@ def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
     assert "train_baseline@200-0: no luck\n" in done.stdout
     assert "train_baseline@200-1: its worker was ended by SIGKILL" in done.stdout
     assert "Traceback" not in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("error: train_baseline@200-")
-    assert "1 left out" in done.stdout.splitlines()[-1]
+    (error,) = (line for line in done.stdout.splitlines() if line.startswith("error: "))
+    assert error.startswith("error: train_baseline@200-")
+    assert "1 left out" in error
     (finished / "faulty").unlink()
     repaired = fan_out(finished)
     assert repaired.returncode == 0, repaired.stdout
@@ -189,7 +189,6 @@ def test_killed_it_leaves_no_orphan_and_goes_on(reproduced: Path, stale: Path) -
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from typing import NamedTuple
 from pipeline.gan import state, training
 from pipeline.orchestration.fanout import bring_up_to_date
 

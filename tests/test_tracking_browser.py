@@ -19,7 +19,7 @@ def browse(address: str, folder: Path, awaited: str) -> list[str]:
     """The texts of the page that MLflow makes of an address, opened again where a busy machine answered too late."""
     assert CHROMIUM is not None
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=120000", "--dump-dom"]
-    view = [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1400"]
+    view = [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,3000"]
     for _ in range(TRIES):
         done = subprocess.run(
             [CHROMIUM, *flags, *view, address], capture_output=True, text=True, timeout=120, check=True
