@@ -1,10 +1,12 @@
 """Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
 import sys
+import threading
 import time
 
 from tqdm import tqdm
 
+tqdm.set_lock(threading.RLock())  # of its own, a semaphore, Python says that it leaked where a process was killed
 SECONDS_BETWEEN_LINES = 30.0  # in a log file, a line every half minute is enough
 
 
