@@ -101,7 +101,7 @@ def test_what_a_stage_took_is_logged(repo: Path) -> None:
         write_cell(CELL, 0.7)
     values = child(CELL).data.metrics
     assert values["images_per_second"] == pytest.approx(12 * 32 / values["wall_seconds"])  # steps of batches
-    assert 0 < values["processor_seconds"] < 60
+    assert 0 < values["processor_seconds"] <= time.process_time()  # of a process that ran other tests before
     assert 20 < values["peak_memory_mib"] < 10_000
 
 
