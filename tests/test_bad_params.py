@@ -79,6 +79,9 @@ CASES: dict[str, tuple[Work, Spoil, tuple[str, ...]]] = {
     "sense: a percent twice": (
         load_all_params, lambda: set_param("ablation.synthetic_percent", [50, 50]), ("synthetic_percent", "twice")),
     "sense: no baseline": (load_all_params, lambda: set_param("ablation.real_percent", [50]), ("lacks 100",)),
+    "sense: shares and a factor": (
+        load_all_params, lambda: set_params(dataset__class_shares=[2.0] * 10, dataset__imbalance_factor=10.0),
+        ("class_shares and imbalance_factor are both given",)),
     "sense: shares without classes": (
         load_all_params, lambda: set_param("synthesize.class_balance", "shares"), ("class_shares",)),
     "sense: shares of other classes": (

@@ -63,6 +63,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("synthesize.latent_std", 0.0, "synthesize.latent_std: should be greater than 0"),
         ("synthesize.class_balance", "even", "synthesize.class_balance: should be 'balanced', 'fill' or 'shares'"),
         ("synthesize.class_balance", "shares", "synthesize: class_shares is empty: give one number a class"),
+        ("dataset.class_shares", [1.0, 0.0], "dataset.class_shares.1: should be greater than 0"),
         ("synthesize.class_shares", [3, 0], "synthesize.class_shares.1: should be greater than or equal to 1"),
         ("curation.keep_percent", 0, "curation.keep_percent: should be greater than or equal to 1, not 0"),
         ("curation.rank_by", "beauty", "curation.rank_by: should be 'confidence' or 'discriminator', not 'beauty'"),

@@ -1,5 +1,7 @@
 """Splits: disjoint by content, balanced to any prefix, a function of the seed; short classes are named."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,10 +31,21 @@ def balanced(rows_per_class: int, first: int = 0, names: tuple[str, ...] = NAMES
     return make(list(range(first, first + size)), labels.tolist(), names)
 
 
-def ask(train: int, val: int, test: int, seed: int = 0, *, select: int = 3) -> DatasetParams:
-    """Params of a split with these sizes."""
-    sizes = {"train_size": train, "val_size": val, "select_size": select, "test_size": test}
-    return DatasetParams(name="digits", path="", image_size=16, seed=seed, **sizes)
+def ask(
+    train: int,
+    val: int,
+    test: int,
+    seed: int = 0,
+    *,
+    select: int = 3,
+    class_shares: Sequence[float] = (),
+    imbalance_factor: float = 1,
+) -> DatasetParams:
+    """Params of a split with these sizes, and of unequal classes in train."""
+    return DatasetParams(
+        name="digits", path="", image_size=16, seed=seed, class_shares=list(class_shares),
+        imbalance_factor=imbalance_factor, train_size=train, val_size=val, select_size=select, test_size=test,
+    )  # fmt: skip
 
 
 def divide(
@@ -171,6 +184,64 @@ def test_a_split_without_some_class_is_refused(sizes: tuple[int, int, int], key:
     """Fewer images than classes would leave a class out of the report without a word."""
     with pytest.raises(UserError, match=rf"^dataset.{key}_size is 2, too few for 3 classes: raise it to 3"):
         divide(balanced(10), None, ask(*sizes))
+
+
+@given(
+    st.lists(st.floats(0.01, 100), min_size=3, max_size=3), st.integers(3, 60), st.integers(0, 2**31 - 1), REPLICATES
+)
+def test_every_prefix_of_train_follows_the_shares(
+    shares: list[float], train: int, seed: int, replicate: int | None
+) -> None:
+    """Every class from the first images on, then as near to the shares as the images it began with allow.
+
+    The other splits are those of equal classes, and no image is lost.
+    """
+    equal = divide(balanced(90), None, ask(train, 12, 12, seed, select=12), replicate).images
+    params = ask(train, 12, 12, seed, select=12, class_shares=shares)
+    splits = divide(balanced(90), None, params, replicate).images
+    assert all(splits[part].digest() == equal[part].digest() for part in ("test", "val", "select"))
+    assert sorted(content for part in PARTS for content in contents(splits[part])) == list(range(270))
+    labels = splits["train"].labels
+    assert len(labels) == train
+    quotas = np.array(shares) / sum(shares)
+    for stop in range(3, train + 1):
+        counts = np.bincount(labels[:stop], minlength=3)
+        assert counts.min() >= 1
+        assert np.all(counts[counts > 1] <= quotas[counts > 1] * stop + 1)
+
+
+def test_train_of_unequal_classes_is_drawn_anew_for_a_replicate() -> None:
+    """As many images of each class, other ones."""
+    drawn = [divide(balanced(90), None, ask(39, 12, 12, class_shares=[9, 3, 1]), r).images["train"] for r in (0, 1)]
+    assert [np.bincount(train.labels).tolist() for train in drawn] == [[27, 9, 3]] * 2
+    assert drawn[0].digest() != drawn[1].digest()
+
+
+def test_an_imbalance_factor_is_the_exponential_profile() -> None:
+    """Of 111 images at 100: 100, 10 and 1 (Cui et al. 2019); at 1 all is as without it."""
+    long_tailed = divide(balanced(110), None, ask(111, 12, 12, imbalance_factor=100))
+    assert np.bincount(long_tailed.images["train"].labels).tolist() == [100, 10, 1]
+
+
+def test_the_largest_train_of_given_shares_is_named_and_works() -> None:
+    """One line; the size it names can be drawn, one more cannot. So it is for more images than there are."""
+    for train in (200, 10**9):
+        with pytest.raises(UserError) as error:
+            divide(balanced(40), None, ask(train, 12, 12, class_shares=[9, 3, 1]))
+        assert str(error.value) == (
+            "class 'cat' has too few images for its share of train: lower dataset.train_size to 44"
+        )
+    assert len(divide(balanced(40), None, ask(44, 12, 12, class_shares=[9, 3, 1])).images["train"]) == 44
+    with pytest.raises(UserError, match=r"to 44$"):
+        divide(balanced(40), None, ask(45, 12, 12, class_shares=[9, 3, 1]))
+
+
+def test_shares_that_no_size_can_follow_are_refused() -> None:
+    """Not one a class; a class that test, val and select used up."""
+    with pytest.raises(UserError, match=r"^params.yaml: dataset.class_shares has 2 numbers for 3 classes: give one"):
+        divide(balanced(40), None, ask(39, 12, 12, class_shares=[9, 3]))
+    with pytest.raises(UserError, match=r"^class 'cat' has no image left for train: lower dataset.select_size, val_"):
+        divide(balanced(9), None, ask(3, 12, 12, class_shares=[9, 3, 1]))
 
 
 def test_describe_counts_every_class_of_every_split() -> None:

@@ -41,8 +41,20 @@ class DatasetParams(Block):
     """Real images on which the state of the GAN is chosen and synthetic images are assessed."""
     test_size: Positive
     """Real images read once, for the report."""
+    class_shares: list[Annotated[float, Field(gt=0, le=10**6)]]
+    """How train's classes are to each other, one number a class in the order of the labels; empty: equal."""
+    imbalance_factor: Annotated[float, Field(ge=1, le=10**6)]
+    """Largest over smallest class of train, those between on an exponential curve (Cui et al. 2019); 1: equal."""
     seed: Seed
     """Draws the split."""
+
+    @model_validator(mode="after")
+    def _one_way_to_unequal_classes(self) -> Self:
+        if self.class_shares and self.imbalance_factor != 1:
+            raise ValueError(
+                "class_shares and imbalance_factor are both given: set class_shares to [] or the other to 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _path_goes_with_image_folder(self) -> Self:

@@ -1,7 +1,7 @@
 """Draws train, reserve, val, select and test from real images: class-balanced, by seed, without shared content."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from pipeline.images import Indices, LabelledImages
 from pipeline.params.schema import AblationParams, DatasetParams
 from pipeline.randomness import permutation
 from pipeline.runtime.errors import UserError
+from pipeline.sources.shares import in_proportion, largest_size, train_shares
 
 
 class RealImages(NamedTuple):
@@ -26,7 +27,8 @@ class Splits(NamedTuple):
     """Splits by name: test, val, select, train, reserve."""
 
     images: dict[str, LabelledImages]
-    """The rows of each take turns over the classes, so that any prefix is balanced too."""
+    """The rows of each take turns over the classes, so that any prefix is balanced too; those of train follow its
+    shares, where it has some, in any prefix too."""
     duplicates_dropped: dict[str, int]
     """Images drawn for a split and left out, because their pixels had been drawn before (for any split)."""
 
@@ -60,11 +62,11 @@ def split(source: RealImages, params: DatasetParams, *, replicate: int | None) -
     _check_sizes(sizes, len(pool.class_names))
     seen: set[bytes] = set()
     if official_test is None:
-        return _deal(pool, sizes, seen, params.seed, 0, replicate)
+        return _deal(pool, sizes, seen, params, 0, replicate)
     assert official_test.class_names == pool.class_names
-    test = _deal(official_test, {"test": params.test_size}, seen, params.seed, 1, None)
+    test = _deal(official_test, {"test": params.test_size}, seen, params, 1, None)
     others = {name: size for name, size in sizes.items() if name != "test"}
-    rest = _deal(pool, others, seen, params.seed, 0, replicate)
+    rest = _deal(pool, others, seen, params, 0, replicate)
     return Splits(test.images | rest.images, test.duplicates_dropped | rest.duplicates_dropped)
 
 
@@ -99,7 +101,7 @@ def _check_sizes(sizes: Sizes, num_classes: int) -> None:
 
 
 def _deal(
-    source: LabelledImages, sizes: Sizes, seen: set[bytes], seed: int, epoch: int, replicate: int | None
+    source: LabelledImages, sizes: Sizes, seen: set[bytes], params: DatasetParams, epoch: int, replicate: int | None
 ) -> Splits:
     """Draws `sizes` images (None: all that are left) from `source`, and adds their content to `seen`.
 
@@ -107,16 +109,20 @@ def _deal(
     """
     keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
     labels = range(len(source.class_names))
-    queues = [_shuffled(np.flatnonzero(source.labels == k), k, seed=seed, epoch=epoch) for k in labels]
+    queues = _shuffled([np.flatnonzero(source.labels == label) for label in labels], seed=params.seed, epoch=epoch)
     turns = _turns(sizes, longest=max(map(len, queues)) * len(queues))
+    unequal = _unequal_train(sizes, params, source)
     drawn, dropped = {}, {}
     for name, size in sizes.items():
         if name == "val" and replicate is not None:
-            epoch = FIRST_REPLICATE + replicate
-            queues = [_shuffled(np.array(queue, np.int64), k, seed=seed, epoch=epoch) for k, queue in enumerate(queues)]
-        drawn[name], dropped[name] = _draw(queues, turns[name], keys, seen)
+            rows = [np.array(queue, np.int64) for queue in queues]
+            queues = _shuffled(rows, seed=params.seed, epoch=FIRST_REPLICATE + replicate)
+        classes = unequal.get(name, (turn % len(queues) for turn in turns[name]))
+        drawn[name], dropped[name] = _draw(queues, classes, keys, seen)
         if size is not None and len(drawn[name]) < size:
-            raise _too_small(source, sizes, turns, drawn)
+            if name in unequal:
+                raise _share_too_large(source, unequal[name], drawn[name])
+            raise _too_small(source, {name: size for name, size in sizes.items() if name not in unequal}, turns, drawn)
     return Splits({name: source.select(rows) for name, rows in drawn.items()}, dropped)
 
 
@@ -129,16 +135,27 @@ def _turns(sizes: Sizes, *, longest: int) -> dict[str, range]:
     return turns
 
 
-def _shuffled(rows: Indices, label: int, *, seed: int, epoch: int) -> deque[int]:
-    """Rows of one class in drawing order."""
-    return deque(rows[permutation(len(rows), seed=seed, stream=label, epoch=epoch)].tolist())
+def _unequal_train(sizes: Sizes, params: DatasetParams, source: LabelledImages) -> dict[str, Indices]:
+    """The class of each image of train, if it is among the splits and has shares; else nothing."""
+    shares = train_shares(params, len(source.class_names))
+    if not shares or "train" not in sizes:
+        return {}
+    return {"train": in_proportion(shares, min(params.train_size, len(source) + 1))}  # one too many is enough to fail
 
 
-def _draw(queues: Queues, turns: range, keys: list[bytes], seen: set[bytes]) -> tuple[Indices, int]:
-    """A row of unseen content from the class of each turn, none where it is used up; and how many dropped."""
+def _shuffled(rows_per_class: Iterable[Indices], *, seed: int, epoch: int) -> Queues:
+    """Rows of every class in drawing order."""
+    return [
+        deque(rows[permutation(len(rows), seed=seed, stream=label, epoch=epoch)].tolist())
+        for label, rows in enumerate(rows_per_class)
+    ]
+
+
+def _draw(queues: Queues, classes: Iterable[int], keys: list[bytes], seen: set[bytes]) -> tuple[Indices, int]:
+    """A row of unseen content from each of `classes`, none where it is used up; and how many dropped."""
     rows, dropped = [], 0
-    for turn in turns:
-        queue = queues[turn % len(queues)]
+    for label in classes:
+        queue = queues[label]
         while queue and keys[queue[0]] in seen:
             queue.popleft()
             dropped += 1
@@ -148,6 +165,17 @@ def _draw(queues: Queues, turns: range, keys: list[bytes], seen: set[bytes]) -> 
         elif not any(queues):  # a size may be far beyond what there is
             break
     return np.array(rows, np.int64), dropped
+
+
+def _share_too_large(source: LabelledImages, classes: Indices, rows: Indices) -> UserError:
+    """Names the class that ends the draw of train first."""
+    most, label = largest_size(classes, _per_class(source, source.labels[rows]))
+    culprit = source.class_names[label]
+    if most < len(source.class_names):
+        return UserError(
+            f"class '{culprit}' has no image left for train: lower dataset.select_size, val_size or test_size"
+        )
+    return UserError(f"class '{culprit}' has too few images for its share of train: lower dataset.train_size to {most}")
 
 
 def _too_small(
