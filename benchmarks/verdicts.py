@@ -19,13 +19,25 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from pipeline.evaluation.power import paired_power
-from pipeline.evaluation.statistics import SIGNIFICANCE, Decision, Measurements, Verdict, decide, finds_something
+from pipeline.evaluation.statistics import (
+    SIGNIFICANCE,
+    Arms,
+    Decision,
+    Measurements,
+    Verdict,
+    compare_selected,
+    decide,
+    finds_something,
+    holm,
+)
 
 DRAWS = int(os.environ.get("DRAWS", "2000"))
 PERCENTS = (5, 10, 25, 50, 100)
 FIXED = 25  # the share whose interval is looked at whatever val chooses, and which gets the planted gain
 REAL = 80.0  # accuracy on real images alone, in percent; all below in points
 SPLIT, LUCK, TEST, VAL = 0.5, 0.15, 0.26, 0.5  # standard deviations: of replicates, of classifiers, of either split
+RIVAL_LUCK = 0.55  # of the committed cells, splits of their own among it: the more of it, the more a choice flatters
+SETTINGS = 9  # that are compared with their best rivals side by side
 CLEAR = 1.5  # what fresh real images gain where a setting can tell
 IMAGE, MARGIN = 1e-4, 0.005
 
@@ -102,6 +114,7 @@ def make_rows(draws: int) -> Iterator[Row]:
         # less often: val may pick another share, and with few replicates the corrected ceiling may show no sure gain
         yield Row(f"1 point at {FIXED} % alone, 0.7 times as often", world, found, ">=", 0.7 * promise)
     yield from make_control_rows(draws)
+    yield from make_rival_rows(draws)
 
 
 def make_control_rows(draws: int) -> Iterator[Row]:
@@ -116,6 +129,32 @@ def make_control_rows(draws: int) -> Iterator[Row]:
     yield Row("fresh real images help, the ceiling being clear", fresh, told(clear, "helps"), ">=", 0.95)
     for world, why in ((full, "fresh real images gain nothing"), (faulty, "the placebo gains 2 points")):
         yield Row(f"nothing is told where {why}", world, told(judge(world, draws), "cannot_tell"), ">=", 0.95)
+
+
+def make_rival_rows(draws: int) -> Iterator[Row]:
+    """How often one of SETTINGS settings is called better or worse than its best rival where none is, after Holm."""
+    for num_rivals in (1, len(PERCENTS)):
+        for replicates in (5, 10):
+            random = np.random.default_rng(0)
+            found = [any_found(random, num_rivals, replicates) for _ in range(draws)]
+            claim = f"one of {SETTINGS} settings differs from the best of {num_rivals} rivals"
+            yield Row(
+                claim, World(replicates), float(np.mean(found)), "<=", 0.06
+            )  # 0.05, and the chance of 2,000 draws
+
+
+def any_found(random: np.random.Generator, num_rivals: int, replicates: int) -> bool:
+    """Whether settings find a difference between what val chooses among arms that are all equal."""
+    p_values = []
+    for _ in range(SETTINGS):
+        shares, rivals = (
+            Arms(dict(enumerate((on_val / 100).tolist())), dict(enumerate((test / 100).tolist())))
+            for test, on_val in (
+                cells(random, np.full((arms, replicates), REAL), RIVAL_LUCK) for arms in (len(PERCENTS), num_rivals)
+            )
+        )
+        p_values.append(compare_selected(shares, rivals, IMAGE).p_value)
+    return min(holm(p_values)) < SIGNIFICANCE
 
 
 def judge(world: World, draws: int) -> Judged:
@@ -144,9 +183,9 @@ def draw(world: World, random: np.random.Generator) -> Measurements:
     )
 
 
-def cells(random: np.random.Generator, accuracies: Floats) -> tuple[Floats, Floats]:
-    """Measured on test and on val, of classifiers with such true accuracies, in percent."""
-    lucky = accuracies + random.normal(0, LUCK, accuracies.shape)
+def cells(random: np.random.Generator, accuracies: Floats, luck: float = LUCK) -> tuple[Floats, Floats]:
+    """Measured on test and on val, of classifiers with such true accuracies, in percent, and of such luck."""
+    lucky = accuracies + random.normal(0, luck, accuracies.shape)
     return lucky + random.normal(0, TEST, accuracies.shape), lucky + random.normal(0, VAL, accuracies.shape)
 
 

@@ -338,3 +338,27 @@ def test_cells_of_another_data_set_are_refused(cells: Path) -> None:
     """Cells that name different classes cannot be compared, whatever stage they are of."""
     change_cell(cells, "train_control-placebo-50-1", test_accuracy_per_class={"cat": 0.9})
     assert "different classes" in refusal(cells)
+
+
+def test_plain_training_is_a_rival_too() -> None:
+    """Where no rival is better on val than the baseline, that is what synthetic images are held against."""
+    worse = dict.fromkeys(("mixup", "cutmix", "trivial_augment", "cutout", "longer"), lambda percent: -0.02)
+    result = plant(make_params(), {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__, **worse).compare()
+    found = result.over_best_rival
+    assert found
+    assert found.rival == "real_only"
+    assert found.difference_mean == result.chosen.difference_mean
+    assert "nothing is better on val than plain training" in found.text
+
+
+def test_the_best_rival_is_chosen_on_val_and_a_gain_over_it_is_found() -> None:
+    """CutMix gains 0.4 points, 50 % synthetic 1.4: one point over it; what is best on test alone is not taken."""
+    inputs = plant(make_params(), {25: 0.004, 50: 0.014, 100: -0.03}.__getitem__)
+    lucky = [cell.model_copy(update={"test_accuracy": 0.999}) for cell in inputs.grid.rivals["cutout"]]
+    grid = replace(inputs.grid, rivals={**inputs.grid.rivals, "cutout": lucky})
+    found = replace(inputs, grid=grid).compare().over_best_rival
+    assert found
+    assert found.rival == "cutmix"
+    assert found.difference_mean == pytest.approx(0.01, abs=0.002)
+    assert found.difference_low < found.difference_mean == pytest.approx(found.difference_cross_fitted)
+    assert found.p_value < 0.01

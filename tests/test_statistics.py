@@ -11,12 +11,14 @@ from scipy import stats
 
 from pipeline.evaluation.result import Optimism
 from pipeline.evaluation.statistics import (
+    Arms,
     Decision,
     Interval,
     Measurements,
     PairedComparison,
     Verdict,
     choose_percent,
+    compare_selected,
     cross_fitted,
     decide,
     finds_something,
@@ -237,7 +239,7 @@ def test_cross_fitting_has_its_hand_value() -> None:
     val = {25: [0.9, 0.5, 0.6], 50: [0.6, 0.6, 0.8]}
     gains = {25: [0.1, 0.2, 0.3], 50: [-0.1, -0.2, -0.3]}
     # without replicate 0: 50 is best (0.7 > 0.55); without 1: 25 (0.75 > 0.7); without 2: 25 (0.7 > 0.6)
-    assert cross_fitted(val, gains) == pytest.approx((-0.1 + 0.2 + 0.3) / 3)
+    assert cross_fitted(val, gains) == [-0.1, 0.2, 0.3]
 
 
 def test_cross_fitting_takes_the_optimism_out() -> None:
@@ -251,10 +253,24 @@ def test_cross_fitting_takes_the_optimism_out() -> None:
         val = dict(enumerate(luck[1:].tolist()))
         picked = choose_percent({row: float(np.mean(values)) for row, values in val.items()})
         naive.append(sum(gains[picked]) / 3)
-        honest.append(cross_fitted(val, gains))
+        honest.append(float(np.mean(cross_fitted(val, gains))))
     error = np.std(honest) / math.sqrt(1000)
     assert np.mean(naive) > 0.003
     assert abs(np.mean(honest)) < 3 * error
+
+
+def test_a_comparison_of_what_was_chosen_has_its_hand_value() -> None:
+    """Val chooses 5 and `b`, on the whole and for every replicate; the larger p is theirs, and none if signs differ."""
+    arms = Arms(val={5: [0.8] * 3, 9: [0.7] * 3}, test={5: [0.81, 0.83, 0.82], 9: [0.9] * 3})
+    rivals = Arms(val={"a": [0.6] * 3, "b": [0.7] * 3}, test={"a": [0.9] * 3, "b": [0.8] * 3})
+    found, alone = compare_selected(arms, rivals, IMAGE), paired_difference([0.81, 0.83, 0.82], [0.8] * 3, IMAGE)
+    assert (found.difference, found.p_value) == (alone.difference, alone.p_value)
+    assert found.cross_fitted == pytest.approx(0.02)
+    unsure = Arms(val={"a": [0.7, 0.7, 0.1], "b": [0.4, 0.4, 0.6]}, test={"a": [0.9, 0.9, 0.9], "b": [0.7, 0.7, 0.7]})
+    other = compare_selected(arms, unsure, IMAGE)  # `a` is best, or `b` without replicate 0 or 1
+    assert other.difference.mean == pytest.approx(-0.08)
+    assert other.cross_fitted == pytest.approx((0.11 + 0.13 - 0.08) / 3)
+    assert other.p_value == 1
 
 
 def test_one_percent_has_no_optimism() -> None:

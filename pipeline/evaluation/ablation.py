@@ -95,7 +95,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         real_equivalent=equivalent,
         controls=controls,
         rivals=compare_rivals(grid.rivals, baseline, image),
-        over_best_rival=over_best_rival(grid.rivals, grid.mixed[percent], image),
+        over_best_rival=over_best_rival(grid, percent, image),
         controls_text=controls_text(decision),
         replicate_split=ablation.replicate_split,
         replicates=replicates,
@@ -266,14 +266,14 @@ def _real_equivalent(
 
 
 def _optimism(chosen: Setting, grid: Grid) -> Optimism:
-    """What picking the best percent flatters the chosen one by; see `cross_fitted`."""
+    """What picking the best percent flatters the chosen one by; see `chosen_by_others`."""
     gains = {
         percent: [
             value.test_accuracy - base.test_accuracy for value, base in zip(cells, grid.baseline(percent), strict=True)
         ]
         for percent, cells in grid.mixed.items()
     }
-    honest = cross_fitted(_values(grid.mixed, "val_accuracy"), gains)
+    honest = fmean(cross_fitted(_values(grid.mixed, "val_accuracy"), gains))
     return Optimism(
         val_difference_mean=chosen.val_difference_mean,
         difference_cross_fitted=honest,

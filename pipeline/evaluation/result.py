@@ -14,6 +14,7 @@ from pipeline.params.schema import Control, CurationParams, Rival
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+RivalOrNone = Rival | Literal["real_only"]
 
 
 class Headline(Record):
@@ -260,16 +261,18 @@ class RivalSetting(Record):
 class OverBestRival(Record):
     """The chosen percent against the rival that is best on val."""
 
-    rival: Rival
-    """That rival."""
+    rival: RivalOrNone
+    """That rival; `real_only` where plain training on the real images is better on val than any."""
     difference_mean: float
     """Mean test accuracy of the chosen percent less the rival's, paired by replicate: a fraction, -1 to 1."""
     difference_low: float
     """Lower end of its 95 % t-interval."""
     difference_high: float
     """Upper end of its interval."""
+    difference_cross_fitted: float
+    """The same mean where each replicate's percent and rival are chosen by the others: a fraction, -1 to 1."""
     p_value: Fraction
-    """Two-sided p-value of the paired t-test."""
+    """Two-sided: the larger p of the paired t-tests of these two; 1 where they have different signs."""
     text: str
     """All this in a sentence."""
 

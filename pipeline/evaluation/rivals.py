@@ -4,8 +4,17 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from pipeline.classifier.record import CellRecord
-from pipeline.evaluation.result import OverBestRival, RivalSetting
-from pipeline.evaluation.statistics import PairedComparison, holm, paired_difference
+from pipeline.evaluation.grid import Grid
+from pipeline.evaluation.result import OverBestRival, RivalOrNone, RivalSetting
+from pipeline.evaluation.statistics import (
+    Arms,
+    Name,
+    PairedComparison,
+    best_on_val,
+    compare_selected,
+    holm,
+    paired_difference,
+)
 from pipeline.evaluation.wording import over_best_rival_text
 from pipeline.params.schema import Rival
 
@@ -31,20 +40,31 @@ def compare_rivals(rivals: Rivals, baseline: Sequence[CellRecord], image: float)
     )
 
 
-def over_best_rival(rivals: Rivals, chosen: Sequence[CellRecord], image: float) -> OverBestRival | None:
-    """The cells at the chosen percent against the rival that is best on val; None where none was run."""
-    if not rivals:
+def over_best_rival(grid: Grid, percent: int, image: float) -> OverBestRival | None:
+    """The cells at the chosen `percent` against the rival that is best on val; None where none was run.
+
+    Plain training on the real images is among the rivals: where none of them is better, that is what to beat.
+    """
+    if not grid.rivals:
         return None
-    best = max(rivals, key=lambda rival: fmean(cell.val_accuracy for cell in rivals[rival]))
-    comparison = _compare(chosen, rivals[best], image)
+    cells: dict[RivalOrNone, list[CellRecord]] = {"real_only": grid.baseline(percent)}
+    cells.update(grid.rivals.items())
+    rivals = _arms(cells)
+    best, found = best_on_val(rivals), compare_selected(_arms(grid.mixed), rivals, image)
     return OverBestRival(
         rival=best,
-        difference_mean=comparison.difference.mean,
-        difference_low=comparison.difference.low,
-        difference_high=comparison.difference.high,
-        p_value=comparison.p_value,
-        text=over_best_rival_text(best, comparison),
+        difference_mean=found.difference.mean,
+        difference_low=found.difference.low,
+        difference_high=found.difference.high,
+        difference_cross_fitted=found.cross_fitted,
+        p_value=found.p_value,
+        text=over_best_rival_text(best, found),
     )
+
+
+def _arms(cells: Mapping[Name, Sequence[CellRecord]]) -> Arms[Name]:
+    val = {name: [cell.val_accuracy for cell in group] for name, group in cells.items()}
+    return Arms(val, {name: [cell.test_accuracy for cell in group] for name, group in cells.items()})
 
 
 def _compare(cells: Sequence[CellRecord], others: Sequence[CellRecord], image: float) -> PairedComparison:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import dist, sqrt
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from scipy.special import stdtr, stdtrit
 
@@ -13,6 +13,8 @@ Verdict = Literal["helps", "hurts", "equivalent", "too_few_replicates", "cannot_
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 PLACEBO_SIGNIFICANCE = 0.01  # a false alarm stops an honest answer, so it must be rare
+Name = TypeVar("Name")  # of what there is to choose from
+Other = TypeVar("Other")
 SAME = 2.5e-6  # cells hold six decimals: differences this close to each other are equal
 
 
@@ -31,6 +33,23 @@ class PairedComparison:
 
     difference: Interval
     std: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Arms(Generic[Name]):
+    """What there is to choose from, by name: accuracies of every replicate, in the same order, on val and on test."""
+
+    val: Mapping[Name, Sequence[float]]
+    test: Mapping[Name, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class SelectedComparison:
+    """Two arms that were chosen on val: their difference, the mean of the cross-fitted one, and one p for both."""
+
+    difference: Interval
+    cross_fitted: float
     p_value: float
 
 
@@ -124,21 +143,44 @@ def choose_percent(val_accuracy: Mapping[int, float]) -> int:
     return min(val_accuracy, key=lambda percent: (-val_accuracy[percent], percent))
 
 
-def cross_fitted(val: Mapping[int, Sequence[float]], gains: Mapping[int, Sequence[float]]) -> float:
-    """Mean test gain where no classifier is judged at a percent that it helped to choose.
+def chosen_by_others(val: Mapping[Name, Sequence[float]]) -> list[Name]:
+    """For each replicate what the other ones choose on val: the first of the best (leave-one-out).
 
-    Val and test of one classifier share its luck, so that the percent picked on val flatters itself on test too.
-    Here each replicate's percent is chosen on val by the other ones (leave-one-out, cf. Cawley & Talbot 2010).
+    Val and test of one classifier share its luck, so that what is picked on val flatters itself on test too, unless
+    no classifier is judged that helped to pick it (cf. Cawley & Talbot 2010).
 
     Args:
-        val: val accuracy of each replicate, by synthetic_percent.
-        gains: test accuracy over the baseline's of each replicate, by the same percents and in the same order.
+        val: val accuracy of each replicate, by what there is to choose from.
     """
-    total, n = 0.0, len(next(iter(val.values())))
-    for row in range(n):
-        others = {percent: statistics.fmean([*values[:row], *values[row + 1 :]]) for percent, values in val.items()}
-        total += gains[choose_percent(others)][row]
-    return total / n
+    chosen = []
+    for row in range(len(next(iter(val.values())))):
+        others = {name: statistics.fmean([*values[:row], *values[row + 1 :]]) for name, values in val.items()}
+        chosen.append(max(others, key=lambda name: others[name]))
+    return chosen
+
+
+def cross_fitted(val: Mapping[Name, Sequence[float]], test: Mapping[Name, Sequence[float]]) -> list[float]:
+    """Of each replicate its value on `test` of what the others choose on `val`; both in the same order."""
+    return [test[name][row] for row, name in enumerate(chosen_by_others(val))]
+
+
+def best_on_val(arms: Arms[Name]) -> Name:
+    """The first of those with the highest mean val accuracy."""
+    return max(arms.val, key=lambda name: statistics.fmean(arms.val[name]))
+
+
+def compare_selected(arms: Arms[Name], others: Arms[Other], resolution: float) -> SelectedComparison:
+    """The best on val of `arms` against the best on val of `others`, paired by replicate.
+
+    The t-test of what all replicates choose flatters whichever side had more to choose from; that of the cross-fitted
+    accuracies has replicates that depend on each other. Each alone is wrong more often than it says, both together are
+    not (`benchmarks/verdicts.py`): p is the larger of the two, and 1 where their signs differ.
+    """
+    chosen = paired_difference(arms.test[best_on_val(arms)], others.test[best_on_val(others)], resolution)
+    honest = paired_difference(cross_fitted(arms.val, arms.test), cross_fitted(others.val, others.test), resolution)
+    differ = chosen.difference.mean * honest.difference.mean < 0
+    p_value = 1.0 if differ else max(chosen.p_value, honest.p_value)
+    return SelectedComparison(chosen.difference, honest.difference.mean, p_value)
 
 
 def decide(measured: Measurements) -> Decision:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.power import MOST_REPLICATES
-from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result
-from pipeline.evaluation.statistics import Decision, Interval, PairedComparison, Verdict, finds_something
-from pipeline.params.schema import CurationParams, Rival
+from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result, RivalOrNone
+from pipeline.evaluation.statistics import Decision, Interval, SelectedComparison, Verdict, finds_something
+from pipeline.params.schema import CurationParams
 
 SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
 PREDICATES: dict[Verdict, str] = {
@@ -43,7 +43,8 @@ REPLICATES = {
     False: "A replicate has its own GAN, synthetic images and classifiers, so the intervals cover another training of "
     "the generator on these very images; another draw of them would move all rows.",
 }
-RIVALS: dict[Rival, str] = {
+RIVALS: dict[RivalOrNone, str] = {
+    "real_only": "real images only",
     "mixup": "mixup",
     "cutmix": "CutMix",
     "trivial_augment": "TrivialAugment",
@@ -134,12 +135,16 @@ def _best_ceiling(decision: Decision) -> str:
     return f", and most at {best} %: {points(difference.mean)} points ({_interval(difference)})"
 
 
-def over_best_rival_text(rival: Rival, comparison: PairedComparison) -> str:
-    """What synthetic images add over the best of the alternatives on real images alone."""
-    difference = comparison.difference
+def over_best_rival_text(rival: RivalOrNone, found: SelectedComparison) -> str:
+    """What synthetic images add over the best of the alternatives on real images alone: one planned comparison."""
+    best = f"{RIVALS[rival]} is best on val"
+    if rival == "real_only":
+        best = "nothing is better on val than plain training"
     return (
-        f"Of what else the compute buys on the real images alone, {RIVALS[rival]} is best on val; synthetic images "
-        f"add {points(difference.mean)} points over it ({_interval(difference)}, {p_text(comparison.p_value)})."
+        f"Of what else the compute buys on the real images alone, {best}; synthetic images add "
+        f"{points(found.difference.mean)} points over it ({_interval(found.difference)}). Where each replicate has the "
+        f"share and the rival that the others choose, it is {points(found.cross_fitted)} points; "
+        f"{p_text(found.p_value)} for both, one planned comparison."
     )
 
 
