@@ -13,6 +13,7 @@ from pipeline.files import write_json, write_picture
 from pipeline.gan.discriminator import TrainedDiscriminator
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import IntFlag, PathFlag
+from pipeline.shards.imported import find_imported
 from pipeline.shards.reader import read_alike
 from pipeline.shards.scores import write_scores
 from pipeline.tracking import tracked_run
@@ -32,13 +33,16 @@ def main(
     params = load_params("assess", "curation", "gan.networks", "ablation.threads")
     device = pick_device(params.ablation.threads)  # else a score's last digits depend on them, and the cells on those
     seen, unseen, images = read_alike(train, select, synthetic)
-    weights = check_generator(synthetic, generator)
+    imported = find_imported(generator)
+    weights = check_generator(synthetic, generator, imported)
     name = f"pooled activations of the real-only classifier {judge.name}"
     classifier = judge_by(name, load_classifier(judge, device, images))
-    discriminator = TrainedDiscriminator.load(generator, device, images, networks=params.gan.networks)
+    discriminator = (
+        None if imported else TrainedDiscriminator.load(generator, device, images, networks=params.gan.networks)
+    )
     paths = {"train": train, "select": select, "synthetic": synthetic, "out": out, "metrics": metrics}
     with tracked_run("assess", paths, cell={"replicate": replicate}):
-        drawn = Drawn(images, discriminator.score(images), weights)
+        drawn = Drawn(images, discriminator.score(images) if discriminator else None, weights)
         record, scores, nearest = assess(params, drawn, seen, unseen, classifier, device=device)
         write_scores(out, scores, images)
         write_picture(out / "neighbours.png", neighbours_picture(images, seen, nearest))

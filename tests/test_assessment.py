@@ -127,6 +127,15 @@ def measure(
     return assess(tiny.model_copy(update=values), made, train, unseen, judge, device=CPU)
 
 
+def test_images_of_no_gan_have_no_realness(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
+    """A set that another program made is scored by all but a discriminator."""
+    values = {"assess": AssessParams(num_images=60, num_neighbours=3), "curation": KEEP_ALL}
+    made = Drawn(patches, None, generator="0" * 64)
+    scores = assess(tiny.model_copy(update=values), made, patches, patches, judge, device=CPU).scores
+    assert "discriminator" not in scores
+    assert len(scores["confidence"]) == len(patches)
+
+
 def test_assessment_counts_wrong_labels(patches: LabelledImages, tiny: Params, judge: Judge) -> None:
     """A third of one class mislabelled shows in the accuracy of that class alone, and in the scores row by row."""
     labels = patches.labels.copy()

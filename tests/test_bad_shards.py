@@ -179,7 +179,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 def read_drawn() -> None:
     """As assess does."""
     read_alike(PREPARED / "train", PREPARED / "val", Path(DATA))
-    check_generator(Path(DATA), Path("models/gan/0"))
+    check_generator(Path(DATA), Path("models/gan/0"), None)
 
 
 READERS: dict[str, Work] = {

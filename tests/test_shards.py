@@ -394,8 +394,8 @@ def test_verify_exits_with_2_and_one_line_a_problem(tmp_path: Path, short_shards
         (("content_sha256",), "0" * 64, "content_sha256 is 0000"),
         (("class_counts", "train"), [7, 9, 7, 7], "the shards have {'train': (8, 8, 7, 7)}"),
         (("class_names",), ["other"] * 4, "columns or class names are not those of the dataset"),
-        (("recipe", "seed"), 6, "column seed is not the recipe's, 6"),
-        (("recipe", "generator_sha256"), "another", "column generator is not the recipe's, another"),
+        (("recipe", "seed"), 6, "column seed is not the manifest's, 6"),
+        (("recipe", "generator_sha256"), "another", "column generator is not the manifest's, another"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_found(

@@ -19,6 +19,7 @@ from pipeline.images import LabelledImages, Pixels
 from pipeline.params.schema import AssessParams, Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.resources import need_memory
+from pipeline.shards.imported import ImportedSet
 from pipeline.shards.reader import read_column
 
 NEIGHBOUR_COLUMNS = 8
@@ -32,12 +33,12 @@ class Drawn(NamedTuple):
 
     Attributes:
         images: all of it.
-        realness: the discriminator's logit of each image, float32 (N,).
-        generator: sha256 of the weights that drew it.
+        realness: the discriminator's logit of each image, float32 (N,); None where no GAN of ours drew it.
+        generator: sha256 of the weights that drew it, or of the images that were taken from a set.
     """
 
     images: LabelledImages
-    realness: Features
+    realness: Features | None
     generator: str
 
 
@@ -108,7 +109,7 @@ def _score(drawn: Drawn, judge: Judge, nearest: Nearest, near_copy: NDArray[np.b
     """The columns of the sidecar, one value an image."""
     labels = drawn.images.labels
     rows, probability = np.arange(len(labels)), softmax(judge.logits(drawn.images), axis=1)
-    return {
+    scores: Scores = {
         "index": rows,
         "label": labels,
         "predicted": probability.argmax(1).astype(np.int64),
@@ -117,8 +118,8 @@ def _score(drawn: Drawn, judge: Judge, nearest: Nearest, near_copy: NDArray[np.b
         "nearest_train_distance": nearest.distance,
         "nearest_train_ratio": nearest.ratio,
         "near_copy": near_copy,
-        "discriminator": drawn.realness,
     }
+    return scores if drawn.realness is None else scores | {"discriminator": drawn.realness}
 
 
 def _fidelity(
@@ -135,13 +136,15 @@ def _percent(flags: NDArray[np.generic]) -> float:
     return 100 * int(np.count_nonzero(flags)) / len(flags)
 
 
-def check_generator(synthetic: Path, generator: Path) -> str:
+def check_generator(synthetic: Path, generator: Path, imported: ImportedSet | None) -> str:
     """The sha256 of the weights in the folder `generator`, which must have drawn the shards in `synthetic`.
+
+    Where they were `imported`, that of the images that were taken.
 
     Raises:
         UserError: others drew them; names both generators by the sha256 of their weights.
     """
-    ours = hash_file(generator / "generator.safetensors")
+    ours = imported.images_sha256 if imported else hash_file(generator / "generator.safetensors")
     if others := set(read_column(synthetic, "generator")) - {ours}:
         raise UserError(
             f"{synthetic}: holds images drawn by {min(others)[:12]}…, {generator} is {ours[:12]}…; "

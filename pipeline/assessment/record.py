@@ -56,7 +56,7 @@ class AssessRecord(Record):
     """Percent found by the kind of copy: exact; mirrored; shifted by a sixteenth of the side, and far, by an eighth;
     brightened by 25 levels; blurred; enlarged by a seventh; blended, 70 to 30, with another image."""
     generator: Sha256
-    """sha256 of the weights that drew the images."""
+    """sha256 of the weights that drew the images, or of the images that were taken from a set."""
     synthetic_digest: Sha256
     """sha256 over all synthetic images and labels, as `LabelledImages.digest` takes it."""
 

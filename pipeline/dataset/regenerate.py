@@ -102,7 +102,7 @@ def regenerate_rows(folder: Path, count: int, generator: Path, *, tolerance: int
     """Draws `count` rows of the dataset `folder` again; says how much they differ.
 
     Raises:
-        UserError: the generator is not the one that drew the dataset.
+        UserError: the generator is not the one that drew the dataset, or none did.
         FoundProblemsError: rows differ by more than `tolerance` levels.
     """
     from pipeline.device import describe_environment, pick_device
@@ -111,6 +111,10 @@ def regenerate_rows(folder: Path, count: int, generator: Path, *, tolerance: int
 
     manifest = read_manifest(folder)
     recipe = manifest.recipe
+    if recipe is None:
+        raise UserError(
+            f"{folder}: its images were taken from a set, not drawn: there is no generator to draw them again"
+        )
     networks = load_all_params().gan.networks if PARAMS_FILE.exists() else ""
     threads = manifest.environment.get("threads")
     device = pick_device(int(threads) if threads else None)  # as many as drew it, else sums round otherwise

@@ -126,9 +126,8 @@ def _content_problems(path: Path, record: ShardRecord, manifest: Manifest) -> It
         if not read_schema(path).equals(image_schema(manifest.class_names, header.shape), check_metadata=True):
             yield f"{path}: its columns or class names are not those of the dataset; {RESTORE}"
         read_files([path])  # decodes every image and checks every label
-        recipe = manifest.recipe
-        for column, wanted in (("seed", recipe.seed), ("generator", recipe.generator_sha256)):
+        for column, wanted in manifest.row_constants.items():
             if set(read_file_column(path, column).tolist()) - {wanted}:
-                yield f"{path}: column {column} is not the recipe's, {wanted}; {RESTORE}"
+                yield f"{path}: column {column} is not the manifest's, {wanted}; {RESTORE}"
     except UserError as error:
         yield str(error)

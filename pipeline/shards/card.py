@@ -15,8 +15,7 @@ from pipeline.shards.schema import FIELDS
 TEXT = """
 # {name}
 
-{num_images} **synthetic** images of {num_classes} classes, {height}x{width} pixels, {colour}, drawn from a
-class-conditional generator. No image was taken with a camera or drawn by a person.
+{num_images} **synthetic** images of {num_classes} classes, {height}x{width} pixels, {colour}, {origin}
 
 | class | {splits} |
 |---|{rules}
@@ -24,31 +23,16 @@ class-conditional generator. No image was taken with a camera or drawn by a pers
 
 ## How it was made
 
-Generator {generators}, seed {seeds}, and:
-
-```json
-{recipe}```
-
-Image i is a function of this recipe and i. `manifest.json` has the size and sha256 of every shard, one sha256
-of the content (labels, index and pixels), and the environment in which the files come out the same to the
-byte. The generator says of itself:
-
-| | |
-|---|---|
-{about}
-
-A small CAS is the accuracy on real validation images of a small classifier that was trained, for a short time,
-on nothing but this generator's images.
-
+{made}
 ## Columns
 
 | column | type | meaning |
 |---|---|---|
 | `image` | struct of `bytes` and `path` | a PNG{compression}; `path` is empty |
-| `label` | int64 | class asked of the generator; names are in the metadata and above |
-| `index` | int64 | i, the number of the draw |
-| `seed` | int64 | seed of the draws |
-| `generator` | string | names the generator |
+| `label` | int64 | {label}; names are in the metadata and above |
+| `index` | int64 | {index} |
+| `seed` | int64 | {seed} |
+| `generator` | string | {generator} |
 
 ## How to load it
 
@@ -79,11 +63,53 @@ folders of images, a tar for webdataset or one file for torch.
 
 ## Limits
 
-- Labels are what the generator was asked for. Nobody looked at the images: some show another class.
-- The generator knows only its training images: it repeats their gaps and biases, and may come close to some.
+{limits}
 - Whether these images help a classifier is a question for real test images. Never test on synthetic ones.
 - The terms of the generator's training images may bind its images too.
 """
+
+DRAWN = {
+    "origin": "drawn from a\nclass-conditional generator. No image was taken with a camera or drawn by a person.",
+    "made": """Generator {generators}, seed {seeds}, and:
+
+```json
+{recipe}```
+
+Image i is a function of this recipe and i. `manifest.json` has the size and sha256 of every shard, one sha256
+of the content (labels, index and pixels), and the environment in which the files come out the same to the
+byte. The generator says of itself:
+
+| | |
+|---|---|
+{about}
+
+A small CAS is the accuracy on real validation images of a small classifier that was trained, for a short time,
+on nothing but this generator's images.
+""",
+    "label": "class asked of the generator",
+    "index": "i, the number of the draw",
+    "seed": "seed of the draws",
+    "generator": "names the generator",
+    "limits": """- Labels are what the generator was asked for. Nobody looked at the images: some show another class.
+- The generator knows only its training images: it repeats their gaps and biases, and may come close to some.""",
+}
+IMPORTED = {
+    "origin": "taken from a\nset that another program made.",
+    "made": """Taken from a set of images, as `manifest.json` says under `imported`:
+
+```json
+{recipe}```
+
+Image i of the dataset is row i of `files.csv`, which names the file of the set that it was read from. Each was cut
+to a square and resized. `copies` counts the images that show one on which classifiers are judged.
+""",
+    "label": "class that the set gives the image",
+    "index": "i, the row of `files.csv`",
+    "seed": "which draw from the set",
+    "generator": "sha256 of the images that were taken",
+    "limits": """- Labels are those of the set. Nobody looked at the images: some may show another class.
+- The generator, if one made them, knows only its training images, and may come close to some.""",
+}
 
 
 def write_card(root: Path, *, name: str, licence: str, about: Mapping[str, object]) -> None:
@@ -95,7 +121,7 @@ def write_card(root: Path, *, name: str, licence: str, about: Mapping[str, objec
         root: the dataset folder; its manifest is written.
         name: title.
         licence: as the Hugging Face Hub spells it, such as `cc-by-4.0` or `other`.
-        about: what is known of the generator, such as how it was trained and how good it is.
+        about: what is known of the generator, such as how it was trained and how good it is; nothing of a set.
 
     Raises:
         UserError: the manifest or a shard is missing or unreadable, or the folder cannot be written.
@@ -132,7 +158,9 @@ def _header(manifest: Manifest, name: str, licence: str) -> dict[str, Any]:
 def _text(root: Path, manifest: Manifest, name: str, about: Mapping[str, object]) -> str:
     """The card below its header."""
     height, width, channels = read_header(root / next(iter(manifest.splits.values()))[0].file).shape
+    words = DRAWN if manifest.recipe else IMPORTED
     return TEXT.format(
+        **words | {"made": _made(root, manifest, words["made"], about)},
         name=escape_markdown(name),
         num_images=manifest.num_images,
         num_classes=len(manifest.class_names),
@@ -142,16 +170,24 @@ def _text(root: Path, manifest: Manifest, name: str, about: Mapping[str, object]
         splits=" | ".join(map(escape_markdown, manifest.splits)),
         rules="---|" * len(manifest.splits),
         counts=_count_rows(manifest),
+        compression=" without compression" if manifest.environment.get("encoding") == "stored_png" else "",
+        first_split=next(iter(manifest.splits)),
+    )
+
+
+def _made(root: Path, manifest: Manifest, template: str, about: Mapping[str, object]) -> str:
+    """How the images came about, from the recipe or the set, in the words of `template`."""
+    origin = manifest.recipe or manifest.imported
+    assert origin
+    return template.format(
         generators=", ".join(map(escape_markdown, _distinct(root, manifest, "generator"))),
         seeds=", ".join(_distinct(root, manifest, "seed")),
-        recipe=to_json(manifest.recipe.model_dump()).decode(),
+        recipe=to_json(origin.model_dump()).decode(),
         about="\n".join(
             f"| {escape_markdown(key)} | {escape_markdown(str(value))} |"
             for key, value in sorted(about.items())
             if key != "class_names"
         ),
-        compression=" without compression" if manifest.environment.get("encoding") == "stored_png" else "",
-        first_split=next(iter(manifest.splits)),
     )
 
 

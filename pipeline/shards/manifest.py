@@ -9,6 +9,7 @@ from pipeline.files import Record, read_record, to_json
 from pipeline.runtime.atomic import remove_tmp, write_bytes
 from pipeline.runtime.errors import disk_errors
 from pipeline.shards.digest import ContentDigest
+from pipeline.shards.imported import ImportedSet
 from pipeline.shards.plan import Count, ShardRecord
 from pipeline.shards.reader import read_header
 from pipeline.shards.schema import SHARD_NAME
@@ -55,8 +56,10 @@ class Manifest(Record):
     """Images of each class, for each split."""
     content_sha256: str
     """See `ContentDigest.sha256`."""
-    recipe: DatasetRecipe
-    """What the images are a function of."""
+    recipe: DatasetRecipe | None = None
+    """What the images are a function of, where a generator drew them."""
+    imported: ImportedSet | None = None
+    """Where they come from, where none did."""
     environment: dict[str, str | int]
     """With which the files' bytes, not only their content, come out the same."""
 
@@ -73,10 +76,24 @@ class Manifest(Record):
     def _every_class_is_counted(self) -> Self:
         if set(self.class_counts) != set(self.splits):
             raise ValueError("class_counts are not those of the splits")
-        counted = [*self.class_counts.values(), self.recipe.real_counts]
+        counted = [*self.class_counts.values(), *([self.recipe.real_counts] if self.recipe else [])]
         if any(len(counts) != len(self.class_names) for counts in counted):
             raise ValueError("class_counts or real_counts have not one count a class")
         return self
+
+    @model_validator(mode="after")
+    def _images_have_one_origin(self) -> Self:
+        if (self.recipe is None) == (self.imported is None):
+            raise ValueError("recipe and imported: one of them must be there")
+        return self
+
+    @property
+    def row_constants(self) -> dict[str, int | str]:
+        """What the columns `seed` and `generator` hold in every row."""
+        if self.recipe:
+            return {"seed": self.recipe.seed, "generator": self.recipe.generator_sha256}
+        assert self.imported
+        return {"seed": self.imported.seed, "generator": self.imported.images_sha256}
 
 
 def write_manifest(
@@ -84,7 +101,7 @@ def write_manifest(
     splits: dict[str, list[ShardRecord]],
     digest: ContentDigest,
     *,
-    recipe: DatasetRecipe,
+    recipe: DatasetRecipe | ImportedSet,
     environment: dict[str, str | int],
 ) -> Manifest:
     """Writes `root`/manifest.json about the finished shards in `root`/data.
@@ -93,7 +110,7 @@ def write_manifest(
         root: the dataset folder.
         splits: what `write_shards` returned for each split.
         digest: what it gathered, split by split in the order of their names.
-        recipe: what the images are a function of.
+        recipe: what the images are a function of, or the set that they were taken from.
         environment: versions and device; no host, path or time.
 
     Raises:
@@ -109,10 +126,11 @@ def write_manifest(
         splits=placed,
         class_counts={split: tuple(counts) for split, counts in digest.class_counts.items()},
         content_sha256=digest.sha256(),
-        recipe=recipe,
+        recipe=recipe if isinstance(recipe, DatasetRecipe) else None,
+        imported=recipe if isinstance(recipe, ImportedSet) else None,
         environment=environment,
     )
-    write_beside(root / MANIFEST_FILE, to_json(manifest.model_dump()))
+    write_beside(root / MANIFEST_FILE, to_json(manifest.model_dump(exclude_none=True)))
     return manifest
 
 
