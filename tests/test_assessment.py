@@ -5,6 +5,7 @@ from scipy import linalg
 from scipy.ndimage import gaussian_filter
 
 from pipeline.assessment.assess import Assessment, Drawn, assess, flag_planted_copies, neighbours_picture
+from pipeline.assessment.contamination import find_copies
 from pipeline.assessment.fidelity import Features, frechet_distance, measure_manifold, squared_distances
 from pipeline.assessment.judge import Judge
 from pipeline.assessment.memorisation import EXPECTED_PERCENT, find_near_copies, find_nearest
@@ -87,6 +88,18 @@ def test_a_copying_generator_is_found_out() -> None:
     assert min(found[kind] for kind in ("mirrored", "brightened", "blurred")) >= 95
     assert found["shifted"] >= 80
     assert found["shifted_far"] < 80  # said, not hidden
+
+
+def test_copies_of_judged_images_are_found_exact_and_near() -> None:
+    """Copies that were placed among new images are told apart from those at about the expected 1 %."""
+    judged, others, fresh = scenes(1000, 1), scenes(1000, 2), scenes(400, 3)
+    changed = shift(judged[10:30, :, ::-1], 2)
+    found = find_copies(np.concatenate([judged[:10], changed, fresh]), judged, others, CPU)
+    assert found.exact.tolist() == [True] * 10 + [False] * 420
+    assert found.near[10:30].sum() >= 18
+    assert found.near[30:].sum() <= 12
+    assert found.count().exact == 10
+    assert found.count().near == found.near.sum()
 
 
 def test_a_planted_copy_is_what_its_name_says() -> None:
