@@ -98,8 +98,8 @@ def test_copies_of_judged_images_are_found_exact_and_near() -> None:
     assert found.exact.tolist() == [True] * 10 + [False] * 420
     assert found.near[10:30].sum() >= 18
     assert found.near[30:].sum() <= 12
-    assert found.count().exact == 10
-    assert found.count().near == found.near.sum()
+    assert found.counted().exact == 10
+    assert found.counted().near == found.near.sum()
 
 
 def test_a_planted_copy_is_what_its_name_says() -> None:

@@ -19,7 +19,7 @@ class Copies(NamedTuple):
     exact: Flags
     near: Flags
 
-    def count(self) -> CopyCount:
+    def counted(self) -> CopyCount:
         """How many."""
         return CopyCount(exact=int(self.exact.sum()), near=int(self.near.sum()), near_expected_percent=EXPECTED_PERCENT)
 
