@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from pipeline.__main__ import complete_key
 from pipeline.params.compose import compose_params, hand_edits, write_params
 from pipeline.params.load import load_params, parse_params, read_yaml
 from pipeline.params.schema import Block, DatasetParams, Params
+from pipeline.params.yaml12 import dump_yaml
 from pipeline.runtime.errors import UserError
 from tests.bad_files import changed
 
@@ -23,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("gan.steps", ..., "gan.steps: missing"),
         ("gan.steps", "many", "gan.steps: should be a valid integer, not 'many'"),
         ("gan.steps", 1.5, "gan.steps: should be a valid integer"),
+        ("gan.steps", 2e4, "gan.steps: 20000.0 is no whole number to YAML; write 20000"),
         ("gan.steps", True, "gan.steps: should be a valid integer"),
         ("gan.steps", 0, "gan.steps: should be greater than 0, not 0"),
         ("gan.steps", 10**12, "gan.steps: should be less than or equal to 1000000000"),
@@ -154,6 +158,28 @@ def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path, text: str) -> Non
     with pytest.raises(UserError, match=r"params\.yaml: ") as error:
         read_yaml(file)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """`2e-05`, as DVC writes 0.00002, is a number, 017 is not octal, and `on` is a word."""
+    file = tmp_path / "params.yaml"
+    file.write_text("a: [2e-05, 2E4, 017, on, no]")
+    assert read_yaml(file) == {"a": [0.00002, 20000.0, 17, "on", "no"]}
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=9) | st.text("0123456789.eE+-_:xo", max_size=9) | st.floats(allow_nan=False) | st.integers())
+@example("2e-05")
+@example("08")
+@example("no")
+def test_dvc_reads_what_configure_writes(value: object) -> None:
+    """Any text and any number is to DVC, and to readers of YAML 1.1, what it was."""
+    from dvc.utils.serialize import parse_yaml
+
+    text = dump_yaml({"a": value, "b": [value]})
+    for read in (parse_yaml(text, "params.yaml"), yaml.safe_load(text)):
+        assert read == {"a": value, "b": [value]}
+        assert type(read["a"]) is type(value)
 
 
 def test_params_cannot_be_changed(tiny: Params) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.params.load import PARAMS_FILE, parse_params, read_yaml
 from pipeline.params.problems import dotted_keys, suggest
 from pipeline.params.schema import Params
+from pipeline.params.yaml12 import dump_yaml
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.errors import UserError
@@ -71,7 +71,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
 
 def write_params(file: Path, choices: list[str]) -> None:
     """Composes and writes `file` atomically; on an error the old file stays."""
-    text = yaml.dump(compose_params(choices), Dumper=_Dumper, sort_keys=False, default_flow_style=False)
+    text = dump_yaml(compose_params(choices))
     write_bytes(file, (f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{text}").encode())
 
 
@@ -113,15 +113,6 @@ def _first_words(error: Exception) -> str:
     for advice in ("Config search path", "To append to your config", "See https"):
         text = text.split(advice)[0]
     return text.strip()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Mappings on lines of their own, for diffs; lists on one line, for the eye."""
-
-
-_Dumper.add_representer(
-    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
-)
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from pipeline.params.problems import describe
 from pipeline.params.schema import Params
+from pipeline.params.yaml12 import YAMLError, parse_yaml
 from pipeline.runtime.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
@@ -60,30 +60,15 @@ def _only(params: Params, keys: tuple[str, ...]) -> Params:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses what PyYAML takes silently: a key that is there twice, and aliases, by which a line becomes gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias, such as *name; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.YAMLError(f"{twice[0]} is there twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Parses a YAML mapping; `2e-4` stays text, as PyYAML reads it, and is refused by the strict types."""
+    """The YAML mapping in a file, as DVC reads it; every way in which it can be none is a UserError."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: not found; run in the repository's root, or write it with `synthmix configure`"
         ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, the 31st of February, 10,000 digits
+    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, the 31st of February, 10,000 digits
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise UserError(f"{path}: not YAML for us: nested too deeply") from None

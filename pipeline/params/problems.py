@@ -39,6 +39,8 @@ def _describe_one(item: ErrorDetails, keys: list[str]) -> str:
         return f"{key}: missing"
     if item["type"] == "value_error":
         return f"{key}: {message}"
+    if item["type"] == "int_type" and isinstance(value, float) and value.is_integer():
+        return f"{key}: {value} is no whole number to YAML; write {int(value)}"
     if isinstance(value, str) and len(value) < 40 and _is_number(value):
         return f"{key}: '{value}' is text to YAML; write {yaml.safe_dump(float(value)).split()[0]}"
     return f"{key}: {message}" if ", not " in message else f"{key}: {message}, not {reprlib.repr(value)}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.params.load import read_yaml
 from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import flatten
 
@@ -23,7 +24,7 @@ class Lock:
         Raises:
             UserError: one is not YAML.
         """
-        self._stages: Mapping[str, Any] = read_yaml(Path("dvc.lock")).get("stages") or {}
+        self._stages: Mapping[str, Any] = _read_lock(Path("dvc.lock")).get("stages") or {}
         self._values = dict(flatten(read_yaml(Path("params.yaml"))))
         outs = [out for entry in self._stages.values() for out in entry.get("outs", [])]
         self._outs = {Path(out["path"]): str(out["md5"]) for out in outs}
@@ -57,8 +58,8 @@ class Lock:
         return self._as_locked[out]
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The content of a YAML file that DVC or its user writes, empty where it is absent.
+def _read_lock(path: Path) -> dict[str, Any]:
+    """The content of dvc.lock, empty where it is absent.
 
     Raises:
         UserError: it is not YAML.

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import typer
-import yaml
 
 from pipeline.evaluation.result import Result
 from pipeline.runtime.dvc import run_dvc
@@ -57,11 +56,7 @@ def _git(*arguments: str) -> str:
 
 
 def literal(value: object) -> str:
-    """`value` as DVC's -S reads it; text in quotes, so that it stays text.
-
-    Raises:
-        UserError: a number that DVC writes as 5e-05, without a point, which YAML then reads as text.
-    """
+    """`value` as DVC's -S reads it; text in quotes, so that it stays text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -70,8 +65,4 @@ def literal(value: object) -> str:
         # Hydra's quoting: backslashes count double before a quote, and there alone
         quoted = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), value)
         return f"'{quoted}'"
-    if not isinstance(yaml.safe_load(repr(value)), int | float):
-        raise UserError(
-            f"sweep: {value!r} is text to YAML as DVC writes it; name a number with a point, such as 5.1e-05"
-        )
     return repr(value)

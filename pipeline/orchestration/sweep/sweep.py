@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import typer
-import yaml
 
 from pipeline.evaluation.result import Result
 from pipeline.files import write_json
@@ -12,6 +11,7 @@ from pipeline.orchestration.sweep.result import Value, compare
 from pipeline.orchestration.sweep.runs import experiment_name, run_experiment
 from pipeline.params.load import load_all_params, parse_params
 from pipeline.params.schema import Params
+from pipeline.params.yaml12 import YAMLError, parse_yaml
 from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import sweep_name
 
@@ -47,7 +47,7 @@ def choose_param(params: Params, choice: str) -> Params:
     key, _, values = choice.partition("=")
     content = params.model_dump()
     try:
-        content["sweep"] = {"key": key, "values": yaml.safe_load(f"[{values}]")}
-    except yaml.YAMLError:
+        content["sweep"] = {"key": key, "values": parse_yaml(f"[{values}]")}
+    except (YAMLError, ValueError):
         raise UserError(f"sweep: {choice!r} is not key=value,value") from None
     return parse_params(content)
