@@ -26,6 +26,7 @@ class Stream(IntEnum):
     SYNTHETIC_LATENTS = 3  # z of the synthetic dataset
     CALIBRATION_LATENTS = 4  # z from which batch normalisation's statistics are computed anew
     GRID_LATENTS = 5  # z of the sample grid
+    SET_ROWS = 6  # which images of a set a replicate takes; an epoch a class
     CELL_REAL_ROWS = 10  # real images of a step of a classifier
     CELL_SYNTHETIC_ROWS = 11  # synthetic images of a step of a classifier
     CELL_AUGMENTATION = 12  # flips, shifts and squares of a step of a classifier
