@@ -79,3 +79,12 @@ def tile(images: Pixels, columns: int) -> Pixels:
     count, height, width, channels = images.shape
     rows = images.reshape(count // columns, columns, height, width, channels)
     return rows.transpose(0, 2, 1, 3, 4).reshape(count // columns * height, columns * width, channels)
+
+
+def class_grid(data: LabelledImages, columns: int) -> Pixels:
+    """The first images of every class, a row a class, as one picture (HWC); grey where a class has too few."""
+    grid = np.full((len(data.class_names), columns, *data.images.shape[1:]), 128, np.uint8)
+    for label in range(len(data.class_names)):
+        images = data.images[data.labels == label][:columns]
+        grid[label, : len(images)] = images
+    return tile(grid.reshape(-1, *data.images.shape[1:]), columns)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from pipeline.images import LabelledImages, tile, to_pixels, to_unit_range
+from pipeline.images import LabelledImages, class_grid, tile, to_pixels, to_unit_range
 
 
 def test_pixels_survive_the_unit_range() -> None:
@@ -31,3 +31,10 @@ def test_tile_puts_images_row_by_row() -> None:
     """Image i stands in row i // columns, column i % columns."""
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     assert tile(images, 3)[::2, ::2, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_grid_shows_every_class_in_its_row() -> None:
+    """Row k, column j is the j-th image of class k; a class with too few ends in grey."""
+    pixels = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
+    data = LabelledImages(pixels, np.array([0, 1, 0, 0, 1]), ("a", "b"))
+    assert class_grid(data, 3)[..., 0].tolist() == [[0, 2, 3], [1, 4, 128]]

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from pipeline.evaluation.predictions import Logits
-from pipeline.images import LabelledImages, Pixels, tile
+from pipeline.images import LabelledImages, Pixels, class_grid
 
 COLUMNS = 10  # real images of a class, as many as the grid of synthetic ones has
 MISTAKES = 12
@@ -47,13 +47,8 @@ def confident_mistakes(logits: Logits, test: LabelledImages) -> list[Mistake]:
 
 
 def real_grid(train: LabelledImages) -> str:
-    """The first images of every class, a row a class, as PNG in base64; grey where a class has too few."""
-    size, channels = train.images.shape[1], train.images.shape[3]
-    grid = np.full((len(train.class_names), COLUMNS, size, size, channels), 128, np.uint8)
-    for label in range(len(train.class_names)):
-        images = train.images[train.labels == label][:COLUMNS]
-        grid[label, : len(images)] = images
-    return encode(tile(grid.reshape(-1, size, size, channels), COLUMNS))
+    """The first images of every class, a row a class, as PNG in base64."""
+    return encode(class_grid(train, COLUMNS))
 
 
 def encode(picture: Pixels) -> str:
