@@ -285,9 +285,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for name in ("1.heic", "2.heic", "README"):
         (tmp_path / "bee" / name).write_bytes(b"?")
     image_folder.load(ask("image_folder", path=tmp_path))
-    assert caplog.messages == [
-        f"{tmp_path / 'bee'}: left out what is no image by its suffix: 1 without suffix, 2 .heic"
-    ]
+    assert caplog.messages == [f"{tmp_path / 'bee'}: left out what is no image: 2 .heic, 1 without suffix"]
 
 
 def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.images import LabelledImages, Pixels
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError
-from pipeline.sources.image_folder import square
+from pipeline.sources.pictures import square
 from pipeline.sources.splits import RealImages
 
 RAW = Path("data/raw")

@@ -5,7 +5,7 @@ from PIL import Image
 
 from pipeline.images import LabelledImages
 from pipeline.params.schema import DatasetParams
-from pipeline.sources.image_folder import square
+from pipeline.sources.pictures import square
 from pipeline.sources.splits import RealImages
 
 TOP_LEVEL = 16  # ink of a pixel, 0-16

@@ -15,7 +15,7 @@ from pipeline.classifier.network import Network
 from pipeline.classifier.saved import load_classifier, read_classifier_record
 from pipeline.device import pick_device
 from pipeline.images import LabelledImages, Pixels
-from pipeline.sources.image_folder import decode
+from pipeline.sources.pictures import decode
 from pipeline.tracking.package import probability_column
 
 
@@ -49,7 +49,7 @@ class ServedClassifier:
     def _decode(self, row: int, encoded: bytes) -> Pixels:
         """uint8 HWC at the network's size and mode."""
         try:
-            pixels = decode(io.BytesIO(encoded), self.image_size)
+            pixels = decode(io.BytesIO(encoded), self.image_size).pixels
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(f"row {row}: image: {error}") from None
         return pixels if self.channels == 3 else np.asarray(Image.fromarray(pixels).convert("L"))[..., None]

@@ -1,0 +1,101 @@
+"""Which pictures lie below a folder: each is found once or named, through links too, in an order of its own."""
+
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline.runtime.errors import UserError, printable
+from pipeline.sources.pictures import SUFFIXES
+
+PICTURE, UNIMPORTANT = "picture", ""
+Identity = tuple[int, int]
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Every picture below `folder`, by its suffix, in the order of the bytes of their relative paths.
+
+    Linked folders are searched as others are, each folder once. What is left out is counted in a warning.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    try:
+        found, left_out = _search(folder)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror}); make it readable, or remove it"
+        raise UserError(f"{error.filename}: {reason}") from None
+    if left_out:
+        kinds = printable(", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items())))
+        logging.getLogger(__name__).warning("%s: left out what is no image: %s", printable(str(folder)), kinds)
+    return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
+
+
+def read_entries(folder: Path) -> list[Path]:
+    """What lies in `folder`, but for what is hidden.
+
+    Raises:
+        UserError: it is no folder, or cannot be read.
+    """
+    try:
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"dataset.path: {folder} is not a folder that can be read ({reason})") from None
+    return sorted(entries, key=lambda path: os.fsencode(path.name))
+
+
+def _search(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """The pictures, and how many of each kind are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found: list[Path] = []
+    left_out: Counter[str] = Counter()
+    above = {_identity(path) for path in {*folder.absolute().parents, *folder.resolve().parents}}
+    seen = above | {_identity(folder)}
+    for name, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
+        here = Path(name)
+        folders[:] = [child for child in sorted(folders) if _is_new(here / child, above, seen, left_out)]
+        kinds = {file: _kind(here / file) for file in files}
+        found += [here / file for file, kind in kinds.items() if kind == PICTURE]
+        left_out.update(kind for kind in kinds.values() if kind not in (PICTURE, UNIMPORTANT))
+    return found, left_out
+
+
+def _identity(path: Path) -> Identity:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_new(folder: Path, above: set[Identity], seen: set[Identity], left_out: Counter[str]) -> bool:
+    """Whether to search a folder, which then is no longer new."""
+    if folder.name.startswith("."):
+        left_out["hidden folder"] += 1
+        return False
+    identity = _identity(folder)
+    if identity in above:
+        left_out["link to a folder that holds it"] += 1
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
+
+
+def _kind(file: Path) -> str:
+    """PICTURE, or why the file is none; UNIMPORTANT where nobody would take it for one."""
+    is_picture = file.suffix.lower() in SUFFIXES
+    if file.name.startswith("."):
+        return "hidden picture" if is_picture else UNIMPORTANT
+    leads_nowhere = file.is_symlink() and not file.exists()
+    if is_picture and (file.is_file() or leads_nowhere):  # the latter is an error of who reads it
+        return PICTURE
+    if file.is_file():
+        return file.suffix or "without suffix"
+    return "link that leads nowhere" if leads_nowhere else "that is no file"
+
+
+def _fail(error: OSError) -> NoReturn:
+    raise error
