@@ -13,6 +13,7 @@ from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.training import train_unmixed
 from pipeline.images import LabelledImages
 from pipeline.params.schema import GanParams, HealthParams
+from pipeline.runtime.progress import named_bars
 
 NUM_NEIGHBOURS = 5
 NUM_JUDGED = 256  # images of each kind that the discriminator sees
@@ -66,10 +67,12 @@ def train_probe(
     train_network = partial(train_unmixed, gan.judge, val=val, seed=seed, device=device)
 
     def measure_cas(drawn: LabelledImages) -> float:
-        network = train_network(drawn, synthetic=True)
+        with named_bars("small CAS"):
+            network = train_network(drawn, synthetic=True)
         return measure_accuracy(predict(network, val, flip=gan.judge.flip), val)
 
-    judge = judge_by("judge", train_network(train, synthetic=False))
+    with named_bars("judge"):
+        judge = judge_by("judge", train_network(train, synthetic=False))
     return GeneratorProbe(gan.health, train, val, judge, measure_cas)
 
 

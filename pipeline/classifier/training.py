@@ -16,7 +16,7 @@ from pipeline.classifier.optimizer import Optimizer
 from pipeline.images import Indices, LabelledImages, concatenate, empty_like, to_unit_range
 from pipeline.params.schema import ClassifierParams
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import Progress, bar_name
 from pipeline.runtime.resources import need_memory
 
 FLOAT_BYTES = 4
@@ -68,7 +68,7 @@ def train_classifier(
     total_loss = torch.zeros((), device=device)
     validate_every = -(-mixture.num_steps // VALIDATIONS)
 
-    with Progress("classifier", total=mixture.num_steps * mixture.batch_size, unit="img") as progress:
+    with Progress(bar_name("classifier"), total=mixture.num_steps * mixture.batch_size, unit="image") as progress:
         for step in range(mixture.num_steps):
             # ---- one step ---------------------------------------------------------------------------------
             index = torch.from_numpy(_rows(mixture, step, sizes, seed)).to(device)
@@ -92,6 +92,7 @@ def train_classifier(
                 history.append({"step": step + 1, "train_loss": train_loss, "val_accuracy": accuracy})
                 network.train()
                 total_loss.zero_()
+        progress.conclude(f"{100 * history[-1]['val_accuracy']:.2f} % on val")
     return TrainedClassifier(network.eval(), history)
 
 

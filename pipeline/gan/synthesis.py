@@ -13,7 +13,7 @@ from pipeline.gan.sampling import Sampler
 from pipeline.images import Indices, Pixels
 from pipeline.params.schema import SynthesizeParams
 from pipeline.runtime.errors import StoppedError, UserError
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import Progress, bar_name
 from pipeline.runtime.resources import need_disk, size_below
 from pipeline.shards.digest import ContentDigest
 from pipeline.shards.manifest import DATA_FOLDER, DatasetRecipe, write_manifest
@@ -87,7 +87,7 @@ def write_dataset(root: Path, synthesis: Synthesis, key: str, stop_wanted: Calla
         encoding=values.encoding,
     )
     digest = ContentDigest()
-    with Progress("synthesize", total=values.num_images, unit="img") as progress:
+    with Progress(bar_name("synthesize"), total=values.num_images, unit="image") as progress:
 
         def draw(start: int, stop: int) -> tuple[Pixels, Indices]:
             if number := stop_wanted():

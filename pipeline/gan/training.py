@@ -30,7 +30,7 @@ from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.schema import GanParams
 from pipeline.randomness import RESTART, Stream, latents, shuffled_rows
 from pipeline.runtime.errors import StoppedError, UserError
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import Progress, bar_name, say
 
 SECONDS_BETWEEN_SAVES = 30.0  # at most so much work is lost to a kill; when it is saved changes no number
 
@@ -121,7 +121,7 @@ def train_gan(
     images, labels = torch.from_numpy(real.images).to(device), torch.from_numpy(real.labels).to(device)
     batch = gan.batch_size
 
-    with Progress("train_gan", total=gan.steps * batch, unit="img", done=at.step * batch) as progress:
+    with Progress(bar_name("train_gan"), total=gan.steps, unit="step", done=at.step) as progress:
         while at.step < gan.steps and not at.degraded:
             step, fork = at.step, RESTART * at.restarts
             for group in (*optimizer_g.param_groups, *optimizer_d.param_groups):
@@ -163,7 +163,7 @@ def train_gan(
             # ---- probe: look, then keep the best state or go back to it -------------------------------------
             means.add(numbers | more)
             at.step += 1
-            progress.advance(batch, _note(at.history))
+            progress.advance(1, _note(at.history))
             if at.step % gan.probe_every == 0 or at.step == gan.steps:
                 sampler = _sampler(average, gan, real, seed, device)
                 row = {"step": float(at.step), "images": float(seen), "restarts": float(at.restarts)}
@@ -174,11 +174,11 @@ def train_gan(
                     row |= callbacks.probe(draw, realness, with_cas=with_cas)
                 at.history.append({key: value for key, value in row.items() if math.isfinite(value)})
                 if alarm := find_alarm(gan, [*at.history[at.first_row : -1], row]):
-                    progress.say(f"train_gan: step {at.step}: {alarm}; back to step {best.step}")
+                    say(f"train_gan: step {at.step}: {alarm}; back to step {best.step}")
                     at.degraded = at.restarts == gan.health.max_restarts
                     at.restarts, at.step, at.first_row = at.restarts + 1, best.step, len(at.history)
                     restore(parts, best.parts)
-                    progress.rewind(at.step * batch)
+                    progress.rewind(at.step)
                     continue
                 callbacks.on_probe(at.history, sampler)
                 if row.get("cas", -1.0) > best.cas:

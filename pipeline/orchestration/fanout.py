@@ -6,12 +6,10 @@ is there, so a kill loses only what runs; dvc.lock is written in the serial orde
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import typer
-from tqdm import tqdm
 
 from pipeline.orchestration.dvc_graph import DvcError, DvcStage, open_graph, write_lock_entries
 from pipeline.orchestration.repair import LOCK_FILE, repair_all
@@ -20,7 +18,7 @@ from pipeline.params.load import load_all_params
 from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.entry import need_room_to_start
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import Progress, say
 from pipeline.runtime.signals import hold_signals
 
 NOTHING_TO_DO = "Data and pipelines are up to date."  # what `dvc repro` says at its end
@@ -184,7 +182,7 @@ def failure(result: TaskResult) -> str:
     elif result.exit_code:
         reason = lines.pop().removeprefix("error: ") if lines else f"exit code {result.exit_code}"
     for line in lines:
-        say(f"{result.task.name}: {line}")
+        say(line if line.startswith(result.task.name) else f"{result.task.name}: {line}")
     return reason
 
 
@@ -197,8 +195,3 @@ def commit(stage: DvcStage) -> str:
     except DvcError as error:
         return f"{error}"
     return ""
-
-
-def say(line: str) -> None:
-    """Prints a line beside any bar."""
-    tqdm.write(line, file=sys.stderr)

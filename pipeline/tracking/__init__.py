@@ -16,8 +16,10 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
+from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import StoppedError, UserError
-from pipeline.tracking.execution import Cell, behind
+from pipeline.runtime.progress import named_bars
+from pipeline.tracking.execution import Cell, behind, describe_place
 from pipeline.tracking.messages import End, Message, Publish, Start, Status, encode
 from pipeline.tracking.usage import Usage, describe_torch
 
@@ -43,8 +45,8 @@ class TrackedRun:
 def tracked_run(stage: str, paths: Mapping[str, Path], *, cell: Cell | None = None) -> Iterator[TrackedRun]:
     """The MLflow run of `stage`; for `evaluate` the parent run that holds the whole execution.
 
-    What the run holds is read from the stage's files, at each `publish` and once more when the stage has succeeded.
-    A store out of reach raises nothing: one line on stderr says so.
+    Bars in here bear its name. What the run holds is read from the stage's files, at each `publish` and once more when
+    the stage has succeeded. A store out of reach raises nothing: one line on stderr says so.
 
     Args:
         stage: its name.
@@ -54,14 +56,20 @@ def tracked_run(stage: str, paths: Mapping[str, Path], *, cell: Cell | None = No
     Raises:
         UserError: PIPELINE_TRACKING is neither `on` nor `off`.
     """
-    if not _is_on():
-        yield TrackedRun(_ignore)
-        return
+    with named_bars(describe_place(stage, cell or {}, load_all_params().ablation)):
+        if _is_on():
+            yield from _track(stage, paths, cell or {})
+        else:
+            yield TrackedRun(_ignore)
+
+
+def _track(stage: str, paths: Mapping[str, Path], cell: Cell) -> Iterator[TrackedRun]:
+    """Yields the run once, and ends it as the block that it is given to ends."""
     writer = _get_writer()
     usage = Usage(own_process=_shared.get() is None)
     status: Status = "FAILED"
     try:
-        _send(writer, Start(stage=stage, cell=dict(cell or {}), paths=dict(paths), time=_now()))
+        _send(writer, Start(stage=stage, cell=dict(cell), paths=dict(paths), time=_now()))
         yield TrackedRun(partial(_send, writer))
         status = "FINISHED"
     except (KeyboardInterrupt, StoppedError):

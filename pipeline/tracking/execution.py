@@ -124,6 +124,14 @@ def dvc_name(stage: str, key: str) -> str:
     return f"{stage}@{key}" if key else stage
 
 
+def describe_place(stage: str, cell: Cell, ablation: AblationParams) -> str:
+    """The stage's name in DVC, and which of the cells that are declared it is, in the order of a serial run."""
+    name = dvc_name(stage, cell_key(stage, cell))
+    trainings = (other for other, matrix in CELLS.items() if len(matrix) > 1)
+    cells = [dvc_name(other, key) for other in trainings for key in declared_keys(other, ablation)]
+    return f"{name}, cell {cells.index(name) + 1} of {len(cells)}" if name in cells else name
+
+
 def run_tags(execution: Execution, stage: str, cell: Cell) -> dict[str, str]:
     """Tags that hold wherever the run is published: now, or later by `sync`."""
     return execution_tags(execution) | {"stage": stage, "dvc.stage": dvc_name(stage, cell_key(stage, cell))}
