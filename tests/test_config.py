@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("gan.steps", True, "gan.steps: should be a valid integer"),
         ("gan.steps", 0, "gan.steps: should be greater than 0, not 0"),
         ("gan.steps", 10**12, "gan.steps: should be less than or equal to 1000000000"),
-        ("gan.recipe", "wgan", "gan.recipe: should be 'r3', 'hinge_sn' or 'dcgan', not 'wgan'"),
+        ("gan.recipe", "wgan", "gan.recipe: should be 'r3', 'hinge_sn', 'dcgan' or 'none', not 'wgan'"),
         ("gan.r3.learning_rate", "2e-4", "gan.r3.learning_rate: '2e-4' is text to YAML; write 0.0002"),
         ("gan.r3.learning_rate", float("nan"), "gan.r3.learning_rate"),
         ("gan.r3.beta2", 1.0, "gan.r3.beta2: should be less than 1"),
@@ -65,6 +65,9 @@ ROOT = Path(__file__).resolve().parent.parent
         ("dataset.image_size", 28, "dataset.image_size"),
         ("synthesize", None, "synthesize"),
         ("synthesize.latent_std", 0.0, "synthesize.latent_std: should be greater than 0"),
+        ("gan.recipe", "none", "gan.recipe is none and synthesize.source gan: choose another gan.recipe, or a set"),
+        ("synthesize.path", "/x", "synthesize: path is '/x', but source is gan: set source to folder or parquet"),
+        ("synthesize.source", "folder", "synthesize: path is '': name your folder in full"),
         ("synthesize.class_balance", "even", "synthesize.class_balance: should be 'balanced', 'fill' or 'shares'"),
         ("synthesize.class_balance", "shares", "synthesize: class_shares is empty: give one number a class"),
         ("dataset.class_shares", [1.0, 0.0], "dataset.class_shares.1: should be greater than 0"),
@@ -80,6 +83,27 @@ def test_wrong_params_are_one_line_that_names_the_key(
     tiny_values: dict[str, Any], key: str, value: object, message: str
 ) -> None:
     """Typos, wrong types, text for numbers, values out of range and contradictions are refused by name."""
+    with pytest.raises(UserError) as error:
+        parse_params(changed(tiny_values, key, value))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("gan.recipe", "r3", "gan.recipe is r3 and synthesize.source folder: choose gan.recipe none"),
+        ("curation.rank_by", "discriminator", "curation.rank_by is discriminator, which a folder has not"),
+        ("synthesize.path", "~/made", "synthesize: path is '~/made': name your folder in full"),
+        ("synthesize.path", "data/synthetic/0", "where the stages write: copy the set elsewhere"),
+    ],
+)
+def test_a_set_has_no_gan(tiny_values: dict[str, Any], key: str, value: object, message: str) -> None:
+    """What only a GAN has is refused before anything runs."""
+    chosen = {"gan.recipe": "none", "synthesize.source": "folder", "synthesize.path": "/home/me/made, all"}
+    for name, choice in chosen.items():
+        tiny_values = changed(tiny_values, name, choice)
+    assert parse_params(tiny_values).synthesize.path == "/home/me/made, all"
     with pytest.raises(UserError) as error:
         parse_params(changed(tiny_values, key, value))
     assert message in str(error.value)

@@ -209,6 +209,7 @@ def train_gan(
 def _describe(
     gan: GanParams, real: LabelledImages, best: BestState, *, seed: int, restarts: int, degraded: bool
 ) -> GanDescription:
+    assert gan.recipe != "none"
     return GanDescription(
         recipe=gan.recipe,
         networks=gan.networks,

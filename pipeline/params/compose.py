@@ -24,7 +24,7 @@ from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-PATH_KEYS = ("path=", "dataset.path=")
+PATH_KEYS = {"path": "dataset", "dataset.path": "dataset", "synthesize.path": "synthesize"}  # and their blocks
 HEADER = "# composed by: synthmix configure"
 
 
@@ -54,8 +54,9 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
     Raises:
         UserError: an unknown group, key or value; the line names it.
     """
-    paths = [choice.split("=", 1)[1] for choice in choices if choice.startswith(PATH_KEYS)]
-    overrides = [choice for choice in choices if not choice.startswith(PATH_KEYS)]
+    pairs = [choice.partition("=") for choice in choices]
+    paths = {PATH_KEYS[key]: value for key, equals, value in pairs if key in PATH_KEYS and equals}
+    overrides = [choice for choice, (key, _, _) in zip(choices, pairs, strict=True) if key not in PATH_KEYS]
     _refuse_unknown_keys(overrides)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -64,8 +65,8 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
         raise UserError(f"configure {shlex.join(choices)}: {_first_words(error)}") from None
     assert isinstance(composed, dict)
     values = {str(key): value for key, value in composed.items()}
-    for path in paths:
-        values["dataset"]["path"] = path  # as it is: Hydra would read = , ( and ~ as syntax
+    for block, path in paths.items():
+        values[block]["path"] = path  # as it is: Hydra would read = , ( and ~ as syntax
     return parse_params(values).model_dump()  # in the order of the declarations
 
 

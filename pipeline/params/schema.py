@@ -1,5 +1,6 @@
 """Typed params: every value of params.yaml, frozen and strict, with no default in code."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +16,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Control = Literal["ceiling", "placebo", "real_only"]
+Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer"]
 
 
@@ -204,8 +206,9 @@ class DcganParams(Block):
 class GanParams(Block):
     """How the class-conditional GAN is trained (stage `train_gan`)."""
 
-    recipe: Literal["r3", "hinge_sn", "dcgan"]
-    """Networks, losses and their values: the block of the same name below."""
+    recipe: Literal["r3", "hinge_sn", "dcgan", "none"]
+    """Networks, losses and their values: the block of the same name below; `none` where `synthesize.source` is no
+    GAN."""
     networks: str
     """Your own generator and discriminator as `module:function` (docs/own-networks.md); empty for the recipe's."""
     steps: Positive
@@ -231,18 +234,28 @@ class GanParams(Block):
 
     @property
     def values(self) -> R3Params | HingeSnParams | DcganParams:
-        """The block of the recipe in force."""
+        """The block of the recipe in force, which is not `none`."""
         chosen: R3Params | HingeSnParams | DcganParams = getattr(self, self.recipe)
         return chosen
 
 
 class SynthesizeParams(Block):
-    """How the labelled synthetic dataset is drawn (stage `synthesize`)."""
+    """How the labelled synthetic dataset is drawn, or taken from a set (stages `screen_set` and `synthesize`)."""
 
+    source: Source
+    """`gan`: the GAN of each replicate; or a set that another program made: `folder` with one
+    sub-folder a class, `parquet` files with columns image and label."""
+    path: str
+    """The set's folder or Parquet file; empty for `gan`."""
+    class_mapping: str
+    """CSV (a row `theirs,ours` a class) or JSON file of the set's classes that the real images name otherwise."""
+    drop_copies: bool
+    """Images of a set that copy one of test, val or select are left out."""
     num_images: Positive
-    """Images in all classes together."""
+    """Images in all classes together, of every replicate."""
     class_balance: Literal["balanced", "fill", "shares"]
-    """`balanced`; `fill`: classes of which train has few get more, until all are level; or `class_shares`."""
+    """Of a GAN: `balanced`; `fill`: classes of which train has few get more, until all are level; or `class_shares`. A
+    set keeps its own balance."""
     class_shares: list[Annotated[int, Field(ge=1, le=10**6)]]
     """How the classes' numbers of images are to each other, in their order, where class_balance is `shares`."""
     latent_std: Annotated[float, Field(gt=0, le=10)]
@@ -256,6 +269,16 @@ class SynthesizeParams(Block):
     def _shares_are_given(self) -> Self:
         if self.class_balance == "shares" and not self.class_shares:
             raise ValueError("class_shares is empty: give one number a class, as in class_shares=[3,1,1]")
+        return self
+
+    @model_validator(mode="after")
+    def _path_goes_with_a_set(self) -> Self:
+        if self.source == "gan" and self.path:
+            raise ValueError(f"path is {self.path!r}, but source is gan: set source to folder or parquet")
+        if self.source != "gan" and (not self.path or self.path.startswith("~")):
+            raise ValueError(f"path is {self.path!r}: name your {self.source} in full, as in path=/home/me/made")
+        if PurePath(self.path).parts[:1] in (("data",), ("models",), ("results",)):
+            raise ValueError(f"path is {self.path!r}, where the stages write: copy the set elsewhere")
         return self
 
 
@@ -375,6 +398,16 @@ class Params(Block):
         for key, pixels in moves.items():
             if pixels >= self.dataset.image_size:
                 raise ValueError(f"{key} is {pixels}, not below the image size {self.dataset.image_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _images_have_one_origin(self) -> Self:
+        source, recipe = self.synthesize.source, self.gan.recipe
+        if (source == "gan") == (recipe == "none"):
+            wanted = "another gan.recipe, or a set as synthesize.source" if source == "gan" else "gan.recipe none"
+            raise ValueError(f"gan.recipe is {recipe} and synthesize.source {source}: choose {wanted}")
+        if source != "gan" and self.curation.rank_by == "discriminator":
+            raise ValueError(f"curation.rank_by is discriminator, which a {source} has not: choose confidence")
         return self
 
     @model_validator(mode="after")
