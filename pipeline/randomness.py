@@ -32,11 +32,12 @@ class Stream(IntEnum):
     CELL_AUGMENTATION = 12  # flips, shifts and squares of a step of a classifier
     CELL_TRIVIAL_AUGMENT = 14  # operations of a step of a classifier
     CELL_BLEND = 15  # pairs and weights of mixup and CutMix in a step of a classifier
+    CELL_ATTACK = 16  # where the attack on a batch of adversarial training starts
     CORRUPTION_NOISE = 13  # noise added to test images
     DATASET_GROUPS = 20  # order of the row groups that a torch dataset streams
     DATASET_ROWS = 21  # order of the rows within a window of them
     REGENERATED_ROWS = 22  # images that `dataset verify` draws anew
-    BOOTSTRAP = 30  # resampled replicates of the learning curve
+    BOOTSTRAP = 30  # resampled replicates and test images
 
 
 @lru_cache(maxsize=16)  # a window of batches asks for the same few epochs again and again

@@ -8,12 +8,12 @@ if __name__ == "__main__":
 from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.curation import curate
 from pipeline.classifier.plan import plan_cell
-from pipeline.classifier.training import TrainingData
+from pipeline.classifier.targets import mixed_data
 from pipeline.device import pick_device
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.shards.reader import read_alike
-from pipeline.shards.scores import read_scores
+from pipeline.shards.scores import read_probabilities, read_scores
 from pipeline.tracking import tracked_run
 
 
@@ -34,6 +34,8 @@ def main(
         "ablation.mode",
         "ablation.mixing",
         "ablation.budget",
+        "ablation.labels",
+        "ablation.synthetic_weight",
         "ablation.num_corrupted",
         "ablation.threads",
     )
@@ -42,8 +44,9 @@ def main(
     train, val, unseen, pool = read_alike(prepared / "train", prepared / "val", test, synthetic)
     columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool)
     plan = plan_cell(params, train_size=len(train), replicate=replicate, synthetic_percent=synthetic_percent)
-    kept = pool.select(curate(params.curation, pool.labels, columns, size=plan.num_synthetic))
-    data = TrainingData(select_real(plan, train), kept, val)
+    rows = curate(params.curation, pool.labels, columns, size=plan.num_synthetic)
+    predicted = read_probabilities(scores, pool)[rows]
+    data = mixed_data(params.ablation, select_real(plan, train), pool.select(rows), val, predicted)
 
     paths = {"prepared": prepared, "test": test, "synthetic": synthetic, "scores": scores, "results": results}
     with tracked_run("train_classifier", paths, cell=plan.identity):

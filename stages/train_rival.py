@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from pipeline.classifier.cell import run_cell, select_real
+from pipeline.classifier.inference import predict_probabilities
 from pipeline.classifier.plan import plan_cell
-from pipeline.classifier.rival import with_rival
-from pipeline.classifier.training import TrainingData
+from pipeline.classifier.rival import rival_data, with_rival
+from pipeline.classifier.saved import load_classifier
 from pipeline.device import pick_device
-from pipeline.images import empty_like
 from pipeline.params.load import load_params
 from pipeline.params.schema import Rival
 from pipeline.runtime.entry import IntFlag, PathFlag
@@ -25,6 +25,7 @@ from pipeline.tracking import tracked_run
 def main(
     prepared: PathFlag,
     test: PathFlag,
+    baseline: PathFlag,
     rival: Annotated[Rival, typer.Option(show_default=False)],
     replicate: IntFlag,
     out: PathFlag,
@@ -36,7 +37,10 @@ def main(
 
     unseen, train, val = read_alike(test, prepared / "train", prepared / "val")
     plan = plan_cell(params, train_size=len(train), replicate=replicate, rival=rival)
-    data = TrainingData(select_real(plan, train), empty_like(train), val)
+    real, soft = select_real(plan, train), None
+    if rival == "distilled":
+        soft = predict_probabilities(load_classifier(baseline, device, train), real, flip=params.classifier.flip)
+    data = rival_data(rival, real, val, soft)
 
     paths = {"prepared": prepared, "test": test, "results": results}
     with tracked_run("train_rival", paths, cell=plan.identity):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import linalg
 from scipy.ndimage import gaussian_filter
+from scipy.special import softmax
 
 from pipeline.assessment.assess import Assessment, Drawn, assess, flag_planted_copies, neighbours_picture
 from pipeline.assessment.contamination import find_copies
@@ -121,7 +122,7 @@ def judge() -> Judge:
     def bands(data: LabelledImages) -> Features:
         return np.stack([data.images[:, 5 * k : 5 * k + 5].mean((1, 2, 3)) for k in range(3)], 1).astype(np.float32)
 
-    return Judge("bands", bands, lambda data: bands(data) / np.float32(10))
+    return Judge("bands", bands, lambda data: softmax(bands(data) / np.float32(10), axis=1))
 
 
 def measure(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from pipeline.dataset.verify import find_problems
 from pipeline.runtime.errors import UserError
 from pipeline.shards.manifest import read_manifest
 from pipeline.shards.reader import read_alike, read_file_column, read_images
-from pipeline.shards.scores import read_scores
+from pipeline.shards.scores import read_probabilities, read_scores
 from pipeline.sources.description import read_description
 from tests.bad_files import Check, Spoil, Work, change_json, cut, flip_byte, link_to_itself, make_folder
 from tests.shard_inputs import dataset, labelled
@@ -261,3 +262,5 @@ def test_any_damage_to_scores_is_told_or_harmless(stages_done: Path, tmp_path: P
     images = read_images(stages_done / "data/synthetic/0/data")
     found = only_user_errors(lambda: read_scores(tmp_path, ("confidence", "near_copy"), images))
     assert found is None or all(len(column) == len(images) for column in found.values())  # type: ignore[attr-defined]
+    rows = only_user_errors(lambda: read_probabilities(tmp_path, images))
+    assert rows is None or np.allclose(np.asarray(rows).sum(1), 1, atol=1e-2)

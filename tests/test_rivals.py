@@ -1,4 +1,4 @@
-"""What else the compute buys: mixup, CutMix, TrivialAugment, cutout and longer training, on real images alone."""
+"""What else the compute buys on real images alone: augmentations, longer training, soft labels, balanced classes."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.blend import blend
 from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.plan import plan_cell
-from pipeline.classifier.rival import with_rival
-from pipeline.images import LabelledImages
+from pipeline.classifier.rival import class_weights, oversample, rival_data, with_rival
+from pipeline.images import Indices, LabelledImages
 from pipeline.params.schema import ClassifierParams, Params, Rival
 from tests.test_classifier import CPU, train
 
@@ -26,7 +26,7 @@ def blended(params: Params, position: tuple[int, int], **alpha: float) -> tuple[
     """Twelve images of one level each, a class each, after mixup or CutMix; and their probabilities."""
     values = params.classifier.model_copy(update={"mixup": 0.0, "cutmix": 0.0} | alpha)
     levels = torch.arange(12.0)[:, None, None, None].expand(12, 1, SIDE, SIDE)
-    return blend(levels, torch.arange(12), values, 12, position=position)
+    return blend(levels, torch.eye(12), values, position=position)
 
 
 @given(st.sampled_from(["mixup", "cutmix"]), st.floats(0.1, 3), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
@@ -80,6 +80,9 @@ CHANGES: dict[Rival, dict[str, Any]] = {
     "trivial_augment": {"trivial_augment": True},
     "cutout": {"cutout": 5},
     "longer": {"steps": 30},
+    "distilled": {},
+    "oversampling": {},
+    "class_weights": {},
 }
 
 
@@ -105,3 +108,37 @@ def test_a_classifier_learns_from_what_was_changed(
     assert measure_accuracy(predict(trained.network, patches, flip=False), patches) > 0.9
     plain = train(tiny, patches, steps=80)
     assert trained.history[-1]["train_loss"] > plain.history[-1]["train_loss"]
+
+
+LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda labels: np.array(labels, np.int64))
+
+
+@given(LABELS)
+def test_oversampling_makes_classes_level_and_loses_no_image(labels: Indices) -> None:
+    """Every class has as many rows as the largest; of one class, no image comes twice more often than another."""
+    rows = oversample(labels)
+    assert set(np.bincount(labels[rows])) <= {0, np.bincount(labels).max()}
+    for label in np.unique(labels):
+        times = np.bincount(rows, minlength=len(labels))[labels == label]
+        assert times.min() >= 1
+        assert times.max() - times.min() <= 1
+
+
+@given(LABELS)
+def test_class_weights_make_classes_weigh_alike(labels: Indices) -> None:
+    """The weights of each class that occurs sum to the same; their mean is 1."""
+    weights = class_weights(labels)
+    sums = [weights[labels == label].sum() for label in np.unique(labels)]
+    assert sums == pytest.approx([sums[0]] * len(sums), rel=1e-4)
+    assert weights.mean() == pytest.approx(1, rel=1e-4)
+
+
+def test_rivals_of_the_data_leave_the_rest_alone(patches: LabelledImages) -> None:
+    """Soft labels, weights and repeated images, each for its rival alone; no synthetic image anywhere."""
+    soft = np.full((len(patches), 3), 1 / 3, np.float32)
+    uneven = patches.select(np.flatnonzero((patches.labels > 0) | (np.arange(len(patches)) < 6)))
+    data = {rival: rival_data(rival, uneven, patches, soft) for rival in CHANGES}
+    assert {rival for rival, this in data.items() if this.targets is soft} == {"distilled"}
+    assert {rival for rival, this in data.items() if this.weights is not None} == {"class_weights"}
+    assert {rival for rival, this in data.items() if len(this.real) > len(uneven)} == {"oversampling"}
+    assert not any(len(this.synthetic) for this in data.values())

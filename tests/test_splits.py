@@ -289,7 +289,8 @@ def grid(*real_percents: int, controls: list[Control] | None = None) -> Ablation
     """Params of a grid with these real-only cells."""
     return AblationParams(
         mode="add", mixing="batch", budget="steps", synthetic_percent=[50], real_percent=list(real_percents),
-        controls=controls or [], rivals=[], replicates=[0, 1], replicate_split=True, num_corrupted=1, threads=1,
+        controls=controls or [], rivals=[], labels="asked", synthetic_weight=1.0, replicates=[0, 1],
+        replicate_split=True, num_corrupted=1, threads=1,
         margin_points=0.5,
     )  # fmt: skip
 

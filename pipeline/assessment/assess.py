@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from pipeline.assessment.fidelity import Features, Fidelity, measure_fidelity
 from pipeline.assessment.judge import Judge
@@ -108,12 +107,13 @@ def flag_planted_copies(train: Pixels, reference: Nearest, device: torch.device)
 def _score(drawn: Drawn, judge: Judge, nearest: Nearest, near_copy: NDArray[np.bool_]) -> Scores:
     """The columns of the sidecar, one value an image."""
     labels = drawn.images.labels
-    rows, probability = np.arange(len(labels)), softmax(judge.logits(drawn.images), axis=1)
+    rows, probability = np.arange(len(labels)), judge.probabilities(drawn.images)
     scores: Scores = {
         "index": rows,
         "label": labels,
         "predicted": probability.argmax(1).astype(np.int64),
         "confidence": probability[rows, labels],
+        "probability": probability,
         "nearest_train_row": nearest.row,
         "nearest_train_distance": nearest.distance,
         "nearest_train_ratio": nearest.ratio,

@@ -43,7 +43,7 @@ class GeneratorProbe:
         """
         real = self.val.select(np.arange(min(self.health.num_images, len(self.val)), dtype=np.int64))
         drawn = draw(len(real))
-        right = self.judge.logits(drawn).argmax(1) == drawn.labels
+        right = self.judge.probabilities(drawn).argmax(1) == drawn.labels
         classes = range(len(drawn.class_names))
         seen, unseen = self.judge.features(drawn), self.judge.features(real)
         numbers = {

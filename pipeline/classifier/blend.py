@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.params.schema import ClassifierParams
 from pipeline.randomness import Stream, random_words
@@ -13,18 +12,17 @@ WORD = 2.0**64
 
 
 def blend(
-    images: Tensor, labels: Tensor, classifier: ClassifierParams, num_classes: int, *, position: tuple[int, int]
+    images: Tensor, targets: Tensor, classifier: ClassifierParams, *, position: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """NCHW images and int64 labels (N,) => NCHW images and probabilities (N, num_classes).
+    """NCHW images and their probabilities (N, num_classes) => the same of the blended ones.
 
     mixup (Zhang et al. 2018) takes the weighted mean of two images, CutMix (Yun et al. 2019) puts a rectangle of one
     into the other; the weight of a batch is drawn from Beta(alpha, alpha), of a rectangle it is its share of the area.
 
     Args:
         images: in any range.
-        labels: their classes.
+        targets: what a network should answer.
         classifier: `mixup` and `cutmix`, alpha or 0, of which one is above 0.
-        num_classes: of the labels.
         position: seed and step, of which the draws are a function.
     """
     seed, step = position
@@ -37,8 +35,7 @@ def blend(
         blended = weight * images + (1 - weight) * images[order]
     else:
         blended, weight = _cut(images, images[order], weight, uniform[1:])
-    own, other = (F.one_hot(y, num_classes).float() for y in (labels, labels[order]))
-    return blended, weight * own + (1 - weight) * other
+    return blended, weight * targets + (1 - weight) * targets[order]
 
 
 def _cut(images: Tensor, others: Tensor, weight: float, centre: np.ndarray) -> tuple[Tensor, float]:

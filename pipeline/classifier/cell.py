@@ -7,6 +7,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from pipeline.classifier.attack import predict_attacked
 from pipeline.classifier.corruptions import measure_robustness
 from pipeline.classifier.inference import Logits, measure_accuracy, predict
 from pipeline.classifier.metrics import (
@@ -80,10 +81,11 @@ def run_cell(
     """
     mixture = Mixture(plan.mixing or "batch", plan.mixed_percent, classifier.batch_size, plan.steps)
     trained = train_classifier(classifier, data, mixture, seed=plan.replicate, device=device)
-    logits = predict(trained.network, test, flip=classifier.flip)
+    logits = predict_attacked(trained.network, test, classifier)
     corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
-    temperature = fit_temperature(predict(trained.network, data.val, flip=classifier.flip), data.val)
-    measured = Measured(logits, corrupted, temperature)
+    temperature = fit_temperature(predict_attacked(trained.network, data.val, classifier), data.val)
+    clean = predict(trained.network, test, flip=classifier.flip) if classifier.attack_epsilon else None
+    measured = Measured(logits, corrupted, temperature, clean)
     record = describe_cell(plan, data, trained.history[-1], measured, test)
     save_classifier(
         out,
@@ -102,11 +104,19 @@ def run_cell(
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trained classifier gave: test logits (N, num_classes), accuracies by corruption, temperature on val."""
+    """What a trained classifier gave.
+
+    Attributes:
+        logits: for test (N, num_classes), under attack where it was trained under it.
+        corrupted: accuracies by corruption.
+        temperature: fitted on val.
+        clean: then the logits for test as it is.
+    """
 
     logits: Logits
     corrupted: dict[str, float]
     temperature: float
+    clean: Logits | None
 
 
 def describe_cell(
@@ -129,6 +139,7 @@ def describe_cell(
         train_loss=round(last["train_loss"], 6),
         val_accuracy=round(last["val_accuracy"], 6),
         test_accuracy=round(measure_accuracy(logits, test), 6),
+        clean_test_accuracy=None if measured.clean is None else round(measure_accuracy(measured.clean, test), 6),
         temperature=round(measured.temperature, 6),
         test_loss=round(negative_log_likelihood(scaled, test), 6),
         test_calibration_error=round(calibration_error(scaled, test), 6),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor
 
 from pipeline.classifier.network import Network
@@ -20,6 +21,12 @@ def predict(network: Network, data: LabelledImages, *, flip: bool) -> Logits:
     if flip:
         return _apply(network, data, lambda x: (network(x) + network(x.flip(3))) / 2)
     return _apply(network, data, network)
+
+
+def predict_probabilities(network: Network, data: LabelledImages, *, flip: bool) -> NDArray[np.float32]:
+    """The softmax of `predict`, float32 (N, num_classes)."""
+    probabilities: NDArray[np.float32] = softmax(predict(network, data, flip=flip), axis=1).astype(np.float32)
+    return probabilities
 
 
 def extract_features(network: Network, data: LabelledImages) -> NDArray[np.float32]:

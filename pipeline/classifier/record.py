@@ -75,9 +75,11 @@ class CellRecord(CellSettings):
     train_loss: Nats
     """Mean loss of the last quarter of the steps, label smoothing included, in nats."""
     val_accuracy: Fraction
-    """Fraction of val that is classified correctly after the last step."""
+    """Fraction of val that is classified correctly after the last step; under attack likewise."""
     test_accuracy: Fraction
-    """Fraction of test that is classified correctly."""
+    """Fraction of test that is classified correctly; under attack where `classifier.attack_epsilon` is above 0."""
+    clean_test_accuracy: Fraction | None = None
+    """Then the same without an attack; absent otherwise."""
     temperature: Annotated[float, Field(gt=0)]
     """What the logits are divided by for the next two: fitted on val; above 1 the classifier is too confident."""
     test_loss: Nats

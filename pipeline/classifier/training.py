@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.classifier.attack import attack_batch, predict_attacked
 from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.blend import blend
-from pipeline.classifier.inference import measure_accuracy, predict
+from pipeline.classifier.inference import measure_accuracy
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.network import Architecture, ConvNet, Network, build_network, choose_architecture
 from pipeline.classifier.optimizer import Optimizer
@@ -26,11 +29,22 @@ WHITENING_BATCHES = 8  # that the first layer of `convnet` is computed from
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a classifier learns from; either source may be empty where its share is zero. `val` is only measured."""
+    """What a classifier learns from; either source may be empty where its share is zero.
+
+    Attributes:
+        real: images of the real set.
+        synthetic: those of the other one.
+        val: only measured.
+        targets: float32 (len(real) + len(synthetic), num_classes), the probabilities that are to be answered for the
+            real images and then for the synthetic ones; None: their labels.
+        weights: float32, of each of these images' loss; None: all alike.
+    """
 
     real: LabelledImages
     synthetic: LabelledImages
     val: LabelledImages
+    targets: NDArray[np.float32] | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ def train_classifier(
 ) -> TrainedClassifier:
     """Trains one classifier on `data` in the shares and the order of `mixture`.
 
-    Loss: cross-entropy with label smoothing; rates fall linearly to zero.
+    Loss: the weighted mean over a batch of the cross-entropy with label smoothing; rates fall linearly to zero.
 
     Raises:
         UserError: the loss is not finite, or the memory does not suffice.
@@ -62,7 +76,9 @@ def train_classifier(
     optimizer = Optimizer(network, classifier)
 
     # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
-    images, labels = torch.from_numpy(both.images).to(device), torch.from_numpy(both.labels).to(device)
+    images, targets = torch.from_numpy(both.images).to(device), _targets(data, both).to(device)
+    weights = torch.ones(len(both)) if data.weights is None else torch.from_numpy(data.weights)
+    weights = weights.to(device)
     augment = Augmentation(classifier, both.images.shape[1], device)
     history: list[dict[str, float]] = []
     total_loss = torch.zeros((), device=device)
@@ -72,12 +88,15 @@ def train_classifier(
         for step in range(mixture.num_steps):
             # ---- one step ---------------------------------------------------------------------------------
             index = torch.from_numpy(_rows(mixture, step, sizes, seed)).to(device)
-            x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), labels[index]
+            x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), targets[index]
             if classifier.mixup or classifier.cutmix:
-                x, y = blend(x, y, classifier, len(data.val.class_names), position=(seed, step))
+                x, y = blend(x, y, classifier, position=(seed, step))
+            if classifier.attack_epsilon:
+                x = attack_batch(network, x, y, classifier, position=(seed, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
                 logits = network(x)
-            loss = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing)
+            losses = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing, reduction="none")
+            loss = (weights[index] * losses).sum() / weights[index].sum()
             loss.backward()
             optimizer.step((step + 1) / (mixture.num_steps + 1))
             total_loss += loss.detach()
@@ -88,7 +107,7 @@ def train_classifier(
                 train_loss = total_loss.item() / (step % validate_every + 1)
                 if not math.isfinite(train_loss):
                     raise UserError(f"classifier: loss not finite at step {step + 1}; lower classifier.learning_rate")
-                accuracy = measure_accuracy(predict(network, data.val, flip=classifier.flip), data.val)
+                accuracy = measure_accuracy(predict_attacked(network, data.val, classifier), data.val)
                 history.append({"step": step + 1, "train_loss": train_loss, "val_accuracy": accuracy})
                 network.train()
                 total_loss.zero_()
@@ -110,6 +129,13 @@ def train_unmixed(
     data = TrainingData(none, images, val) if synthetic else TrainingData(images, none, val)
     mixture = Mixture("batch", percent, classifier.batch_size, classifier.steps)
     return train_classifier(classifier, data, mixture, seed=seed, device=device).network
+
+
+def _targets(data: TrainingData, both: LabelledImages) -> Tensor:
+    """float32 (N, num_classes): the probabilities that are to be answered."""
+    if data.targets is not None:
+        return torch.from_numpy(data.targets)
+    return F.one_hot(torch.from_numpy(both.labels), len(both.class_names)).float()
 
 
 def _need_memory(classifier: ClassifierParams, architecture: Architecture, data: TrainingData) -> None:

@@ -50,6 +50,9 @@ RIVALS: dict[RivalOrNone, str] = {
     "trivial_augment": "TrivialAugment",
     "cutout": "cutout",
     "longer": "longer training",
+    "distilled": "soft labels on the real images",
+    "oversampling": "oversampling of small classes",
+    "class_weights": "class weights",
 }
 LOST_CLASS = 0.1  # class agreement below which a class counts as lost: chance, with ten classes
 

@@ -47,7 +47,7 @@ class GanDescription(Record):
     degraded: bool
     """Whether alarms outlasted the restarts."""
     small_cas: Annotated[float, Field(ge=0, le=1)]
-    """Accuracy on val of a small classifier trained on the kept state's images alone, a fraction."""
+    """Accuracy on select of a small classifier trained on the kept state's images alone, a fraction."""
     seed: Annotated[int, Field(ge=0)]
     """The replicate: it drew the initial weights, latents, batches and augmentations."""
 

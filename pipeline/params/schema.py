@@ -17,7 +17,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Control = Literal["ceiling", "placebo", "real_only"]
 Source = Literal["gan", "folder", "parquet"]
-Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer"]
+Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
+Labels = Literal["asked", "predicted", "soft"]
 
 
 class Block(BaseModel):
@@ -103,6 +104,13 @@ class ClassifierParams(Block):
     """alpha of mixup: images of a batch are averaged in pairs (Zhang et al. 2018); 0 turns it off."""
     cutmix: NonNegativeFloat
     """alpha of CutMix: a rectangle of one image replaces that of another (Yun et al. 2019); 0 turns it off."""
+    attack_epsilon: Annotated[int, Field(ge=0, le=255)]
+    """Adversarial training (Madry et al. 2018): the furthest that an attack may move a pixel, in levels of 255. Every
+    training image is attacked, and accuracy is that of attacked images; 0 turns it off."""
+    attack_steps: Positive
+    """Gradient steps of an attack while training."""
+    attack_test_steps: Positive
+    """Gradient steps of an attack on val and test."""
 
     @model_validator(mode="after")
     def _one_blend(self) -> Self:
@@ -320,8 +328,13 @@ class AblationParams(Block):
     controls: Annotated[list[Control], Field(max_length=3)]
     """Cells without a generator, at every synthetic_percent: `ceiling` takes fresh real images from the reserve for the
     synthetic ones, `placebo` copies of train; `real_only` has the steps of that percent (for budget `real_epochs`)."""
-    rivals: Annotated[list[Rival], Field(max_length=5)]
+    rivals: Annotated[list[Rival], Field(max_length=8)]
     """What else the compute buys on real images alone, each against the same baseline: see the block `rivals`."""
+    labels: Labels
+    """What a cell is to answer for a synthetic image: the class that was `asked` of the generator, the one `predicted`
+    by the real-only classifier of the same replicate, or all of its probabilities: `soft` (Liu et al. 2018)."""
+    synthetic_weight: PositiveFloat
+    """Weight of a synthetic image's loss, where that of a real one is 1."""
     replicates: Annotated[list[Seed], Field(min_length=2)]
     """Each is the seed of a GAN, of its synthetic set and of a classifier a cell; equal ones pair the cells."""
     replicate_split: bool
