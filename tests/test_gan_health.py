@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.assessment.fidelity import Features
 from pipeline.assessment.judge import Judge
 from pipeline.assessment.probe import GeneratorProbe
 from pipeline.gan import training
@@ -109,6 +110,24 @@ class Forgetful(PixelShuffleGenerator):
 def build_forgetful(latent_dim: int, width: int, shape: ImageShape) -> tuple[nn.Module, nn.Module]:
     """A generator that has collapsed, and a sound discriminator."""
     return Forgetful(latent_dim, width, shape), PixelUnshuffleDiscriminator(width, shape)
+
+
+@pytest.mark.parametrize(("knows_it", "weakest"), [(True, 0.0), (False, 1.0)])
+def test_a_class_that_the_judge_does_not_know_is_not_asked_about(
+    tiny: Params, patches: LabelledImages, knows_it: bool, weakest: float
+) -> None:
+    """The third class is never seen in generated images: it is lost if the judge sees it in real ones, else unknown."""
+    drawn = LabelledImages(patches.images // 2, patches.labels, patches.class_names)
+
+    def answer(data: LabelledImages) -> Features:
+        is_real = data.images.max() > 127
+        seen_as = np.array([0, 1, 2 if is_real and knows_it else 0])
+        return np.eye(3, dtype=np.float32)[seen_as[data.labels]]
+
+    judge = Judge("planted", lambda data: data.images.reshape(len(data), -1).astype(np.float32), answer)
+    probe = GeneratorProbe(tiny.gan.health, patches, patches, judge, measure_cas=lambda drawn: 0.5)
+    numbers = probe(lambda count: drawn, lambda data: np.zeros(len(data), np.float32), with_cas=False)
+    assert numbers["gan_test_weakest"] == weakest
 
 
 def test_a_planted_collapse_is_caught_and_repaired(

@@ -17,6 +17,7 @@ from pipeline.runtime.progress import named_bars
 
 NUM_NEIGHBOURS = 5
 NUM_JUDGED = 256  # images of each kind that the discriminator sees
+KNOWN = 0.1  # share of a class's real images that the judge must recognise, to say anything of its generated ones
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ class GeneratorProbe:
         """
         real = self.val.select(np.arange(min(self.health.num_images, len(self.val)), dtype=np.int64))
         drawn = draw(len(real))
-        right = self.judge.probabilities(drawn).argmax(1) == drawn.labels
-        classes = range(len(drawn.class_names))
+        right, right_on_real = (self.judge.probabilities(x).argmax(1) == x.labels for x in (drawn, real))
+        classes, most = range(len(drawn.class_names)), int(np.bincount(self.train.labels).argmax())
         seen, unseen = self.judge.features(drawn), self.judge.features(real)
         numbers = {
             "gan_test": float(right.mean()),
-            "gan_test_weakest": min(float(right[drawn.labels == k].mean()) for k in classes),
+            "gan_test_weakest": min(
+                float(right[drawn.labels == k].mean())
+                for k in classes
+                if k == most or right_on_real[real.labels == k].mean() >= KNOWN
+            ),
             "diversity_weakest": min(
                 variance(seen[drawn.labels == k]) / max(variance(unseen[real.labels == k]), 1e-12) for k in classes
             ),
