@@ -25,7 +25,7 @@ NOTES = {
     "dvc.yaml": "the graph: who reads and writes what; the only file that knows paths",
     "conf": "what params.yaml is composed from",
     "pipeline": "the package `synthmix`",
-    "sources": "the real images: CIFAR-10, digits, folders of your own; the split",
+    "sources": "the real images: CIFAR-10, digits, folders, Parquet or lists of your own; the split",
     "shards": "the dataset's format: PNGs in Parquet, manifest, card, scores",
     "gan": "the generator: recipes, training, health, sampling",
     "classifier": "the classifiers, their training, and one cell of the grid",

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.runtime.errors import UserError
 from pipeline.sources import image_folder
-from pipeline.sources.listing import list_pictures
+from pipeline.sources.listing import list_files
 from pipeline.sources.splits import RealImages
 from tests.test_sources import ask
 
@@ -56,7 +56,7 @@ def test_linked_folders_are_searched_and_loops_end(tmp_path: Path, caplog: pytes
         (root / "bee" / name).symlink_to(target)
     (root / "cow").symlink_to(tmp_path / "outside")
     assert counts(root) == [2, 4, 2]
-    said = "left out what is no image: 1 link that leads nowhere, 2 link to a folder that holds it"
+    said = "left out 1 link that leads nowhere, 2 link to a folder that holds it"
     assert caplog.messages == [f"{root / 'bee'}: {said}"]
 
 
@@ -71,7 +71,7 @@ def test_any_links_between_folders_end_and_lose_no_picture(
         picture(folder / f"{level}.png", level)
     for number, (start, end) in enumerate(links):
         (folders[start] / f"{number}").symlink_to(folders[end])
-    assert sorted(path.name for path in list_pictures(folders[0])) == [f"{level}.png" for level in range(6)]
+    assert sorted(path.name for path in list_files(folders[0], {".png"})) == [f"{level}.png" for level in range(6)]
 
 
 def test_whatever_is_not_read_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +87,7 @@ def test_whatever_is_not_read_is_counted(tmp_path: Path, caplog: pytest.LogCaptu
     assert counts(root) == [1, 2]
     assert caplog.messages == [
         f"{root}: left out 1 images that lie in no class's folder",
-        f"{root / 'bee'}: left out what is no image: 1 .cr2, 1 hidden folder, 1 hidden picture, 3 that is no file",
+        f"{root / 'bee'}: left out 1 .cr2, 1 hidden file, 1 hidden folder, 3 that is no file",
     ]
 
 

@@ -23,7 +23,7 @@ FILES = [cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5]
 
 
 def ask(
-    name: Literal["cifar10", "digits", "image_folder"],
+    name: Literal["cifar10", "digits", "image_folder", "parquet", "csv"],
     image_size: Literal[16, 32, 64] = 32,
     path: Path | str = "",
 ) -> DatasetParams:
@@ -285,7 +285,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for name in ("1.heic", "2.heic", "README"):
         (tmp_path / "bee" / name).write_bytes(b"?")
     image_folder.load(ask("image_folder", path=tmp_path))
-    assert caplog.messages == [f"{tmp_path / 'bee'}: left out what is no image: 2 .heic, 1 without suffix"]
+    assert caplog.messages == [f"{tmp_path / 'bee'}: left out 2 .heic, 1 without suffix"]
 
 
 def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,10 +30,11 @@ class Block(BaseModel):
 class DatasetParams(Block):
     """Where the real images come from and how they are split (stage `prepare`)."""
 
-    name: Literal["cifar10", "digits", "image_folder"]
+    name: Literal["cifar10", "digits", "image_folder", "parquet", "csv"]
     """Source of the real images: a module of `pipeline.sources`."""
     path: str
-    """Folder with one sub-folder a class (`image_folder`); empty for the other sources."""
+    """Of one's own images: a folder with one sub-folder a class (`image_folder`), a Parquet file or a folder of them
+    (`parquet`), or a list of files and labels (`csv`); empty for the other sources."""
     image_size: Literal[16, 32, 64]
     """Side of the square images, in pixels; other sizes are resized."""
     train_size: Positive
@@ -60,8 +61,8 @@ class DatasetParams(Block):
         return self
 
     @model_validator(mode="after")
-    def _path_goes_with_image_folder(self) -> Self:
-        if self.name == "image_folder" and not self.path:
+    def _path_goes_with_own_images(self) -> Self:
+        if self.name in {"image_folder", "parquet", "csv"} and not self.path:
             raise ValueError("path is empty: name your folder of pictures, as in path=/home/me/pictures")
         return self
 

@@ -8,20 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.images import LabelledImages, concatenate
+from pipeline.images import LabelledImages
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError, printable
-from pipeline.sources.listing import list_pictures, read_entries
+from pipeline.sources.listing import expand, list_files, read_entries
+from pipeline.sources.official import SPLITS, check_same_classes, from_splits
 from pipeline.sources.pictures import SUFFIXES
 from pipeline.sources.reading import Pictures, read_pictures
 from pipeline.sources.splits import RealImages
 
-# Names of folders that hold the classes of one split, as Hugging Face's `imagefolder` knows them.
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
 Classes = Mapping[str, Path]
 
 
@@ -35,15 +30,13 @@ def load(params: DatasetParams) -> RealImages:
     Raises:
         UserError: there are not two folders with images, or files cannot be read (all are named).
     """
-    root = Path(os.path.expanduser(params.path))  # noqa: PTH111 - Path's own raises where there is no such user
+    root = expand(params.path)
     parts = _split_folders(root)
     if not parts:
         return RealImages(_read(root, _class_folders(root), params.image_size), None)
     classes = {split: _class_folders(folder) for split, folder in parts.items()}
-    _check_same_classes(root, classes)
-    images = {split: _read(parts[split], classes[split], params.image_size) for split in parts}
-    test = images.pop("test", None) or (images.pop("val") if "val" in images else None)
-    return RealImages(concatenate(images["train"], images["val"]) if "val" in images else images["train"], test)
+    check_same_classes(str(root), classes)
+    return from_splits(str(root), {split: _read(parts[split], classes[split], params.image_size) for split in parts})
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -63,7 +56,6 @@ def _split_folders(root: Path) -> dict[str, Path]:
             f"dataset.path: {root} has the folders {found}, which look like splits: let it hold train and test, "
             "with or without val, and nothing else, each with a sub-folder a class; or rename those that are classes"
         )
-    logging.getLogger(__name__).warning("%s: official splits: %s", printable(str(root)), ", ".join(sorted(names)))
     return dict(splits)
 
 
@@ -104,18 +96,8 @@ def _by_name(folders: list[Path]) -> dict[str, Path]:
     return dict(sorted(classes.items()))
 
 
-def _check_same_classes(root: Path, classes: Mapping[str, Classes]) -> None:
-    train = set(classes["train"])
-    for split, found in classes.items():
-        if differing := sorted(train ^ set(found)):
-            raise UserError(
-                f"dataset.path: {root}: train and {split} have not the same classes ({', '.join(differing)} in one "
-                "alone): give both the same folders"
-            )
-
-
 def _read(root: Path, classes: Classes, size: int) -> LabelledImages:
-    files = {name: list_pictures(folder) for name, folder in classes.items()}
+    files = {name: list_files(folder, SUFFIXES) for name, folder in classes.items()}
     if empty := [name for name, found in files.items() if not found]:
         raise UserError(
             f"{root}: no images in {', '.join(empty)} (looked for {' '.join(sorted(SUFFIXES))}): "

@@ -1,20 +1,25 @@
-"""Which pictures lie below a folder: each is found once or named, through links too, in an order of its own."""
+"""Which files lie below a folder: each is found once or named, through links too, whatever the locale."""
 
 import logging
 import os
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline.runtime.errors import UserError, printable
-from pipeline.sources.pictures import SUFFIXES
 
-PICTURE, UNIMPORTANT = "picture", ""
+WANTED, UNIMPORTANT = "wanted", ""
 Identity = tuple[int, int]
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Every picture below `folder`, by its suffix, in the order of the bytes of their relative paths.
+def expand(path: str) -> Path:
+    """`dataset.path`, in which ~ is the user's home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where there is no such user
+
+
+def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Every file below `folder` of these suffixes, in the order of the bytes of their relative paths.
 
     Linked folders are searched as others are, each folder once. What is left out is counted in a warning.
 
@@ -22,13 +27,13 @@ def list_pictures(folder: Path) -> list[Path]:
         UserError: a folder cannot be read.
     """
     try:
-        found, left_out = _search(folder)
+        found, left_out = _search(folder, suffixes)
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); make it readable, or remove it"
         raise UserError(f"{error.filename}: {reason}") from None
     if left_out:
         kinds = printable(", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items())))
-        logging.getLogger(__name__).warning("%s: left out what is no image: %s", printable(str(folder)), kinds)
+        logging.getLogger(__name__).warning("%s: left out %s", printable(str(folder)), kinds)
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
 
 
@@ -46,8 +51,8 @@ def read_entries(folder: Path) -> list[Path]:
     return sorted(entries, key=lambda path: os.fsencode(path.name))
 
 
-def _search(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The pictures, and how many of each kind are left out.
+def _search(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], Counter[str]]:
+    """The files, and how many of each kind are left out.
 
     Raises:
         OSError: a folder cannot be read.
@@ -59,9 +64,9 @@ def _search(folder: Path) -> tuple[list[Path], Counter[str]]:
     for name, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
         here = Path(name)
         folders[:] = [child for child in sorted(folders) if _is_new(here / child, above, seen, left_out)]
-        kinds = {file: _kind(here / file) for file in files}
-        found += [here / file for file, kind in kinds.items() if kind == PICTURE]
-        left_out.update(kind for kind in kinds.values() if kind not in (PICTURE, UNIMPORTANT))
+        kinds = {file: _kind(here / file, suffixes) for file in files}
+        found += [here / file for file, kind in kinds.items() if kind == WANTED]
+        left_out.update(kind for kind in kinds.values() if kind not in (WANTED, UNIMPORTANT))
     return found, left_out
 
 
@@ -84,14 +89,14 @@ def _is_new(folder: Path, above: set[Identity], seen: set[Identity], left_out: C
     return True
 
 
-def _kind(file: Path) -> str:
-    """PICTURE, or why the file is none; UNIMPORTANT where nobody would take it for one."""
-    is_picture = file.suffix.lower() in SUFFIXES
+def _kind(file: Path, suffixes: Collection[str]) -> str:
+    """WANTED, or why the file is left out; UNIMPORTANT where nobody would look for it."""
+    is_wanted = file.suffix.lower() in suffixes
     if file.name.startswith("."):
-        return "hidden picture" if is_picture else UNIMPORTANT
+        return "hidden file" if is_wanted else UNIMPORTANT
     leads_nowhere = file.is_symlink() and not file.exists()
-    if is_picture and (file.is_file() or leads_nowhere):  # the latter is an error of who reads it
-        return PICTURE
+    if is_wanted and (file.is_file() or leads_nowhere):  # the latter is an error of who reads it
+        return WANTED
     if file.is_file():
         return file.suffix or "without suffix"
     return "link that leads nowhere" if leads_nowhere else "that is no file"

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from pipeline.params.schema import DatasetParams
-from pipeline.sources import cifar10, digits, image_folder
+from pipeline.sources import cifar10, csv_list, digits, image_folder, parquet
 from pipeline.sources.splits import RealImages
 
 SOURCES: dict[str, Callable[[DatasetParams], RealImages]] = {
     "cifar10": cifar10.load,
     "digits": digits.load,
     "image_folder": image_folder.load,
+    "parquet": parquet.load,
+    "csv": csv_list.load,
 }
 
 
