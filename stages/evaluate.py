@@ -19,16 +19,16 @@ from pipeline.shards.reader import read_column
 from pipeline.tracking import tracked_run
 
 
-def main(results: PathFlag, models: PathFlag, scores: PathFlag, prepared: PathFlag, out: PathFlag) -> None:
+def main(results: PathFlag, collected: PathFlag, prepared: PathFlag, out: PathFlag) -> None:
     """Writes ablation.{json,csv,svg} and report.{md,html} to OUT from what is in RESULTS; prints table and verdict."""
     params = load_params(
         "profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation", "rivals"
     )
     grid = read_grid(params, results / "cells")
-    made = read_made(params.ablation.replicates, models, results / "assess")
-    predictions = read_predictions(models, read_column(prepared / "test", "label"))
+    made = read_made(params.ablation.replicates, collected, results / "assess")
+    predictions = read_predictions(collected, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
-    evidence = read_evidence(params, EvidencePaths(results, prepared, scores), result, grid, predictions)
-    with tracked_run("evaluate", {"models": models, "scores": scores, "prepared": prepared, "out": out}):
+    evidence = read_evidence(params, EvidencePaths(results, prepared, collected), result, grid, predictions)
+    with tracked_run("evaluate", {"collected": collected, "prepared": prepared, "out": out}):
         write_report(out, result, evidence)
     typer.echo(to_text(result))

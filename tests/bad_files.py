@@ -17,7 +17,17 @@ from pipeline.params.compose import write_params
 from pipeline.params.load import load_all_params
 from pipeline.runtime.entry import run_command
 from pipeline.runtime.errors import UserError
-from stages import assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_control, train_gan
+from stages import (
+    assess,
+    collect,
+    evaluate,
+    prepare,
+    synthesize,
+    train_baseline,
+    train_classifier,
+    train_control,
+    train_gan,
+)
 from tests.evaluation_inputs import write_inputs
 from tests.project import TINY
 
@@ -30,7 +40,17 @@ Check = Callable[..., None]
 
 STAGES = {
     module.__name__.split(".")[1]: module
-    for module in (assess, evaluate, prepare, synthesize, train_baseline, train_classifier, train_control, train_gan)
+    for module in (
+        assess,
+        collect,
+        evaluate,
+        prepare,
+        synthesize,
+        train_baseline,
+        train_classifier,
+        train_control,
+        train_gan,
+    )
 }
 REPLICATE = "--prepared data/prepared/0 --test data/prepared/test --replicate 0 --results results"
 FLAGS = {
@@ -46,8 +66,8 @@ FLAGS = {
     "--metrics results/assess/0.json",
     "train_classifier": f"{REPLICATE} --synthetic data/synthetic/0/data --scores data/scores/0 --synthetic-percent 50 "
     "--out models/train_classifier/50-0",
-    "evaluate": "--results in/results --models in/models --scores in/data/scores --prepared in/data/prepared "
-    "--out results",
+    "collect": "--results results --models models --scores data/scores --out data/collected",
+    "evaluate": "--results in/results --collected in/data/collected --prepared in/data/prepared --out results",
 }
 
 

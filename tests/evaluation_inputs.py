@@ -190,7 +190,7 @@ def write_inputs(
     for replicate, gan, assessed in zip(
         params.ablation.replicates, inputs.made.gans, inputs.made.assessed, strict=True
     ):
-        write_json(folder / f"models/gan/{replicate}/generator.json", gan.model_dump())
+        write_json(folder / f"data/collected/gan/{replicate}/generator.json", gan.model_dump())
         write_json(folder / f"results/assess/{replicate}.json", assessed.model_dump())
         write_evidence(folder, replicate, classes)
     write_images(folder / "data/prepared/test", inputs.predictions.labels, classes)
@@ -210,7 +210,7 @@ def write_cells(folder: Path, inputs: Inputs) -> None:
     records.mkdir(parents=True)
     for cell in inputs.grid.all_cells():
         (records / f"{cell.name}.json").write_text(cell.model_dump_json(exclude_none=True))
-        model = folder / "models" / cell.name.replace("-", "/", 1)
+        model = folder / "data/collected" / cell.name.replace("-", "/", 1)
         model.mkdir(parents=True)
         np.save(model / "test_logits.npy", inputs.predictions.logits(cell))
 
@@ -234,7 +234,10 @@ def write_evidence(folder: Path, replicate: int, classes: tuple[str, ...]) -> No
     random = np.random.default_rng(replicate)
     pictures = {
         f"results/gan/samples-{replicate}.png": (160, 160),
-        f"data/scores/{replicate}/neighbours.png": (len(classes) * (2 * SIZE + SIZE // 4) - SIZE // 4, 8 * SIZE),
+        f"data/collected/scores/{replicate}/neighbours.png": (
+            len(classes) * (2 * SIZE + SIZE // 4) - SIZE // 4,
+            8 * SIZE,
+        ),
     }
     for name, shape in pictures.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -256,12 +259,12 @@ def write_history(file: Path) -> None:
 
 def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
     """What the stage does with the files that `write_inputs` left in `folder`."""
-    results, models, prepared = (folder / name for name in ("results", "models", "data/prepared"))
+    results, collected, prepared = (folder / name for name in ("results", "data/collected", "data/prepared"))
     grid = read_grid(params, results / "cells")
-    made = read_made(params.ablation.replicates, models, results / "assess")
-    predictions = read_predictions(models, read_column(prepared / "test", "label"))
+    made = read_made(params.ablation.replicates, collected, results / "assess")
+    predictions = read_predictions(collected, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
-    paths = EvidencePaths(results, prepared, folder / "data/scores")
+    paths = EvidencePaths(results, prepared, collected)
     out.mkdir(parents=True, exist_ok=True)
     write_report(out, result, read_evidence(params, paths, result, grid, predictions))
     return result

@@ -19,6 +19,7 @@ from pipeline.evaluation.report.evidence import read_picture
 from pipeline.evaluation.report.history import read_history
 from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
+from pipeline.shards.reader import read_column
 from pipeline.sources.description import SPLITS, read_description
 from tests.bad_files import Check, Spoil, Work, change_json, cut, make_folder, run
 from tests.evaluation_inputs import CLASSES, make_params, write_inputs
@@ -26,9 +27,10 @@ from tests.test_sources import png_header
 
 CELL, ASSESS = "in/results/cells/train_classifier-50-1.json", "in/results/assess/1.json"
 CONTROL = "in/results/cells/train_control-ceiling-50-1.json"
-LOGITS, GAN = "in/models/train_classifier/50-1/test_logits.npy", "in/models/gan/1/generator.json"
+COLLECTED = "in/data/collected"
+LOGITS, GAN = f"{COLLECTED}/train_classifier/50-1/test_logits.npy", f"{COLLECTED}/gan/1/generator.json"
 DATASET, HISTORY = "in/data/prepared/1/dataset.json", "in/results/history/train_gan-1.csv"
-SAMPLES, NEIGHBOURS = "in/results/gan/samples-1.png", "in/data/scores/1/neighbours.png"
+SAMPLES, NEIGHBOURS = "in/results/gan/samples-1.png", f"{COLLECTED}/scores/1/neighbours.png"
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +85,17 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         Path(CONTROL).unlink, ("train_control-ceiling-50-1.json", "dvc repro train_control@ceiling-50-1")),
     "control: none": (lambda: change_json(CONTROL, control=...), (CONTROL, "control is that of a control")),
     "control: of another mode": (lambda: change_json(CONTROL, mode="replace"), (CONTROL, "mode is 'replace'")),
-    "logits: missing": (Path(LOGITS).unlink, (LOGITS, "not found; run: dvc repro train_classifier@50-1")),
+    "logits: missing": (Path(LOGITS).unlink, (LOGITS, "not found; run: dvc repro collect")),
     "logits: cut off": (
-        lambda: cut(LOGITS, 0.5), (LOGITS, "corrupted", "delete it and run: dvc repro train_classifier@50-1")),
+        lambda: cut(LOGITS, 0.5), (LOGITS, "corrupted", "delete it and run: dvc repro collect")),
     "logits: text": (lambda: Path(LOGITS).write_text("much"), (LOGITS, "corrupted")),
     "logits: objects": (lambda: np.save(LOGITS, np.array([{}])), (LOGITS, "corrupted")),
     "logits: of fewer images": (
         lambda: np.save(LOGITS, np.zeros((5, 4), np.float32)), (LOGITS, "(5, 4)", "600 test images")),
     "logits: of other classes": (
         lambda: np.save(LOGITS, np.zeros((600, 3), np.float32)), (LOGITS, "(600, 3)", "600 test images")),
+    "logits: of another training": (
+        lambda: np.save(LOGITS, np.zeros((600, 4), np.float32)), (LOGITS, "an accuracy of 0.25", "dvc repro collect")),
     "gan: missing": (Path(GAN).unlink, (GAN, "not found; run: dvc repro train_gan")),
     "gan: no alarms": (lambda: change_json(GAN, degraded=...), (GAN, "degraded")),
     "assess: missing": (Path(ASSESS).unlink, (ASSESS, "dvc repro assess")),
@@ -111,11 +115,11 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         lambda: change_json(DATASET, duplicates_dropped=dict.fromkeys(sorted(SPLITS), "0")),
         (DATASET, "duplicates_dropped.")),
     "dataset: images of no size": (lambda: change_json(DATASET, image_size=0), (DATASET, "image_size")),
-    "picture: missing": (Path(NEIGHBOURS).unlink, (NEIGHBOURS, "not found; run: dvc repro assess")),
-    "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro assess")),
-    "picture: cut off": (lambda: cut(NEIGHBOURS, 0.5), (NEIGHBOURS, "dvc repro assess")),
+    "picture: missing": (Path(NEIGHBOURS).unlink, (NEIGHBOURS, "not found; run: dvc repro collect")),
+    "picture: text": (lambda: Path(NEIGHBOURS).write_text("<script>"), (NEIGHBOURS, "dvc repro collect")),
+    "picture: cut off": (lambda: cut(NEIGHBOURS, 0.5), (NEIGHBOURS, "dvc repro collect")),
     "picture: 60,000 x 60,000": (
-        lambda: Path(NEIGHBOURS).write_bytes(png_header(60_000, 60_000)), (NEIGHBOURS, "dvc repro assess")),
+        lambda: Path(NEIGHBOURS).write_bytes(png_header(60_000, 60_000)), (NEIGHBOURS, "dvc repro collect")),
     "picture: 11,000 x 11,000": (
         lambda: Path(NEIGHBOURS).write_bytes(png_header(11_000, 11_000)), (NEIGHBOURS, "too many")),
     "picture: a script": (
@@ -130,14 +134,14 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 
 def read_logits() -> None:
     """As evaluate does."""
-    predictions = read_predictions(Path("in/models"), np.zeros(600, np.int64))
+    predictions = read_predictions(Path(COLLECTED), read_column(Path("in/data/prepared/test"), "label"))
     predictions.right([read_cell_record(Path(CELL))])
 
 
 def read_pictures() -> None:
     """As evaluate does."""
     read_picture(Path(SAMPLES), "train_gan")
-    read_picture(Path(NEIGHBOURS), "assess")
+    read_picture(Path(NEIGHBOURS), "collect")
 
 
 READERS: dict[str, Work] = {
@@ -145,8 +149,8 @@ READERS: dict[str, Work] = {
     "cell": lambda: read_grid(load_all_params(), Path("in/results/cells")),
     "control": lambda: read_grid(load_all_params(), Path("in/results/cells")),
     "logits": read_logits,
-    "gan": lambda: read_made([0, 1], Path("in/models"), Path("in/results/assess")),
-    "assess": lambda: read_made([0, 1], Path("in/models"), Path("in/results/assess")),
+    "gan": lambda: read_made([0, 1], Path(COLLECTED), Path("in/results/assess")),
+    "assess": lambda: read_made([0, 1], Path(COLLECTED), Path("in/results/assess")),
     "dataset": lambda: read_description(Path(DATASET)),
     "picture": read_pictures,
     "history": lambda: read_history(Path(HISTORY)),

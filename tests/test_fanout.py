@@ -16,7 +16,7 @@ import pytest
 
 from tests.project import ENVIRONMENT, FAN_OUT, copy_project, fan_out, run
 
-NUM_CELLS = 18  # all stages but prepare and evaluate
+NUM_CELLS = 18  # all stages but prepare, collect and evaluate
 FIRST_WAVE = 12  # of them need nothing but prepare: 2 GANs, 4 baselines, 2 rivals, 4 controls
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -38,7 +38,7 @@ def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """The same where nothing can be told: no ceiling to reach, a GAN that failed, another that lost a class."""
     folder, params = tmp_path_factory.mktemp("inputs"), make_params()
     write_inputs(folder, params, {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__, ceiling=lambda percent: 0.0)
-    change_json(str(folder / "models/gan/1/generator.json"), degraded=True)
+    change_json(str(folder / "data/collected/gan/1/generator.json"), degraded=True)
     shares = dict.fromkeys(CLASSES, 0.9) | {"a|b `c`": 0.01}
     change_json(str(folder / "results/assess/3.json"), gan_test_accuracy_per_class=shares)
     return folder, evaluate_and_write(folder, params, folder / "out")
@@ -235,7 +235,7 @@ def test_page_shows_its_pictures(written: tuple[Path, Result], html: str) -> Non
     folder, result = written
     take = result.dataset_replicate
     assert base64.b64encode((folder / f"results/gan/samples-{take}.png").read_bytes()).decode() in html
-    whole = np.asarray(Image.open(folder / f"data/scores/{take}/neighbours.png"))
+    whole = np.asarray(Image.open(folder / f"data/collected/scores/{take}/neighbours.png"))
     bands = re.findall(r'base64,([^"]*)" alt="([^"]*): synthetic images above', html)
     assert [unescape(name) for _, name in bands] == list(CLASSES)
     for place, (band, _) in enumerate(bands):

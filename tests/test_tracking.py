@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.files import hash_file, write_csv
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import TrackedRun, execution, store
+from pipeline.tracking.commands import sync_runs
 from pipeline.tracking.lock import dvc_md5
 from tests.project import run
 from tests.tracking_inputs import (
@@ -411,6 +412,7 @@ def test_evaluate_names_the_networks_to_take(repo: Path) -> None:
         shutil.move(repo / "saved/generator", repo / f"models/gan/{replicate}")
         write_run(f"train_gan@{replicate}")
     shutil.move(repo / "saved/classifier", repo / "models/train_classifier/50-1")
+    write_lock()
     write_run("evaluate")
     client = open_parent().client
     generators = {
@@ -420,6 +422,17 @@ def test_evaluate_names_the_networks_to_take(repo: Path) -> None:
     assert generators["current"] == generators["replicate-1"] != generators["replicate-0"]
     champion = client.get_model_version_by_alias("digits-classifier", "champion")
     assert str(champion.description).startswith("train_classifier/50-1 of execution")
+
+
+def test_a_clone_without_networks_is_told_what_to_pull(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Those that the result names: by evaluate's run and by sync, which registers them once they are there."""
+    write_results()
+    write_run("evaluate")
+    told = (
+        "networks of train_classifier@50-1 train_gan@1 are not here; to register them: dvc pull train_classifier@50-1"
+    )
+    assert told in capfd.readouterr().err
+    assert told in sync_runs()
 
 
 def test_an_alarm_costs_no_live_run(repo: Path) -> None:

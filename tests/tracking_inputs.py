@@ -137,8 +137,9 @@ def items_of(name: str) -> dict[str, Any]:
 
 
 def command_of(name: str) -> str:
-    """A stage's command in dvc.yaml, with the values of its cell."""
-    values = {f"item.{axis}": str(value) for axis, value in items_of(name).items()} | {"key": name.partition("@")[2]}
+    """A stage's command in dvc.yaml, with the values of its cell and of params.yaml."""
+    values = dict(execution.flatten(read_params()))
+    values |= {f"item.{axis}": str(value) for axis, value in items_of(name).items()} | {"key": name.partition("@")[2]}
     command: str = GRAPH[stage_of(name)]["cmd"]
     return re.sub(r"\${(.*?)}", lambda found: values[found[1]], command)
 

@@ -12,6 +12,7 @@ from pipeline.images import Indices
 from pipeline.runtime.errors import UserError
 
 Logits = NDArray[np.float32]
+AGAIN = "dvc repro collect"
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,28 @@ class Predictions:
         return shares
 
 
-def read_predictions(models: Path, labels: Indices) -> Predictions:
-    """The predictions that the cells in the folder `models` left.
+def read_predictions(collected: Path, labels: Indices) -> Predictions:
+    """The predictions that the stage `collect` laid in a folder.
 
-    A cell's raise UserError where its file is missing or of other test images.
+    A cell's raise UserError where its file is missing, of other test images, or not what its record describes.
     """
 
     def read(cell: CellRecord) -> Logits:
         stage, key = cell.name.split("-", 1)
-        file, again = models / stage / key / "test_logits.npy", f"dvc repro {stage}@{key}"
+        file = collected / stage / key / "test_logits.npy"
         try:
             logits: Logits = np.load(file, allow_pickle=False)
         except FileNotFoundError:
-            raise UserError(f"{file}: not found; run: {again}") from None
+            raise UserError(f"{file}: not found; run: {AGAIN}") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"{file}: corrupted ({error}); delete it and run: {again}") from None
+            raise UserError(f"{file}: corrupted ({error}); delete it and run: {AGAIN}") from None
         if logits.shape != (len(labels), len(cell.test_accuracy_per_class)):
             raise UserError(
-                f"{file}: holds logits of shape {logits.shape}, not of the {len(labels)} test images; run: {again}"
+                f"{file}: holds logits of shape {logits.shape}, not of the {len(labels)} test images; run: {AGAIN}"
             )
+        accuracy = round(float((logits.argmax(1) == labels).mean()), 6)
+        if accuracy != cell.test_accuracy:
+            raise UserError(f"{file}: an accuracy of {accuracy}, not its record's {cell.test_accuracy}; run: {AGAIN}")
         return logits
 
     return Predictions(labels, read)

@@ -18,14 +18,14 @@ class Made:
     assessed: tuple[AssessRecord, ...]
 
 
-def read_made(replicates: Sequence[int], models: Path, assess: Path) -> Made:
-    """Reads MODELS/gan/<replicate>/generator.json and ASSESS/<replicate>.json.
+def read_made(replicates: Sequence[int], collected: Path, assess: Path) -> Made:
+    """Reads COLLECTED/gan/<replicate>/generator.json and ASSESS/<replicate>.json.
 
     Raises:
         UserError: a file is missing or corrupted.
     """
     return Made(
-        tuple(read_description(models / "gan" / str(replicate), "generator") for replicate in replicates),
+        tuple(read_description(collected / "gan" / str(replicate), "generator") for replicate in replicates),
         tuple(read_assess_record(assess / f"{replicate}.json") for replicate in replicates),
     )
 

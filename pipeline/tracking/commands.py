@@ -9,6 +9,7 @@ import typer
 from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import execution, store
+from pipeline.tracking.champion import how_to_register
 from pipeline.tracking.sync import sync
 
 
@@ -24,7 +25,8 @@ def sync_runs() -> str:
         where = execution.without_credentials(execution.store_uri())
         raise UserError(f"tracking: {where} cannot be written ({reason}); repair it and run sync again") from None
     absent = f", {tally.absent} without a result yet" if tally.absent else ""
-    return f"tracking: {tally.added} runs added, {tally.kept} kept{absent}"
+    unregistered = f"; {how_to_register(tally.unregistered)}" if tally.unregistered else ""
+    return f"tracking: {tally.added} runs added, {tally.kept} kept{absent}{unregistered}"
 
 
 def serve(port: int) -> None:

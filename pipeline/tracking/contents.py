@@ -21,6 +21,7 @@ Paths = Mapping[str, Path]  # of a stage, by the names of its flags
 IsThere = Callable[[Path], bool]
 CELL_METRICS = ("test_accuracy", "test_loss", "test_calibration_error", "corrupted_accuracy")
 REPORTS = ("ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html")
+RESULT = REPORTS[0]
 CURVE = ("test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")  # step = percent
 
 
@@ -141,12 +142,7 @@ def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     }
     points += [Point(metric, value, 0) for metric, value in headline.items()]
     files = [path for path in (paths["out"] / name for name in REPORTS) if is_there(path)]
-    best, models = result.champion, paths["models"]
-    networks = (
-        Network("classifier", "champion", models / best.stage / f"{best.percent}-{best.replicate}"),
-        Network("generator", "current", models / "gan" / str(result.dataset_replicate)),
-    )
-    return Contents(points, files, tuple(network for network in networks if is_there(network.folder)))
+    return Contents(points, files)
 
 
 RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]] = {
@@ -158,7 +154,7 @@ RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]
     "train_control": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "assess": ("{metrics}", _read_assess),
     "train_classifier": ("{results}/cells/{stage}-{key}.json", _read_cell),
-    "evaluate": ("{out}/ablation.json", _read_evaluate),
+    "evaluate": (f"{{out}}/{RESULT}", _read_evaluate),
 }
 
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import registry, store
-from pipeline.tracking.contents import Contents, Point, read_contents
+from pipeline.tracking.champion import register_named
+from pipeline.tracking.contents import RESULT, Contents, Point, read_contents
 from pipeline.tracking.execution import CELLS, PARENT_STAGE, Execution, current_execution, declared_keys, dvc_name
 from pipeline.tracking.lock import Lock
 from pipeline.tracking.store import Experiment, Parent, Published
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """How many declared runs were added, agreed with the files already, or have no result there."""
+    """How many declared runs were added, agreed with the files already, or have no result there.
+
+    `unregistered` are the stages whose networks the result names, and which are not here.
+    """
 
     added: int = 0
     kept: int = 0
     absent: int = 0
+    unregistered: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def sync(params: Params) -> Tally:
     parent = store.find_parent(experiment, execution) or _find_applied(experiment, execution, results)
     parent = parent or store.open_parent(experiment, execution, time=_now(), tags={})
     tally = complete(parent, results)
-    _complete_parent(parent, evaluated)
+    tally.unregistered = _complete_parent(parent, evaluated, lock)
     return tally
 
 
@@ -171,13 +176,20 @@ def _delete_all(parent: Parent, runs: "list[Run]") -> None:
         parent.client.delete_run(run.info.run_id)
 
 
-def _complete_parent(parent: Parent, evaluated: StageResult) -> None:
-    """What evaluate publishes: the answer, the curve over synthetic_percent, the reports and the figure."""
-    if evaluated.contents:
-        store.log_inputs(parent.client, parent.run_id, evaluated.stage, evaluated.inputs)
-        held = Published(store.published_points(parent.client, parent.run_id))
-        _publish(parent, parent.run_id, evaluated.contents, held)
-        parent.client.set_terminated(parent.run_id)
+def _complete_parent(parent: Parent, evaluated: StageResult, lock: Lock) -> list[str]:
+    """What evaluate publishes, the answer, the curve over synthetic_percent, reports and figure; then the networks.
+
+    Returns the stages whose networks the result names, and which are not here.
+    """
+    paths = lock.paths(PARENT_STAGE)
+    if not (evaluated.contents and paths):
+        return []
+    store.log_inputs(parent.client, parent.run_id, evaluated.stage, evaluated.inputs)
+    held = Published(store.published_points(parent.client, parent.run_id))
+    _publish(parent, parent.run_id, evaluated.contents, held)
+    absent = register_named(parent, paths["out"] / RESULT, lock)
+    parent.client.set_terminated(parent.run_id)
+    return absent
 
 
 def _now() -> int:

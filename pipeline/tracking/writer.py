@@ -13,7 +13,8 @@ from queue import SimpleQueue
 
 from pipeline.params.load import load_all_params
 from pipeline.tracking import registry, store, sync
-from pipeline.tracking.contents import Contents, IsThere, Point, read_contents
+from pipeline.tracking.champion import how_to_register, register_named
+from pipeline.tracking.contents import RESULT, Contents, IsThere, Point, read_contents
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name, git_tags
 from pipeline.tracking.lock import Lock
 from pipeline.tracking.messages import End, Message, Publish, Start, decode
@@ -33,15 +34,15 @@ class Writer:
         experiment = store.open_experiment(execution.dataset)
         self._parent: Parent = store.open_parent(experiment, execution, time=start.time, tags=git_tags())
         self._client = experiment.client
-        self._published, self._resumed, lock = Published(), False, Lock()
+        self._published, self._resumed, self._lock = Published(), False, Lock()
         if start.stage == PARENT_STAGE:
             self._run_id = self._parent.run_id
-            sync.complete(self._parent, sync.read_results(self._params, lock))
+            sync.complete(self._parent, sync.read_results(self._params, self._lock))
             self._client.update_run(self._run_id, "RUNNING")
             self._published = Published(store.published_points(self._client, self._run_id))
         else:
             self._run_id = self._replace_child()
-        store.log_inputs(self._client, self._run_id, start.stage, lock.inputs(start.paths))
+        store.log_inputs(self._client, self._run_id, start.stage, self._lock.inputs(start.paths))
 
     def _replace_child(self) -> str:
         """Creates the child; an older run of the same cell goes."""
@@ -68,12 +69,19 @@ class Writer:
             self._published = store.publish(self._client, self._run_id, contents, self._published, time)
         return contents
 
+    def _register(self, contents: Contents) -> None:
+        """Registers the stage's own network, or after evaluate those that the result names."""
+        for network in contents.networks:
+            registry.register(self._parent, self._run_id, network)
+        if self._start.stage == PARENT_STAGE:
+            absent = register_named(self._parent, self._start.paths["out"] / RESULT, self._lock)
+            sys.stderr.write(f"tracking: {how_to_register(absent)}\n" if absent else "")
+
     def end(self, message: End) -> None:
         """Publishes the whole of a success, logs what the stage took, and closes the run with the stage's status."""
         usage = dict(message.usage)
         if message.status == "FINISHED" and (contents := self._publish(message.time, Path.exists)):
-            for network in contents.networks:
-                registry.register(self._parent, self._run_id, network)
+            self._register(contents)
             images = contents.num_images or contents.num_steps * self._params.classifier.batch_size
             if images and not self._resumed:  # what resumed has made a part of its images earlier
                 usage["images_per_second"] = images / usage["wall_seconds"]

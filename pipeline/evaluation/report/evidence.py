@@ -57,7 +57,7 @@ class EvidencePaths:
 
     results: Path
     prepared: Path
-    scores: Path
+    collected: Path
 
 
 def read_evidence(
@@ -83,7 +83,7 @@ def read_evidence(
         # from the values, not from the file: its comments are no input of a stage
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
         gan_samples=read_picture(paths.results / "gan" / f"samples-{replicate}.png", "train_gan"),
-        neighbours=read_picture(paths.scores / replicate / "neighbours.png", "assess"),
+        neighbours=read_picture(paths.collected / "scores" / replicate / "neighbours.png", "collect"),
         history=read_history(paths.results / "history" / f"train_gan-{replicate}.csv"),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
