@@ -16,13 +16,26 @@ from pipeline.runtime.checkpoint import fingerprint, resumable
 from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.runtime.signals import hold_signals
 from pipeline.shards.card import write_card
+from pipeline.shards.imported import find_imported
 from pipeline.sources.description import check_classes, read_description
+from pipeline.sources.screened import write_taken
 from pipeline.tracking import tracked_run
 
 
 def main(generator: PathFlag, dataset: PathFlag, replicate: IntFlag, out: PathFlag) -> None:
-    """Writes the dataset folder OUT from the generator in GENERATOR; DATASET is the real images' dataset.json."""
+    """Writes the dataset folder OUT from the generator, or the images of a set, in GENERATOR.
+
+    DATASET is the real images' dataset.json.
+    """
     params = load_params("synthesize", "dataset.name", "gan.networks", "ablation.threads")
+    name, licence = f"synthetic {params.dataset.name}", params.synthesize.licence
+    paths = {"generator": generator, "dataset": dataset, "out": out}
+    if imported := find_imported(generator):
+        with tracked_run("synthesize", paths, cell={"replicate": replicate}):
+            shutil.rmtree(out, ignore_errors=True)
+            write_taken(out, generator, imported, params.synthesize.encoding)
+            write_card(out, name=f"{name}: {imported.name}", licence=licence, about={})
+        return
     device = pick_device(params.ablation.threads)
     sampler = Sampler.load(generator, device, networks=params.gan.networks)
     real = read_description(dataset)
@@ -31,11 +44,10 @@ def main(generator: PathFlag, dataset: PathFlag, replicate: IntFlag, out: PathFl
     synthesis = plan_synthesis(params.synthesize, generator, sampler, counts, seed=replicate, device=device)
     identity = {"recipe": synthesis.recipe.model_dump(), "environment": synthesis.environment}
     key = fingerprint("synthesize", identity)
-    paths = {"generator": generator, "dataset": dataset, "out": out}
     with tracked_run("synthesize", paths, cell={"replicate": replicate}), resumable("synthesize", key) as folder:
         root, about = folder / "dataset", read_gan_description(generator, "generator").model_dump()
         with hold_signals() as stop_wanted:
             write_dataset(root, synthesis, key, stop_wanted)
-        write_card(root, name=f"synthetic {params.dataset.name}", licence=params.synthesize.licence, about=about)
+        write_card(root, name=name, licence=licence, about=about)
         shutil.rmtree(out, ignore_errors=True)
         shutil.move(root, out)

@@ -14,7 +14,8 @@ import typer
 from pipeline.orchestration.dvc_graph import DvcError, DvcStage, open_graph, write_lock_entries
 from pipeline.orchestration.repair import LOCK_FILE, repair_all
 from pipeline.orchestration.workers import Engine, Task, TaskResult, module_arguments, run_in_processes
-from pipeline.params.load import load_all_params
+from pipeline.params.graph import check_graph
+from pipeline.params.load import GRAPH_FILE, load_all_params
 from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.entry import need_room_to_start
 from pipeline.runtime.errors import UserError
@@ -32,7 +33,7 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
         UserError: a stage failed, another dvc is at work, or params.yaml or dvc.yaml is wrong.
     """
     need_room_to_start()  # of a worker, which could not say what it lacks
-    load_all_params()  # a wrong value is reported here once, not by every cell
+    check_graph(GRAPH_FILE, load_all_params().synthesize.source)  # what is wrong is reported once, not by every cell
     for line in repair_all():
         say(line)
     try:

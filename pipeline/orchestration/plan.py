@@ -93,7 +93,7 @@ def measure_costs(params: Params) -> list[Cost]:
     device, grid = pick_device(params.ablation.threads), params.ablation
     replicates, percents = len(grid.replicates), len(grid.synthetic_percent)
     with Progress("plan", total=3, unit="probe") as progress:
-        gan = _time_gan(params, device)
+        gan = _time_gan(params, device) if params.synthesize.source == "gan" else 0.0
         progress.advance(1)
         judge = _time_classifier(params.gan.judge, params, device)
         progress.advance(1)
@@ -108,7 +108,7 @@ def measure_costs(params: Params) -> list[Cost]:
     rivals = sum(with_rival(params, rival).steps for rival in grid.rivals)
     one = params.classifier.steps * cell.step + ends
     costs = [
-        Cost("train_gan", replicates, params.gan.steps * gan + judges),
+        *([Cost("train_gan", replicates, params.gan.steps * gan + judges)] if gan else []),
         Cost("train_baseline", replicates * len(grid.real_percent), one),
         Cost("train_control", replicates * percents * len(grid.controls), one),
         Cost("train_classifier", replicates * percents, one),

@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.params.load import PARAMS_FILE, parse_params, read_yaml
+from pipeline.params.graph import fit_graph
+from pipeline.params.load import GRAPH_FILE, PARAMS_FILE, load_all_params, parse_params, read_yaml
 from pipeline.params.problems import dotted_keys, suggest
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import dump_yaml
@@ -29,7 +30,7 @@ HEADER = "# composed by: synthmix configure"
 
 
 def replace_params(choices: list[str]) -> None:
-    """Writes params.yaml and names the hand edits that this replaces.
+    """Writes params.yaml, and in dvc.yaml which stages there are; names the hand edits that this replaces.
 
     Raises:
         UserError: a dvc is at work here: its next stage would read other values than DVC notes for it.
@@ -40,6 +41,8 @@ def replace_params(choices: list[str]) -> None:
     except UserError as error:  # a broken file is what this command repairs
         edits = [str(error)]
     write_params(PARAMS_FILE, choices)
+    if GRAPH_FILE.exists():
+        fit_graph(GRAPH_FILE, load_all_params().synthesize.source)
     if edits:
         typer.echo(
             "note: replaced what was edited by hand, or has changed in conf/ since: " + "; ".join(edits),

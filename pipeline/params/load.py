@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.params.graph import check_graph
 from pipeline.params.problems import describe
 from pipeline.params.schema import Params
 from pipeline.params.yaml12 import YAMLError, parse_yaml
@@ -25,13 +26,15 @@ def load_params(*keys: str) -> Params:
     AttributeError, so that no stage can use a value whose change would not re-run it.
 
     Raises:
-        UserError: the file is missing or wrong anywhere, or DVC runs a stage that does not declare a key.
+        UserError: the file is missing or wrong anywhere, or DVC runs a stage that does not declare a key, or has not
+            the stages that the params need.
     """
     params = load_all_params()
     if stage := os.environ.get("DVC_STAGE"):
         name = stage.split("@")[0]
         if lacking := sorted(set(keys) - declared_params(name)):
             raise UserError(f"{GRAPH_FILE}: stage {name} reads params {lacking}; add them under its `params:`")
+        check_graph(GRAPH_FILE, params.synthesize.source)
     return _only(params, keys)
 
 

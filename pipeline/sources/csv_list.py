@@ -9,7 +9,7 @@ from pipeline.images import LabelledImages
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError
 from pipeline.sources.labels import number_labels, order_classes
-from pipeline.sources.listing import expand
+from pipeline.sources.listing import DATASET_KEY, expand
 from pipeline.sources.official import SPLITS, check_same_classes, from_splits
 from pipeline.sources.reading import Pictures, read_pictures
 from pipeline.sources.splits import RealImages
@@ -39,7 +39,7 @@ def load(params: DatasetParams) -> RealImages:
     if "train" not in parts:
         raise UserError(f"dataset.path: {path} lists no picture of train")
     labels = {split: [row.label for row in rows] for split, rows in parts.items()}
-    names = {split: order_classes(str(path), found) for split, found in labels.items()}
+    names = {split: order_classes(DATASET_KEY, str(path), found) for split, found in labels.items()}
     check_same_classes(str(path), names)
     images = {split: _read(path, rows, names["train"], params.image_size) for split, rows in parts.items()}
     return from_splits(str(path), images)

@@ -8,14 +8,14 @@ from pipeline.images import Indices
 from pipeline.runtime.errors import UserError
 
 
-def order_classes(origin: str, names: Collection[str]) -> tuple[str, ...]:
-    """The classes in the order of their labels: of numbers by size, else of letters.
+def order_classes(key: str, origin: str, names: Collection[str]) -> tuple[str, ...]:
+    """The classes of what `key` of params names, in the order of their labels: of numbers by size, else of letters.
 
     Raises:
         UserError: there are not two classes.
     """
     if len(set(names)) < 2:
-        raise UserError(f"dataset.path: {origin} has one class only, {', '.join(names)}: two are the least")
+        raise UserError(f"{key}: {origin} has one class only, {', '.join(names)}: two are the least")
     numeric = all(name.isdecimal() and name.isascii() for name in names)
     return tuple(sorted(set(names), key=(lambda name: (int(name), name)) if numeric else None))
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from pipeline.runtime.errors import UserError, printable
 
+DATASET_KEY, SET_KEY = "dataset.path", "synthesize.path"  # of params, as errors name them
 WANTED, UNIMPORTANT = "wanted", ""
 Identity = tuple[int, int]
 
@@ -37,8 +38,8 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
 
 
-def read_entries(folder: Path) -> list[Path]:
-    """What lies in `folder`, but for what is hidden.
+def read_entries(folder: Path, key: str) -> list[Path]:
+    """What lies in `folder`, which `key` of params names, but for what is hidden.
 
     Raises:
         UserError: it is no folder, or cannot be read.
@@ -47,7 +48,7 @@ def read_entries(folder: Path) -> list[Path]:
         entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"dataset.path: {folder} is not a folder that can be read ({reason})") from None
+        raise UserError(f"{key}: {folder} is not a folder that can be read ({reason})") from None
     return sorted(entries, key=lambda path: os.fsencode(path.name))
 
 

@@ -103,6 +103,17 @@ def _read_train_gan(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     return Contents(history, pictures, networks, num_images=max(images, default=0))
 
 
+def _read_screen_set(file: Path, paths: Paths, is_there: IsThere) -> Contents:
+    values = _read_json(file)  # its model would bring pyarrow
+    points = [Point(name, values[name], 0) for name in ("num_found", "num_images", "num_dropped")]
+    points += [
+        Point(f"{kind}_copies_of_{split}", counts[kind], 0)
+        for split, counts in values["copies"].items()
+        for kind in ("exact", "near")
+    ]
+    return Contents(points, [paths["samples"]] if is_there(paths["samples"]) else [], num_images=values["num_images"])
+
+
 def _read_synthesize(file: Path, *_: object) -> Contents:
     size = int(_read_json(file)["num_images"])  # the manifest's model would bring pyarrow
     return Contents([Point("num_images", size, 0)], num_images=size)
@@ -148,6 +159,7 @@ def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
 RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]] = {
     "prepare": ("{out}", _read_prepare),
     "train_gan": ("{history}", _read_train_gan),
+    "screen_set": ("{metrics}", _read_screen_set),
     "synthesize": ("{out}/manifest.json", _read_synthesize),
     "train_baseline": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "train_rival": ("{results}/cells/{stage}-{key}.json", _read_cell),

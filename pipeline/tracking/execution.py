@@ -16,6 +16,7 @@ from pipeline.params.schema import AblationParams
 PARENT_STAGE = "evaluate"  # its run is the parent itself
 CELLS = {  # what the matrices in dvc.yaml vary, in their order
     "train_gan": ("replicate",),
+    "screen_set": ("replicate",),
     "synthesize": ("replicate",),
     "assess": ("replicate",),
     "train_baseline": ("real_percent", "replicate"),
