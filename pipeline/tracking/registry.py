@@ -44,12 +44,15 @@ def _find(parent: Parent, name: str, digest: str) -> "ModelVersion | None":
 
 
 def _is_alive(parent: Parent, version: "ModelVersion") -> bool:
-    """Whether `mlflow gc` leaves the version's files where they are."""
+    """Whether the version's files are there, and `mlflow gc` leaves them."""
     from mlflow.exceptions import MlflowException
 
     assert version.run_id
     try:
-        return bool(parent.client.get_run(version.run_id).info.lifecycle_stage == "active")
+        run = parent.client.get_run(version.run_id)
+        folder = str(version.source).rsplit("/", 1)[1]
+        is_there = bool(parent.client.list_artifacts(version.run_id, folder))
+        return is_there and bool(run.info.lifecycle_stage == "active")
     except MlflowException:  # it is gone altogether
         return False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.tracking import execution
 from pipeline.tracking.contents import Contents, Point
 from pipeline.tracking.execution import PARENT_STAGE, Cell, Execution
+from pipeline.tracking.location import artifact_location, follow_move
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -83,17 +84,22 @@ def import_mlflow() -> None:
 
 
 def connect() -> "MlflowClient":
-    """A client of the store; the SQLite file in the repository is created if absent, whole or not at all."""
+    """A client of the store.
+
+    The SQLite file in the repository is created if absent, whole or not at all; where it was moved, it follows.
+    """
     from mlflow.store.db.db_types import DATABASE_ENGINES
     from mlflow.tracking import MlflowClient
 
     uri = execution.store_uri()
     path = execution.repository() / "mlflow.db"
-    if uri == f"sqlite:///{path}" and not path.exists():
-        unfinished = path.with_name("mlflow.db.unfinished")
-        unfinished.unlink(missing_ok=True)
-        MlflowClient(f"sqlite:///{unfinished}")
-        unfinished.replace(path)
+    if uri == f"sqlite:///{path}":
+        if not path.exists():
+            unfinished = path.with_name("mlflow.db.unfinished")
+            unfinished.unlink(missing_ok=True)
+            MlflowClient(f"sqlite:///{unfinished}")
+            unfinished.replace(path)
+        follow_move(path)
     if uri.split(":")[0].split("+")[0] in DATABASE_ENGINES:
         _probe(uri)
     return MlflowClient(uri)
@@ -118,10 +124,19 @@ def creation_lock() -> Iterator[None]:
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    location = None if execution.is_server() else (execution.repository() / "mlruns" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    if experiment is None:
+        location = None if execution.is_server() else artifact_location(execution.repository() / "mlflow.db", name)
+        return str(client.create_experiment(name, artifact_location=location))
+    if experiment.lifecycle_stage == "deleted":
+        _restore_empty(client, str(experiment.experiment_id))
+    return str(experiment.experiment_id)
+
+
+def _restore_empty(client: "MlflowClient", experiment_id: str) -> None:
+    """Restores an experiment that somebody deleted, whose name MLflow keeps taken; its runs stay deleted."""
+    client.restore_experiment(experiment_id)
+    for run in search(Experiment(client, experiment_id), {}):
+        client.delete_run(run.info.run_id)
 
 
 def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[Run]":

@@ -120,7 +120,7 @@ def complete(parent: Parent, results: list[StageResult]) -> Tally:
         older = runs.pop(result.name, [])
         if kept := next((run for run in older if _agrees(run, result)), None):
             tally.kept += 1
-            _publish(parent, str(kept.info.run_id), result.contents, _held_by(kept, result.contents))
+            _publish(parent, str(kept.info.run_id), result.contents, _held_by(parent, kept, result.contents))
         else:
             tally.added += 1
             _add(parent, result, result.contents)
@@ -152,10 +152,13 @@ def _agrees(run: "Run", result: StageResult) -> bool:
     return bool(same and run.info.status == "FINISHED")
 
 
-def _held_by(run: "Run", contents: Contents) -> Published:
-    """What of `contents` a run that agrees with it holds: whole metrics, and the files."""
+def _held_by(parent: Parent, run: "Run", contents: Contents) -> Published:
+    """What of `contents` a run that agrees with it holds: whole metrics, and the files that the store still has."""
     points = (point for point in contents.points if point.metric in run.data.metrics)
-    return Published(frozenset(points), store.stamps(contents))
+    found = parent.client.list_artifacts(run.info.run_id) if contents.artifacts else []
+    names = {item.path for item in found}
+    files = (stamp for stamp in store.stamps(contents) if stamp[0].name in names)
+    return Published(frozenset(points), frozenset(files))
 
 
 def _add(parent: Parent, result: StageResult, contents: Contents) -> None:
