@@ -8,6 +8,7 @@ import typer
 
 from pipeline.runtime.dvc import use_this_python
 from pipeline.runtime.entry import run_app
+from pipeline.runtime.user import complete_user
 
 app = typer.Typer(
     name="synthmix",
@@ -195,6 +196,7 @@ def ui(port: Annotated[int, typer.Option(envvar="PORT", help="Port on 127.0.0.1.
 
 def main() -> None:
     """What the console script calls."""
+    complete_user()
     use_this_python()
     run_app(app)
 

@@ -23,7 +23,9 @@ def published(repo: Path) -> Path:
     (repo / "models/gan").mkdir()
     shutil.move(repo / "models/generator", repo / "models/gan/0")
     write_results()
-    done = run(repo, sys.executable, "-m", "pipeline", "track", "sync", PYTHONPATH=str(ROOT))  # MLflow remembers folders
+    done = run(
+        repo, sys.executable, "-m", "pipeline", "track", "sync", PYTHONPATH=str(ROOT)
+    )  # MLflow remembers folders
     assert done.returncode == 0, done.stdout
     return repo
 

@@ -5,7 +5,6 @@ to start. Dropping the truncated entries loses no work: DVC finds their results 
 .dvc/tmp/rwlock, which says who reads and writes what.
 """
 
-import fcntl
 import json
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.dvc import lock_owner, refuse_concurrent_dvc
+from pipeline.runtime.locks import lock
 
 LOCK_FILE = Path("dvc.lock")
 CLAIMS = Path(".dvc/tmp/rwlock")
@@ -42,7 +42,7 @@ def remove_claims() -> bool:
     if not CLAIMS.is_file() or _claims_nothing(CLAIMS.read_text(encoding="utf-8", errors="replace")):
         return False
     with (CLAIMS.with_name("rwlock.lock")).open("a") as guard:  # DVC's own, for the moment in which it edits the file
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        lock(guard)
         if lock_owner():
             return False
         CLAIMS.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Files and folders that are whole or absent, whatever happens while they are written."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.runtime.errors import UserError, disk_errors
+from pipeline.runtime.locks import lock
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def _open_alone(file: Path) -> BinaryIO:
     """`file`, empty and locked until it is closed."""
     while True:
         stream = file.open("ab")
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(stream)
         with suppress(FileNotFoundError):
             if os.path.samestat(file.stat(), os.fstat(stream.fileno())):
                 stream.truncate(0)

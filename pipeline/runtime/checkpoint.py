@@ -4,7 +4,6 @@ Lives in `.resume/<stage>/<fingerprint>/`, outside DVC's outs, because DVC delet
 runs. Changed params, data or code give another fingerprint and so start from zero.
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -20,6 +19,7 @@ import yaml
 
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError, disk_errors
+from pipeline.runtime.locks import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH_FILE = ROOT / "dvc.yaml"
@@ -53,9 +53,9 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
     with disk_errors(folder):
         shutil.rmtree(done, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+")
-    with lock:
-        _lock(lock, f"{folder}: another process runs {stage} with these values")
+        held = (folder / "lock").open("a+")
+    with held:
+        _hold(held, f"{folder}: another process runs {stage} with these values")
         try:
             yield folder
         except UserError:
@@ -66,17 +66,17 @@ def resumable(stage: str, key: str) -> Iterator[Path]:
         shutil.rmtree(done, ignore_errors=True)
 
 
-def _lock(lock: TextIO, message: str) -> None:
+def _hold(file: TextIO, message: str) -> None:
     """Locks the file and writes this process's id into it, for those who find it locked."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file, wait=False)
     except BlockingIOError:
-        lock.seek(0)
-        raise UserError(f"{message} (PID {lock.read()}); wait for it or stop it") from None
-    with disk_errors(Path(lock.name)):
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        file.seek(0)
+        raise UserError(f"{message} (PID {file.read()}); wait for it or stop it") from None
+    with disk_errors(Path(file.name)):
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
 
 
 def save_state(file: Path, state: Mapping[str, Any]) -> None:

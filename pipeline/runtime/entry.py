@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pipeline.runtime.errors import ExhaustedError, StoppedError, UserError, disk_error, exit_foreign_python
 from pipeline.runtime.signals import die_with_parent
+from pipeline.runtime.user import complete_user
 
 try:
     import typer
@@ -38,6 +39,7 @@ def run_stage(name: str) -> None:
     A killed dvc takes the stage with it, also while torch loads, and the machine is asked for memory before torch
     fails in its own words.
     """
+    complete_user()
     shorten_spinning()
     die_with_parent()
     with error_boundary(name):

@@ -1,6 +1,5 @@
 """The MLflow store: parent and child runs, metrics, files, lineage. mlflow is imported inside functions only."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.runtime.locks import lock
 from pipeline.tracking import execution
 from pipeline.tracking.contents import Contents, Point
 from pipeline.tracking.execution import PARENT_STAGE, Cell, Execution
@@ -118,7 +118,7 @@ def _probe(uri: str) -> None:
 def creation_lock() -> Iterator[None]:
     """One process a machine at a time: two that migrate one new database at once break each other."""
     with (execution.repository() / "mlflow.db.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file)
         yield
 
 
