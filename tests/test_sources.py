@@ -36,6 +36,7 @@ def ask(
         val_size=10,
         select_size=10,
         test_size=10,
+        balance="balanced",
         class_shares=[],
         imbalance_factor=1,
         seed=0,

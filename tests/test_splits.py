@@ -1,10 +1,11 @@
 """Splits: disjoint by content, balanced to any prefix, a function of the seed; short classes are named."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline.images import LabelledImages, concatenate
@@ -40,10 +41,11 @@ def ask(
     select: int = 3,
     class_shares: Sequence[float] = (),
     imbalance_factor: float = 1,
+    balance: Literal["balanced", "natural"] = "balanced",
 ) -> DatasetParams:
     """Params of a split with these sizes, and of unequal classes in train."""
     return DatasetParams(
-        name="digits", path="", image_size=16, seed=seed, class_shares=list(class_shares),
+        name="digits", path="", image_size=16, seed=seed, balance=balance, class_shares=list(class_shares),
         imbalance_factor=imbalance_factor, train_size=train, val_size=val, select_size=select, test_size=test,
     )  # fmt: skip
 
@@ -234,6 +236,51 @@ def test_the_largest_train_of_given_shares_is_named_and_works() -> None:
     assert len(divide(balanced(40), None, ask(44, 12, 12, class_shares=[9, 3, 1])).images["train"]) == 44
     with pytest.raises(UserError, match=r"to 44$"):
         divide(balanced(40), None, ask(45, 12, 12, class_shares=[9, 3, 1]))
+
+
+def uneven(*sizes: int, first: int = 0) -> LabelledImages:
+    """Distinct images, so many of each class."""
+    return make(list(range(first, first + sum(sizes))), np.repeat(np.arange(len(sizes)), sizes).tolist())
+
+
+@given(st.tuples(*[st.integers(4, 80)] * 3), st.tuples(*[st.integers(3, 12)] * 4), REPLICATES)
+@example((8, 8, 8), (3, 4, 7, 7), None)
+def test_natural_splits_are_stratified(
+    held: tuple[int, int, int], sizes: tuple[int, int, int, int], replicate: int | None
+) -> None:
+    """Every prefix of every split has the classes about as the source has them, each from the first images on."""
+    assume(sum(sizes) <= sum(held))
+    test, val, select, train = sizes
+    params = ask(train, val, test, select=select, balance="natural")
+    splits = divide(uneven(*held), None, params, replicate).images
+    assert [len(splits[part]) for part in PARTS] == [*sizes, sum(held) - sum(sizes)]
+    assert sorted(content for part in PARTS for content in contents(splits[part])) == list(range(sum(held)))
+    quotas = np.array(held) / sum(held)
+    for part, size in zip(PARTS[:4], sizes, strict=True):
+        for stop in range(3, size + 1):
+            counts = np.bincount(splits[part].labels[:stop], minlength=3)
+            assert counts.min() >= 1
+            assert np.abs(counts - quotas * stop).max() < 3
+
+
+def test_natural_splits_of_an_official_test_set() -> None:
+    """Test is as that set is, the others as the pool is without what test holds; train may have other shares."""
+    pool = concatenate(uneven(80, 40, 20), make([1000] * 60, [2] * 60))
+    params = ask(28, 14, 20, select=14, balance="natural")
+    splits = divide(pool, uneven(50, 25, 25, first=1000), params).images
+    assert np.bincount(splits["test"].labels).tolist() == [10, 5, 5]
+    assert np.bincount(splits["train"].labels).tolist() == [16, 8, 4]
+    shared = divide(pool, None, ask(28, 14, 14, select=14, balance="natural", class_shares=[1, 1, 2])).images
+    assert np.bincount(shared["train"].labels).tolist() == [7, 7, 14]
+    assert np.bincount(shared["val"].labels).tolist() == [8, 4, 2]
+
+
+def test_natural_splits_that_cannot_be_drawn_are_refused() -> None:
+    """More than there are, or a class with fewer images than splits."""
+    with pytest.raises(UserError, match=r"^the splits test, val, select, train need 61 images, there are 60 without d"):
+        divide(uneven(20, 20, 20), None, ask(40, 9, 9, balance="natural"))
+    with pytest.raises(UserError, match=r"^class 'emu' has 3 images without duplicates, too few for one in each of t"):
+        divide(uneven(20, 20, 3), None, ask(4, 4, 4, balance="natural"))
 
 
 def test_shares_that_no_size_can_follow_are_refused() -> None:

@@ -45,10 +45,12 @@ class DatasetParams(Block):
     """Real images on which the state of the GAN is chosen and synthetic images are assessed."""
     test_size: Positive
     """Real images read once, for the report."""
+    balance: Literal["balanced", "natural"]
+    """Of the classes in every split: `balanced`, as many of each; `natural`, as they are in the source (stratified)."""
     class_shares: list[Annotated[float, Field(gt=0, le=10**6)]]
-    """How train's classes are to each other, one number a class in the order of the labels; empty: equal."""
+    """How train's classes are to each other, one number a class in the order of the labels; empty: by `balance`."""
     imbalance_factor: Annotated[float, Field(ge=1, le=10**6)]
-    """Largest over smallest class of train, those between on an exponential curve (Cui et al. 2019); 1: equal."""
+    """First over last class of train, those between on an exponential curve (Cui et al. 2019); 1: by `balance`."""
     seed: Seed
     """Draws the split."""
 

@@ -1,4 +1,4 @@
-"""Draws train, reserve, val, select and test from real images: class-balanced, by seed, without shared content."""
+"""Draws train, reserve, val, select and test from real images: stratified, by seed, without shared content."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from pipeline.images import Indices, LabelledImages
 from pipeline.params.schema import AblationParams, DatasetParams
 from pipeline.randomness import permutation
 from pipeline.runtime.errors import UserError
-from pipeline.sources.shares import in_proportion, largest_size, train_shares
+from pipeline.sources.order import Order, Sizes, largest_size, plan_orders, train_shares
 
 
 class RealImages(NamedTuple):
@@ -27,26 +27,24 @@ class Splits(NamedTuple):
     """Splits by name: test, val, select, train, reserve."""
 
     images: dict[str, LabelledImages]
-    """The rows of each take turns over the classes, so that any prefix is balanced too; those of train follow its
-    shares, where it has some, in any prefix too."""
+    """Any first rows of each have its classes in its proportion: equal, natural or, for train, by shares."""
     duplicates_dropped: dict[str, int]
     """Images drawn for a split and left out, because their pixels had been drawn before (for any split)."""
 
 
 FIRST_REPLICATE = 2  # epochs of the draws: 0 the pool, 1 the official test set, then one a replicate
 
-Sizes = Mapping[str, int | None]  # images of each split, in drawing order; None: all that are left
 Queues = list[deque[int]]  # rows still to be drawn, one queue a class
 
 
 def split(source: RealImages, params: DatasetParams, *, replicate: int | None) -> Splits:
-    """Draws test, val, select, train and reserve, in this order, one image of each class in turn.
+    """Draws test, val, select, train and reserve, in this order, as `pipeline.sources.order` says.
 
     Test depends on `dataset.seed` alone; the others are another draw for every `replicate`, where it is not None.
 
     An image whose pixels were drawn before is passed over, whatever its label: no content occurs twice, and
-    of two copies the one in the earlier of them stays. Reserve is all that is left. The rows of train followed by
-    those of reserve take turns over the classes without a break.
+    of two copies the one in the earlier of them stays. Reserve is all that is left. Where `dataset.balance` is
+    `balanced`, the rows of train followed by those of reserve take turns over the classes without a break.
 
     Raises:
         UserError: a size is below the number of classes, or a class has too few images.
@@ -108,39 +106,38 @@ def _deal(
     Before val, what is left is shuffled anew for the replicate, if there is one.
     """
     keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
-    labels = range(len(source.class_names))
-    queues = _shuffled([np.flatnonzero(source.labels == label) for label in labels], seed=params.seed, epoch=epoch)
-    turns = _turns(sizes, longest=max(map(len, queues)) * len(queues))
-    unequal = _unequal_train(sizes, params, source)
+    rows_of = [np.flatnonzero(source.labels == label) for label in range(len(source.class_names))]
+    held = np.array([len({keys[row] for row in rows} - seen) for rows in rows_of], np.int64)
+    if params.balance == "natural":
+        _check_natural(source, sizes, held)
+    orders = plan_orders(sizes, held, params)
+    queues = _shuffled(rows_of, seed=params.seed, epoch=epoch)
     drawn, dropped = {}, {}
     for name, size in sizes.items():
         if name == "val" and replicate is not None:
-            rows = [np.array(queue, np.int64) for queue in queues]
-            queues = _shuffled(rows, seed=params.seed, epoch=FIRST_REPLICATE + replicate)
-        classes = unequal.get(name, (turn % len(queues) for turn in turns[name]))
-        drawn[name], dropped[name] = _draw(queues, classes, keys, seen)
+            rows_of = [np.array(queue, np.int64) for queue in queues]
+            queues = _shuffled(rows_of, seed=params.seed, epoch=FIRST_REPLICATE + replicate)
+        drawn[name], dropped[name] = _draw(queues, orders[name].classes, keys, seen)
         if size is not None and len(drawn[name]) < size:
-            if name in unequal:
-                raise _share_too_large(source, unequal[name], drawn[name])
-            raise _too_small(source, {name: size for name, size in sizes.items() if name not in unequal}, turns, drawn)
+            raise _too_few(source, params, orders, drawn)
     return Splits({name: source.select(rows) for name, rows in drawn.items()}, dropped)
 
 
-def _turns(sizes: Sizes, *, longest: int) -> dict[str, range]:
-    """The turns of each split's images; turn t draws from class t mod the number of classes, across splits too."""
-    turns, start = {}, 0
-    for name, size in sizes.items():
-        turns[name] = range(start, start + (longest if size is None else size))
-        start = turns[name].stop
-    return turns
-
-
-def _unequal_train(sizes: Sizes, params: DatasetParams, source: LabelledImages) -> dict[str, Indices]:
-    """The class of each image of train, if it is among the splits and has shares; else nothing."""
-    shares = train_shares(params, len(source.class_names))
-    if not shares or "train" not in sizes:
-        return {}
-    return {"train": in_proportion(shares, min(params.train_size, len(source) + 1))}  # one too many is enough to fail
+def _check_natural(source: LabelledImages, sizes: Sizes, held: Indices) -> None:
+    """Refuses sizes beyond the images that are `held`, and classes that do not reach for all splits."""
+    drawn = [name for name, size in sizes.items() if size is not None]
+    total = sum(size or 0 for size in sizes.values())
+    if total > sum(held):
+        raise UserError(
+            f"the splits {', '.join(drawn)} need {total} images, there are {sum(held)} without duplicates: lower a "
+            "dataset.…_size"
+        )
+    label = int(np.argmin(held))
+    if held[label] < len(drawn):
+        raise UserError(
+            f"class '{source.class_names[label]}' has {held[label]} images without duplicates, too few for one in each "
+            f"of {', '.join(drawn)}: add some, or leave the class out"
+        )
 
 
 def _shuffled(rows_per_class: Iterable[Indices], *, seed: int, epoch: int) -> Queues:
@@ -167,9 +164,21 @@ def _draw(queues: Queues, classes: Iterable[int], keys: list[bytes], seen: set[b
     return np.array(rows, np.int64), dropped
 
 
-def _share_too_large(source: LabelledImages, classes: Indices, rows: Indices) -> UserError:
+def _too_few(
+    source: LabelledImages, params: DatasetParams, orders: Mapping[str, Order], drawn: Mapping[str, Indices]
+) -> UserError:
+    """What the split drawn last ran out of."""
+    got = {name: _per_class(source, source.labels[rows]) for name, rows in drawn.items()}
+    if not train_shares(params, len(source.class_names)):
+        return _class_too_small(source, {name: order.per_class for name, order in orders.items()}, got)
+    if "train" in drawn:
+        return _share_too_large(source, orders["train"], got["train"])
+    return _class_too_small(source, {name: orders[name].per_class for name in orders if name != "train"}, got)
+
+
+def _share_too_large(source: LabelledImages, order: Order, got: Indices) -> UserError:
     """Names the class that ends the draw of train first."""
-    most, label = largest_size(classes, _per_class(source, source.labels[rows]))
+    most, label = largest_size(order.classes, got)
     culprit = source.class_names[label]
     if most < len(source.class_names):
         return UserError(
@@ -178,19 +187,13 @@ def _share_too_large(source: LabelledImages, classes: Indices, rows: Indices) ->
     return UserError(f"class '{culprit}' has too few images for its share of train: lower dataset.train_size to {most}")
 
 
-def _too_small(
-    source: LabelledImages,
-    sizes: Sizes,
-    turns: Mapping[str, range],
-    drawn: Mapping[str, Indices],
-) -> UserError:
+def _class_too_small(source: LabelledImages, asked: Mapping[str, Indices], got: Mapping[str, Indices]) -> UserError:
     """Names the class that fell shortest in the split drawn last."""
-    failed = list(drawn)[-1]
-    got = {name: _per_class(source, source.labels[rows]) for name, rows in drawn.items()}
-    needs = {name: _asked(turns[name], len(source.class_names)) for name in reversed(list(sizes)) if sizes[name]}
+    failed = list(got)[-1]
+    needs = {name: asked[name] for name in reversed(list(asked)) if name != "reserve"}
     label = int(np.argmax(needs[failed] - got[failed]))
     num_images = int(_per_class(source, source.labels)[label])
-    kind = "official test " if list(sizes) == ["test"] else ""
+    kind = "official test " if list(asked) == ["test"] else ""
     duplicates = num_images - sum(int(counts[label]) for counts in got.values())
     found = f"{num_images} {kind}images" + (f", {duplicates} of them duplicates" if duplicates else "")
     parts = " + ".join(f"{name} {counts[label]}" for name, counts in needs.items())
@@ -198,12 +201,6 @@ def _too_small(
     keys = " or ".join(", ".join(f"{name}_size" for name in needs).rsplit(", ", 1))
     culprit = source.class_names[label]
     return UserError(f"class '{culprit}' has {found}, the split needs {total} ({parts}): lower dataset.{keys}")
-
-
-def _asked(turns: range, num_classes: int) -> Indices:
-    """How many of the turns draw from each class."""
-    first = [turns.start + (label - turns.start) % num_classes for label in range(num_classes)]
-    return np.array([len(range(turn, turns.stop, num_classes)) for turn in first], np.int64)
 
 
 def _per_class(source: LabelledImages, labels: Indices) -> Indices:
