@@ -187,7 +187,7 @@ def sync() -> None:
 
 
 @track.command()
-def ui(port: Annotated[int, typer.Option(envvar="PORT", help="Port on 127.0.0.1.")] = 5000) -> None:
+def ui(port: Annotated[int, typer.Option(envvar="PORT", help="Port on 127.0.0.1.", min=1, max=65535)] = 5000) -> None:
     """Open MLflow's pages on this machine: one worker, no job runners."""
     from pipeline.tracking.commands import serve
 

@@ -31,4 +31,4 @@ def main(results: PathFlag, collected: PathFlag, prepared: PathFlag, out: PathFl
     evidence = read_evidence(params, EvidencePaths(results, prepared, collected), result, grid, predictions)
     with tracked_run("evaluate", {"collected": collected, "prepared": prepared, "out": out}):
         write_report(out, result, evidence)
-    typer.echo(to_text(result))
+    typer.echo(f"{to_text(result)}\n\nThe report: {out / 'report.html'}")

@@ -8,6 +8,7 @@ from pipeline.evaluation.report.write import to_text
 from pipeline.evaluation.result import read_result
 from pipeline.orchestration.fanout import bring_up_to_date
 from pipeline.params.compose import replace_params
+from pipeline.runtime.dvc import need_repository
 
 CHOICES = ["dataset=digits", "profile=demo"]
 RESULT = Path("results/ablation.json")
@@ -17,8 +18,9 @@ def run_demo(jobs: int) -> None:
     """Composes params.yaml, brings all stages up to date, `jobs` at once, and prints the answer and what to open.
 
     Raises:
-        UserError: a stage failed, or another dvc is at work.
+        UserError: this is no git repository, a stage failed, or another dvc is at work.
     """
+    need_repository()
     replace_params(CHOICES)
     bring_up_to_date(["dvc.yaml"], jobs)
     typer.echo(f"\n{to_text(read_result(RESULT))}\n")

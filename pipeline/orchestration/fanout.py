@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import typer
 
@@ -16,13 +17,14 @@ from pipeline.orchestration.repair import LOCK_FILE, repair_all
 from pipeline.orchestration.workers import Engine, Task, TaskResult, module_arguments, run_in_processes
 from pipeline.params.graph import check_graph
 from pipeline.params.load import GRAPH_FILE, load_all_params
-from pipeline.runtime.dvc import refuse_concurrent_dvc
+from pipeline.runtime.dvc import need_repository, refuse_concurrent_dvc
 from pipeline.runtime.entry import need_room_to_start
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress, say
 from pipeline.runtime.signals import hold_signals
 
 NOTHING_TO_DO = "Data and pipelines are up to date."  # what `dvc repro` says at its end
+RESULTS = Path("results")
 FINISHED = "Use `dvc push` to send your updates to remote storage."
 
 
@@ -32,6 +34,7 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
     Raises:
         UserError: a stage failed, another dvc is at work, or params.yaml or dvc.yaml is wrong.
     """
+    need_repository()
     need_room_to_start()  # of a worker, which could not say what it lacks
     check_graph(GRAPH_FILE, load_all_params().synthesize.source)  # what is wrong is reported once, not by every cell
     for line in repair_all():
@@ -48,6 +51,17 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
             "all others are committed; the same command runs only what is left"
         )
     typer.echo(FINISHED if schedule.changed else NOTHING_TO_DO)
+    if "evaluate" in schedule.settled:
+        typer.echo(_describe_answer())
+
+
+def _describe_answer() -> str:
+    """The verdict in a few words, and where the rest is."""
+    from pipeline.evaluation.result import read_result  # here: the libraries that come with it need room
+    from pipeline.evaluation.wording import headline
+
+    result = read_result(RESULTS / "ablation.json")
+    return f"{headline(result.verdict, result.mode)}; the report: {RESULTS / 'report.html'}"
 
 
 @dataclass

@@ -12,7 +12,25 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import die_with_parent
 
 LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
+CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))
 SYNTHMIX = ("synthmix", "pipeline", "__main__.py")  # names under which `synthmix run` starts
+
+
+def need_repository() -> None:
+    """Stops before anything is written where DVC would stop later.
+
+    Raises:
+        UserError: this is no git repository, and DVC is not set to do without one.
+    """
+    configs = [file.read_text(encoding="utf-8") for file in CONFIGS if file.is_file()]
+    if any(re.search(r"(?m)^\s*no_scm\s*=\s*true\b", text) for text in configs):
+        return
+    try:
+        code = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        raise UserError("git: not found; DVC, which runs the stages, needs it: install git") from None
+    if code:
+        raise UserError(f"{Path.cwd()}: no git repository, which DVC needs: run `git init`, then the same command")
 
 
 def refuse_concurrent_dvc(what: str) -> None:

@@ -1,6 +1,7 @@
 """What `synthmix track` does: rebuild the runs from the files, serve MLflow's pages."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.tracking import execution, store
 from pipeline.tracking.champion import how_to_register
 from pipeline.tracking.sync import sync
+
+HOST = "127.0.0.1"
 
 
 def sync_runs() -> str:
@@ -37,9 +40,10 @@ def serve(port: int) -> None:
     database = execution.repository() / "mlflow.db"
     if not database.exists() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError("mlflow.db: no runs yet; run `dvc repro`, or `synthmix track sync`")
+    _need_port(port)
     described = execution.current_execution(load_all_params().model_dump())
     experiment = store.open_experiment(described.dataset)
-    server = f"http://127.0.0.1:{port}"
+    server = f"http://{HOST}:{port}"
     if parent := store.find_parent(experiment, described):
         typer.echo(f"this execution: {chart_url(server, experiment.id, parent.run_id)}")
     typer.echo(f"all executions: {experiment_url(server, experiment.id)}")
@@ -58,10 +62,21 @@ def chart_url(server: str, experiment_id: str, run_id: str) -> str:
     return f"{experiment_url(server, experiment_id)}/{run_id}/model-metrics"
 
 
+def _need_port(port: int) -> None:
+    """Raises UserError where nobody can listen on the port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            why = error.strerror or error
+            raise UserError(f"track ui: port {port} of {HOST}: {why}; name another one with --port") from None
+
+
 def _become_server(root: Path, port: int) -> None:
     """Becomes the server: 2 processes and half a gigabyte, where `mlflow ui` takes 14 and 2.8."""
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     os.environ["MLFLOW_BACKEND_STORE_URI"] = execution.store_uri()  # every user of the machine can read arguments
-    arguments = ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    arguments = ["--workers", "1", "--host", HOST, "--port", str(port)]
     stores = ["--artifacts-destination", str(root / "mlruns")]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments, *stores])  # noqa: S606
