@@ -28,7 +28,7 @@ from stages import (
     train_control,
     train_gan,
 )
-from tests.evaluation_inputs import write_inputs
+from tests.evaluation_files import write_inputs
 from tests.project import TINY
 
 Spoil = Callable[[], object]

@@ -13,16 +13,8 @@ from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.result import Result, read_result
 from pipeline.evaluation.wording import answer
 from pipeline.runtime.errors import UserError
-from tests.evaluation_inputs import (
-    CLASSES,
-    Inputs,
-    change_cell,
-    make_cell,
-    make_params,
-    plant,
-    write_cells,
-    write_helping,
-)
+from tests.evaluation_files import change_cell, write_cells, write_helping
+from tests.evaluation_inputs import CLASSES, Inputs, make_cell, make_params, plant
 
 Written = tuple[Path, Inputs, Result]
 HELPING = {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__

@@ -22,7 +22,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.shards.reader import read_column
 from pipeline.sources.description import SPLITS, read_description
 from tests.bad_files import Check, Spoil, Work, change_json, cut, make_folder, run
-from tests.evaluation_inputs import CLASSES, make_params, write_inputs
+from tests.evaluation_files import write_inputs
+from tests.evaluation_inputs import CLASSES, make_params
 from tests.test_sources import png_header
 
 CELL, ASSESS = "in/results/cells/train_classifier-50-1.json", "in/results/assess/1.json"
@@ -98,6 +99,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         lambda: np.save(LOGITS, np.zeros((600, 4), np.float32)), (LOGITS, "an accuracy of 0.25", "dvc repro collect")),
     "gan: missing": (Path(GAN).unlink, (GAN, "not found; run: dvc repro train_gan")),
     "gan: no alarms": (lambda: change_json(GAN, degraded=...), (GAN, "degraded")),
+    "gan: of another replicate": (lambda: change_json(GAN, seed=7), (GAN, "seed is 7", "dvc repro")),
     "assess: missing": (Path(ASSESS).unlink, (ASSESS, "dvc repro assess")),
     "assess: a measure missing": (lambda: change_json(ASSESS, recall=...), (ASSESS, "recall", "dvc repro assess")),
     "assess: a measure is text": (lambda: change_json(ASSESS, recall="much"), (ASSESS, "recall")),

@@ -17,7 +17,8 @@ from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.write import to_markdown, to_text
 from pipeline.evaluation.result import Result
 from tests.bad_files import change_json
-from tests.evaluation_inputs import CLASSES, FIDELITY, evaluate_and_write, make_params, write_helping, write_inputs
+from tests.evaluation_files import evaluate_and_write, write_helping, write_inputs
+from tests.evaluation_inputs import CLASSES, FIDELITY, make_params
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation_inputs import write_helping
+from tests.evaluation_files import write_helping
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HEIGHT = 900

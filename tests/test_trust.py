@@ -22,7 +22,8 @@ from pipeline.images import LabelledImages
 from pipeline.runtime.errors import UserError
 from pipeline.shards.card import write_card
 from pipeline.tracking import commands as tracking
-from tests.evaluation_inputs import evaluate_and_write, make_params, write_inputs
+from tests.evaluation_files import evaluate_and_write, write_inputs
+from tests.evaluation_inputs import make_params
 from tests.shard_inputs import dataset
 from tests.test_report import Page
 from tests.tracking_inputs import CELL, child, track, wait_for

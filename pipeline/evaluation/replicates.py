@@ -8,6 +8,7 @@ from pipeline.assessment.record import AssessRecord, read_assess_record
 from pipeline.classifier.record import CellRecord
 from pipeline.evaluation.result import ReplicateSummary
 from pipeline.gan.description import GanDescription, read_description
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,22 @@ def read_made(replicates: Sequence[int], collected: Path, assess: Path) -> Made:
     """Reads COLLECTED/gan/<replicate>/generator.json and ASSESS/<replicate>.json.
 
     Raises:
-        UserError: a file is missing or corrupted.
+        UserError: a file is missing, corrupted or of another replicate.
     """
     return Made(
-        tuple(read_description(collected / "gan" / str(replicate), "generator") for replicate in replicates),
+        tuple(_read_gan(collected / "gan", replicate) for replicate in replicates),
         tuple(read_assess_record(assess / f"{replicate}.json") for replicate in replicates),
     )
+
+
+def _read_gan(folder: Path, replicate: int) -> GanDescription:
+    description = read_description(folder / str(replicate), "generator")
+    if description.seed != replicate:  # one GAN in the place of two would make intervals too narrow
+        raise UserError(
+            f"{folder / str(replicate)}/generator.json: seed is {description.seed}, that of another replicate; run: "
+            f"dvc repro --force --single-item train_gan@{replicate}, then dvc repro"
+        )
+    return description
 
 
 def summarise_replicates(
