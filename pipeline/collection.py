@@ -18,6 +18,8 @@ from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError
 from pipeline.shards.imported import SET_FILE, find_imported
 
+SAMPLES_FILE = "samples.png"  # beside SET_FILE; of a GAN they are in git
+
 
 @dataclass(frozen=True)
 class Places:
@@ -67,6 +69,9 @@ def items(params: Params, places: Places) -> Iterator[Item]:
     for replicate in params.ablation.replicates:
         origin, picture = Path(source) / f"{replicate}" / name, Path(f"{replicate}/neighbours.png")
         yield Item(f"{stage}@{replicate}", places.models / origin, origin)
+        if source != "gan":
+            samples = origin.with_name(SAMPLES_FILE)
+            yield Item(f"{stage}@{replicate}", places.models / samples, samples)
         yield Item(f"assess@{replicate}", places.scores / picture, "scores" / picture)
         for cell, key in _compared(params.ablation, replicate):
             read_cell_record(places.results / "cells" / f"{cell}-{key}.json")  # it comes last: the cell is whole

@@ -25,7 +25,7 @@ def main(results: PathFlag, collected: PathFlag, prepared: PathFlag, out: PathFl
         "profile", "dataset", "gan", "synthesize", "classifier", "assess", "curation", "ablation", "rivals"
     )
     grid = read_grid(params, results / "cells")
-    made = read_made(params.ablation.replicates, collected, results / "assess")
+    made = read_made(params.ablation.replicates, params.synthesize.source, collected, results / "assess")
     predictions = read_predictions(collected, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
     evidence = read_evidence(params, EvidencePaths(results, prepared, collected), result, grid, predictions)

@@ -9,8 +9,7 @@ import typer
 
 from pipeline.assessment.contamination import find_copies
 from pipeline.device import pick_device
-from pipeline.files import write_json, write_picture
-from pipeline.images import class_grid
+from pipeline.files import write_json
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import IntFlag, PathFlag
 from pipeline.shards.reader import read_alike
@@ -18,18 +17,15 @@ from pipeline.sources.screened import Found, Judged, save_screened, screen
 from pipeline.sources.taken import Draw, take_images
 from pipeline.tracking import tracked_run
 
-COLUMNS = 10  # images of a class in the picture
 JUDGED: tuple[Judged, ...] = ("test", "val", "select")
 
 
-def main(
-    prepared: PathFlag, test: PathFlag, replicate: IntFlag, out: PathFlag, metrics: PathFlag, samples: PathFlag
-) -> None:
-    """Writes the images to OUT, what was found to METRICS too, and some images of every class to SAMPLES."""
+def main(prepared: PathFlag, test: PathFlag, replicate: IntFlag, out: PathFlag, metrics: PathFlag) -> None:
+    """Writes the images to OUT, and what was found to METRICS too."""
     params = load_params("synthesize", "dataset.seed", "ablation.replicates", "ablation.threads")
     device, replicates = pick_device(params.ablation.threads), params.ablation.replicates
     train, *splits = read_alike(prepared / "train", test, prepared / "val", prepared / "select")
-    paths = {"prepared": prepared, "test": test, "out": out, "metrics": metrics, "samples": samples}
+    paths = {"prepared": prepared, "test": test, "out": out, "metrics": metrics}
     draw = Draw(replicate, replicates.index(replicate), len(replicates), params.dataset.seed)
     with tracked_run("screen_set", paths, cell={"replicate": replicate}):
         taken = take_images(params.synthesize, train, draw)
@@ -40,6 +36,5 @@ def main(
         screened = screen(taken, found, params.synthesize, replicate=replicate)
         save_screened(out, screened)
         write_json(metrics, screened.record.model_dump())
-        write_picture(samples, class_grid(screened.images, COLUMNS))
     record = screened.record
     typer.echo(f"{record.name}: {len(screened.images)} images, {record.num_dropped} copies of judged images left out")

@@ -103,7 +103,7 @@ def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
     """What the stage does with the files that `write_inputs` left in `folder`."""
     results, collected, prepared = (folder / name for name in ("results", "data/collected", "data/prepared"))
     grid = read_grid(params, results / "cells")
-    made = read_made(params.ablation.replicates, collected, results / "assess")
+    made = read_made(params.ablation.replicates, params.synthesize.source, collected, results / "assess")
     predictions = read_predictions(collected, read_column(prepared / "test", "label"))
     result = compare_cells(params, grid, made, predictions)
     paths = EvidencePaths(results, prepared, collected)

@@ -169,4 +169,4 @@ def make_made(replicates: Sequence[int], classes: tuple[str, ...]) -> Made:
         )
         for replicate in replicates
     ]  # fmt: skip
-    return Made(tuple(gans), (fidelity,) * len(gans))
+    return Made(tuple(gans), (), (fidelity,) * len(gans))

@@ -153,7 +153,7 @@ def test_controls_rivals_and_replicates_are_tables(doubtful: tuple[Path, Result]
     page = unescape((folder / "out/report.html").read_text(encoding="utf-8"))
     markdown = unescape((folder / "out/report.md").read_text(encoding="utf-8").replace("\\", ""))
     rows = [*tables.control_rows(result), *tables.rival_rows(result), *tables.replicate_rows(result)]
-    assert len(rows) == 2 * 3 + 5 + 5
+    assert len(rows) == 2 * 3 + 6 + 5
     for row in rows:
         assert f"| {' | '.join(row)} |" in markdown
         assert f'<th scope="row">{row[0]}</th>' in page

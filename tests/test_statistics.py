@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pipeline.evaluation.origin import words
 from pipeline.evaluation.result import Optimism
 from pipeline.evaluation.statistics import (
     Arms,
@@ -212,7 +213,7 @@ def decision(differences: list[float], verdict: Verdict, percent: int, p_adjuste
 def test_sentence_carries_the_numbers() -> None:
     """The verdict's sentence names percent, difference, interval, adjusted p, comparisons and replicates."""
     known = decision([0.01, 0.012, 0.014], "helps", 50, 0.0123)
-    assert verdict_text(known, "replace", removed=12.34, n=3) == (
+    assert verdict_text(known, "replace", words(()).each, removed=12.34, n=3) == (
         "Replacing real images by synthetic ones helps: at 50 % synthetic, the share chosen on val, test "
         "accuracy is 1.20 points above the real-only baseline, 12.3 % fewer errors (95 % interval "
         "+0.70 to +1.70 points, p = 0.012 after Holm's correction over 3 percents, n = 3 replicates, each "
@@ -222,7 +223,8 @@ def test_sentence_carries_the_numbers() -> None:
 
 def test_sentence_of_no_difference_takes_no_side() -> None:
     """A mean difference that prints as 0 is neither above nor below, and no errors are fewer."""
-    sentence = verdict_text(decision([-0.01, 0.0, 0.01], "too_few_replicates", 25, 1.0), "add", removed=0.0, n=3)
+    known = decision([-0.01, 0.0, 0.01], "too_few_replicates", 25, 1.0)
+    sentence = verdict_text(known, "add", words(()).each, removed=0.0, n=3)
     assert "test accuracy is that of the real-only baseline (95 % interval " in sentence
 
 

@@ -8,6 +8,7 @@ from pipeline.classifier.record import CellRecord
 from pipeline.evaluation.bootstrap import images_interval
 from pipeline.evaluation.effect import ErrorsRemoved, errors_removed
 from pipeline.evaluation.grid import Cells, Grid
+from pipeline.evaluation.origin import leak_warnings, words
 from pipeline.evaluation.power import measure_power
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.real_equivalent import measure, real_equivalent
@@ -64,6 +65,9 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
     replicates = summarise_replicates(made, grid.mixed[percent], grid.baseline(percent))
     take = max(replicates, key=attrgetter("val_accuracy")).replicate
     optimism = _optimism(chosen, grid)
+    told = verdict_text(
+        decision, ablation.mode, words(made.sets).each, removed=chosen.errors_removed_percent, n=len(baseline)
+    )
     return Result(
         dataset=params.dataset.name,
         profile=params.profile,
@@ -74,7 +78,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         curation=params.curation,
         metric="test_accuracy",
         verdict=decision.verdict,
-        verdict_text=verdict_text(decision, ablation.mode, removed=chosen.errors_removed_percent, n=len(baseline)),
+        verdict_text=told,
         power=power,
         power_text=power_text(decision.verdict, len(baseline), power),
         optimism=optimism,
@@ -101,7 +105,9 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         replicates=replicates,
         dataset_replicate=take,
         fidelity=made.assessed[ablation.replicates.index(take)],
-        warnings=tuple(warning_sentences(decision, replicates, made.assessed)),
+        source=params.synthesize.source,
+        sets=made.sets,
+        warnings=(*leak_warnings(made.sets), *warning_sentences(decision, replicates, made)),
     )
 
 

@@ -9,7 +9,8 @@ from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.statistics import Verdict
 from pipeline.files import Record, read_record
-from pipeline.params.schema import Control, CurationParams, Rival
+from pipeline.params.schema import Control, CurationParams, Rival, Source
+from pipeline.shards.imported import ImportedSet
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -307,8 +308,9 @@ class ReplicateSummary(Record):
     """The replicate."""
     degraded: bool
     """Whether the GAN's alarms outlasted its restarts."""
-    small_cas: Fraction
-    """Accuracy on `select` of a small classifier trained on the images of the GAN's kept state alone."""
+    small_cas: Fraction | None
+    """Accuracy on `select` of a small classifier trained on the images of the GAN's kept state alone; null for a
+    set."""
     gan_test_accuracy: Fraction
     """Fraction of its synthetic images that its real-only classifier takes for their class."""
     coverage: Fraction
@@ -428,6 +430,10 @@ class Result(Record):
     """The replicate whose synthetic set is the one to take: its classifier at the chosen percent is best on val."""
     fidelity: AssessRecord
     """What was measured on the synthetic images of that replicate."""
+    source: Source = "gan"
+    """`synthesize.source`: whether a GAN a replicate made the images, or they come from a set."""
+    sets: tuple[ImportedSet, ...] = ()
+    """What every replicate took from the set; empty for GANs."""
     warnings: tuple[str, ...]
     """What a reader must know before the verdict, a sentence each."""
 

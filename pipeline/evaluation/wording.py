@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
+from pipeline.evaluation.origin import set_sentences, words
 from pipeline.evaluation.power import MOST_REPLICATES
+from pipeline.evaluation.replicates import Made
 from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result, RivalOrNone
 from pipeline.evaluation.statistics import Decision, Interval, SelectedComparison, Verdict, finds_something
 from pipeline.params.schema import CurationParams
@@ -23,8 +24,8 @@ MODES = {
     "replace": "Mode replace: synthetic images take the place of real ones; the training set keeps its size.",
 }
 MIXINGS = {
-    "batch": "the share of each training batch that a GAN made",
-    "pretrain_finetune": "the share of the training, at its beginning, that sees only images which a GAN made "
+    "batch": "the share of each training batch that {}",
+    "pretrain_finetune": "the share of the training, at its beginning, that sees only images which {} "
     "(mixing pretrain_finetune: real images alone follow)",
 }
 BUDGETS = {
@@ -37,12 +38,6 @@ RANKS = {
     "discriminator": "most real to the GAN's discriminator",
 }
 
-REPLICATES = {
-    True: "A replicate has its own draw of the real training images, its own GAN, synthetic images and classifiers, so "
-    "the intervals cover another training of the generator on other images of the kind; test is the same in all.",
-    False: "A replicate has its own GAN, synthetic images and classifiers, so the intervals cover another training of "
-    "the generator on these very images; another draw of them would move all rows.",
-}
 RIVALS: dict[RivalOrNone, str] = {
     "real_only": "real images only",
     "mixup": "mixup",
@@ -91,8 +86,11 @@ def headline(verdict: Verdict, mode: str) -> str:
     return CANNOT_TELL if verdict == "cannot_tell" else f"{SUBJECTS[mode]} {PREDICATES[verdict]}"
 
 
-def verdict_text(decision: Decision, mode: str, *, removed: float | None, n: int) -> str:
-    """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors."""
+def verdict_text(decision: Decision, mode: str, each: str, *, removed: float | None, n: int) -> str:
+    """The verdict in one sentence with its numbers; accuracies in points of 1 %, `removed` in % of the errors.
+
+    `each` says what the n replicates have of their own.
+    """
     chosen, percents = decision.chosen_percent, len(decision.comparisons)
     difference = decision.comparisons[chosen].difference
     because = f"{_why_not(decision)}. At" if decision.verdict == "cannot_tell" else "at"
@@ -100,7 +98,7 @@ def verdict_text(decision: Decision, mode: str, *, removed: float | None, n: int
         f"{headline(decision.verdict, mode)}: {because} {chosen} % synthetic, the share chosen on val, test accuracy "
         f"is {_against_baseline(difference.mean, removed)} ({_interval(difference)}, "
         f"{p_text(decision.p_value_holm[chosen])} after Holm's correction over {percents} "
-        f"percent{'s' * (percents > 1)}, n = {n} replicates, each with a GAN of its own)."
+        f"percent{'s' * (percents > 1)}, n = {n} replicates, {each})."
     )
 
 
@@ -151,20 +149,18 @@ def over_best_rival_text(rival: RivalOrNone, found: SelectedComparison) -> str:
     )
 
 
-def warning_sentences(
-    decision: Decision, replicates: Sequence[ReplicateSummary], assessed: Sequence[AssessRecord]
-) -> Iterator[str]:
+def warning_sentences(decision: Decision, replicates: Sequence[ReplicateSummary], made: Made) -> Iterator[str]:
     """What a reader must know before the verdict."""
     if degraded := [str(entry.replicate) for entry in replicates if entry.degraded]:
         yield (
             f"Warning: training of the GAN failed in replicate{'s' * (len(degraded) > 1)} {', '.join(degraded)} "
             "(its alarms outlasted the restarts): the synthetic images are those of its best state before."
         )
-    for entry, record in zip(replicates, assessed, strict=True):
+    for entry, record in zip(replicates, made.assessed, strict=True):
         if lost := [name for name, share in record.gan_test_accuracy_per_class.items() if share < LOST_CLASS]:
             yield (
-                f"Warning: the GAN of replicate {entry.replicate} has lost {', '.join(lost)}: a real-only classifier "
-                f"takes fewer than {100 * LOST_CLASS:.0f} % of the images for their class."
+                f"Warning: {words(made.sets).lost.format(entry.replicate)} {', '.join(lost)}: a real-only "
+                f"classifier takes fewer than {100 * LOST_CLASS:.0f} % of the images for their class."
             )
     if finds_something(decision.placebo_p_value):
         yield (
@@ -266,10 +262,12 @@ def optimism_text(optimism: Optimism, on_test: float, percents: int) -> str:
 
 def setup_sentences(result: Result) -> Iterator[str]:
     """What was compared, for a reader who knows none of our words."""
+    found = words(result.sets)
     yield (
         f"Data set {result.dataset}, profile {result.profile}; every row is the mean of {result.baseline.n} "
-        f"classifiers, one a replicate, with its 95 % t-interval. Synthetic % is {MIXINGS[result.mixing]}; 0 is the "
-        f"real-only baseline, 100 sees no real image.{curation_text(result.curation, result.mode)}"
+        f"classifiers, one a replicate, with its 95 % t-interval. Synthetic % is "
+        f"{MIXINGS[result.mixing].format(found.maker)}; 0 is the real-only baseline, 100 sees no real image."
+        f"{curation_text(result.curation, result.mode)}"
     )
     yield f"{mode_text(result.mode, result.curation)} {BUDGETS[result.budget]}"
     yield (
@@ -283,7 +281,8 @@ def setup_sentences(result: Result) -> Iterator[str]:
         f"lies between {points(chosen.difference_images_low)} and {points(chosen.difference_images_high)} points (95 % "
         "bootstrap interval)."
     )
-    yield REPLICATES[result.replicate_split]
+    yield found.replicates if result.replicate_split else found.fixed_split
+    yield from set_sentences(result)
     if result.optimism_text:
         yield result.optimism_text
 
@@ -330,5 +329,5 @@ def fidelity_note(result: Result) -> str:
     """Where the measures come from."""
     return (
         f"Measured on {result.fidelity.num_images:,} images of each kind, in the {result.fidelity.feature_space}. "
-        "Real means select, from which the GAN never learned. Distances compare only within one feature space."
+        f"{words(result.sets).unlearned} Distances compare only within one feature space."
     )

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.files import write_json
-from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.files import write_json, write_picture
+from pipeline.images import Indices, LabelledImages, Pixels, class_grid
 from pipeline.params.schema import SynthesizeParams
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError
@@ -25,7 +25,8 @@ from pipeline.shards.writer import write_shards, write_split
 from pipeline.sources.taken import Taken
 
 Judged = Literal["test", "val", "select"]
-FILES = "files.csv"
+FILES, SAMPLES_FILE = "files.csv", "samples.png"
+COLUMNS = 10  # of its images
 IMAGES = "images"
 SPLIT = "train"
 
@@ -73,12 +74,13 @@ def screen(taken: Taken, found: Mapping[Judged, Found], values: SynthesizeParams
 
 
 def save_screened(folder: Path, screened: Screened) -> None:
-    """Writes the images as shards, files.csv and, last, set.json."""
+    """Writes the images as shards, their files, a picture of some of every class and, last, set.json."""
     images, record = screened.images, screened.record
     shutil.rmtree(folder, ignore_errors=True)
     index = np.arange(len(images), dtype=np.int64)
     write_split(folder / IMAGES, SPLIT, images, index=index, seed=record.seed, generator=record.images_sha256)
     write_bytes(folder / FILES, _to_csv(screened.files))
+    write_picture(folder / SAMPLES_FILE, class_grid(images, COLUMNS))
     write_json(folder / SET_FILE, record.model_dump())
 
 

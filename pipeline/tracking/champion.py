@@ -45,4 +45,5 @@ def _named(result: "Result") -> Iterator[tuple[str, str, str]]:
     """Stage in DVC, kind and alias of each."""
     best = result.champion
     yield dvc_name(best.stage, f"{best.percent}-{best.replicate}"), "classifier", "champion"
-    yield dvc_name("train_gan", str(result.dataset_replicate)), "generator", "current"
+    if result.source == "gan":
+        yield dvc_name("train_gan", str(result.dataset_replicate)), "generator", "current"

@@ -111,7 +111,8 @@ def _read_screen_set(file: Path, paths: Paths, is_there: IsThere) -> Contents:
         for split, counts in values["copies"].items()
         for kind in ("exact", "near")
     ]
-    return Contents(points, [paths["samples"]] if is_there(paths["samples"]) else [], num_images=values["num_images"])
+    samples = paths["out"] / "samples.png"
+    return Contents(points, [samples] if is_there(samples) else [], num_images=values["num_images"])
 
 
 def _read_synthesize(file: Path, *_: object) -> Contents:

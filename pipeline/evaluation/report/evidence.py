@@ -19,6 +19,7 @@ from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 from pipeline.shards.reader import read_images
 from pipeline.sources.description import DatasetDescription, read_description
+from pipeline.sources.screened import SAMPLES_FILE
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pyarrow")
 MOST_PIXELS = 10**8  # of a picture in the report: a thousand classes fit
@@ -34,9 +35,9 @@ class Evidence:
         mistakes: of the classifier at the chosen percent that belongs to the same replicate.
         confusion: share of each class's test images (rows) that is taken for each class (columns), 0 to 1.
         params: all values of params.yaml, as YAML.
-        gan_samples: PNG, synthetic images of every class.
+        samples: PNG, synthetic images of every class.
         neighbours: PNG, synthetic images beside their nearest real ones.
-        history: columns of train_gan.csv.
+        history: columns of train_gan.csv; None where the images come from a set.
         versions: of Python and the libraries that computed the numbers.
     """
 
@@ -45,9 +46,9 @@ class Evidence:
     mistakes: list[Mistake]
     confusion: list[list[float]]
     params: str
-    gan_samples: bytes
+    samples: bytes
     neighbours: bytes
-    history: History
+    history: History | None
     versions: dict[str, str]
 
 
@@ -73,6 +74,10 @@ def read_evidence(
     dataset = read_description(file)
     if set(dataset.class_names) != set(result.per_class):
         raise UserError(f"{file}: its classes are not those of the cells; run: dvc repro")
+    is_gan = result.source == "gan"
+    samples = paths.results / f"gan/samples-{replicate}.png"
+    if not is_gan:
+        samples = paths.collected / result.source / replicate / SAMPLES_FILE
     cells = grid.mixed[result.chosen_percent]
     cell = next(cell for cell in cells if cell.replicate == result.dataset_replicate)
     return Evidence(
@@ -82,9 +87,9 @@ def read_evidence(
         confusion=predictions.confusion(cells, len(result.per_class)).tolist(),
         # from the values, not from the file: its comments are no input of a stage
         params=yaml.safe_dump(params.model_dump(), sort_keys=False),
-        gan_samples=read_picture(paths.results / "gan" / f"samples-{replicate}.png", "train_gan"),
+        samples=read_picture(samples, "train_gan" if is_gan else "collect"),
         neighbours=read_picture(paths.collected / "scores" / replicate / "neighbours.png", "collect"),
-        history=read_history(paths.results / "history" / f"train_gan-{replicate}.csv"),
+        history=read_history(paths.results / "history" / f"train_gan-{replicate}.csv") if is_gan else None,
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
 

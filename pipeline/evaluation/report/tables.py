@@ -208,7 +208,7 @@ def replicate_rows(result: Result) -> Rows:
     return [
         (
             f"{entry.replicate}{' (degraded)' * entry.degraded}{' *' * (entry.replicate == result.dataset_replicate)}",
-            percent(entry.small_cas),
+            percent(entry.small_cas) if entry.small_cas is not None else "–",
             percent(entry.gan_test_accuracy),
             percent(entry.coverage),
             f"{entry.memorised_percent:.2f}",

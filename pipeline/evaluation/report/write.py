@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.evaluation import wording
+from pipeline.evaluation import origin, wording
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.evidence import Evidence
 from pipeline.evaluation.report.history import history_svgs
@@ -114,7 +114,7 @@ def to_html(result: Result, evidence: Evidence) -> str:
     drawn = {
         "accuracy": accuracy_svg(result),
         "curve": learning_curve_svg(result),
-        **history_svgs(evidence.history),
+        **(history_svgs(evidence.history) if evidence.history else {}),
     }
     return jinja.get_template("report.html.jinja").render(
         result=result,
@@ -124,9 +124,10 @@ def to_html(result: Result, evidence: Evidence) -> str:
         most_confused=_most_confused(evidence.confusion),
         bands=neighbour_bands(evidence.neighbours, evidence.dataset),
         figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
-        samples=base64.b64encode(evidence.gan_samples).decode(),
+        samples=base64.b64encode(evidence.samples).decode(),
         tables=tables,
         wording=wording,
+        words=origin.words(result.sets),
     )
 
 
