@@ -55,7 +55,7 @@ def test_files_depend_on_their_inputs_alone(
     folder, _ = written
     monkeypatch.setitem(mpl.rcParams, "axes.linewidth", 5)
     write_helping(tmp_path / "moved")
-    names = {"ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html"}
+    names = {"ablation.json", "metrics.json", "ablation.csv", "ablation.svg", "report.md", "report.html"}
     assert {path.name for path in (folder / "out").iterdir()} == names
     for name in names:
         assert (folder / "out" / name).read_bytes() == (tmp_path / "moved" / "out" / name).read_bytes(), name

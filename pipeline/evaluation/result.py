@@ -19,7 +19,7 @@ RivalOrNone = Rival | Literal["real_only"]
 
 
 class Headline(Record):
-    """What `dvc metrics diff` compares of one synthetic_percent."""
+    """The few numbers of one synthetic_percent."""
 
     test_accuracy_mean: Fraction
     """Mean test accuracy over the replicates, a fraction."""
@@ -397,7 +397,7 @@ class Result(Record):
     champion: Champion
     """The single classifier that is best on val."""
     baseline: SettingSummary
-    """The setting of 0 % without single replicates: what `dvc metrics diff` can compare."""
+    """The setting of 0 % without single replicates."""
     chosen: SettingSummary
     """The setting of the chosen percent without single replicates."""
     by_percent: dict[str, Headline]

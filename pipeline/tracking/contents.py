@@ -134,25 +134,12 @@ def _read_cell(file: Path, paths: Paths, is_there: IsThere) -> Contents:
 
 
 def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
+    from pipeline.evaluation.headline import headline_numbers
     from pipeline.evaluation.result import read_result  # here, as scipy comes with it and takes a second of each stage
 
     result = read_result(file)
     points = [Point(name, getattr(item, name), item.synthetic_percent) for item in result.settings for name in CURVE]
-    headline = {
-        "baseline_test_accuracy": result.baseline.test_accuracy_mean,
-        "chosen_test_accuracy": result.chosen.test_accuracy_mean,
-        "chosen_percent": result.chosen_percent,
-        "difference": result.chosen.difference_mean,
-        "p_value": result.chosen.p_value_holm,
-    }
-    if result.real_equivalent:
-        headline["real_equivalent"] = result.real_equivalent.num_real_equivalent
-    headline |= {
-        f"{entry.control}_difference": entry.difference_mean
-        for entry in result.controls
-        if entry.synthetic_percent == result.chosen_percent
-    }
-    points += [Point(metric, value, 0) for metric, value in headline.items()]
+    points += [Point(metric, value, 0) for metric, value in headline_numbers(result).items()]
     files = [path for path in (paths["out"] / name for name in REPORTS) if is_there(path)]
     return Contents(points, files)
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pipeline.evaluation import origin, wording
+from pipeline.evaluation.headline import headline_numbers
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.evidence import Evidence
 from pipeline.evaluation.report.history import history_svgs
@@ -22,7 +23,7 @@ from pipeline.sources.description import DatasetDescription
 
 
 def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:
-    """Writes ablation.json, ablation.csv, ablation.svg, report.md and report.html; returns their paths."""
+    """Writes ablation.json, .csv and .svg, metrics.json, report.md and report.html; returns their paths."""
     texts = {
         "ablation.csv": to_csv(result),
         "ablation.svg": ablation_svg(result),
@@ -30,9 +31,10 @@ def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:
         "report.html": to_html(result, evidence),
     }
     write_json(out / "ablation.json", rounded(result.model_dump()))
+    write_json(out / "metrics.json", rounded({"verdict": result.verdict} | headline_numbers(result)))
     for name, text in texts.items():
         write_bytes(out / name, text.encode())
-    return [out / "ablation.json", *(out / name for name in texts)]
+    return [out / "ablation.json", out / "metrics.json", *(out / name for name in texts)]
 
 
 def to_csv(result: Result) -> str:
