@@ -50,14 +50,15 @@ def configure(
         bool, typer.Option("--check", help="Only show what was edited since params.yaml was composed.")
     ] = False,
 ) -> None:
-    """Compose params.yaml from conf/, or check it."""
+    """Compose params.yaml from conf/, or check it; of a folder of pictures, with sizes that fit it."""
+    from pipeline.orchestration.fit import fit_choices
     from pipeline.params.compose import hand_edits, replace_params
     from pipeline.params.load import PARAMS_FILE
 
     if check:
         typer.echo("\n".join(hand_edits(PARAMS_FILE)) or f"{PARAMS_FILE}: as composed")
     else:
-        replace_params(choices or [])
+        replace_params(fit_choices(choices or []))
 
 
 @app.command()

@@ -40,6 +40,16 @@ def load(params: DatasetParams) -> RealImages:
     return from_splits(str(root), {split: _read(parts[split], classes[split], params.image_size) for split in parts})
 
 
+def find_pictures(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """The files that `load` reads, by split and class; all are train where `root` holds no splits.
+
+    Raises:
+        UserError: there are not two folders with pictures.
+    """
+    parts = _split_folders(root, DATASET_KEY) or {"train": root}
+    return {split: _files(root, _class_folders(folder, DATASET_KEY)) for split, folder in parts.items()}
+
+
 def open_folder(root: Path) -> ImageSet:
     """The pictures that `load` finds, before they are decoded; of several splits those of train.
 

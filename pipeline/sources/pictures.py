@@ -45,6 +45,15 @@ def decode(source: Path | BinaryIO, size: int, *, bits: int | None = None) -> Pi
         raise ValueError(_reason(error)) from None
 
 
+def read_size(source: Path) -> tuple[int, int] | None:
+    """Width and height, from the header alone; None where there is none that can be read."""
+    try:
+        with _open(source) as image:
+            return image.size
+    except Exception:  # noqa: BLE001 - `decode` says what is wrong
+        return None
+
+
 def square(image: Image.Image, size: int) -> Image.Image:
     """Resized (bicubic, antialiased) until the shorter side is `size`, then cut to the central square."""
     return ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
