@@ -1,6 +1,7 @@
 """A set of images that another program made: how it is read, matched, taken and screened."""
 
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pipeline.sources.image_set import LEFT_OUT, match_classes, read_rows
 from pipeline.sources.parquet import open_parquet
 from pipeline.sources.screened import FILES, Found, Judged, save_screened, screen, write_taken
 from pipeline.sources.taken import Draw, Taken, choose_rows, take_images
-from tests.project import ROOT
+from tests.project import ROOT, TINY, make_project, run
 from tests.shard_inputs import dataset, labelled
 
 OURS = ("cat", "dog")
@@ -238,3 +239,17 @@ def test_the_graph_has_the_stages_of_its_source(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("  screen_set:\n    matrix:", "  screen_set:\n    foreach:"))
     with pytest.raises(UserError, match="stage screen_set has no line `replicate:`"):
         fit_graph(file, "folder")
+
+
+def test_dvc_has_no_stage_of_a_gan(tmp_path: Path) -> None:
+    """After `configure` alone; evaluate depends on the set instead, and back again on the GAN."""
+    project = make_project(tmp_path / "project")
+    chosen = ["gan.recipe=none", "synthesize.source=folder", f"synthesize.path={tmp_path / 'my set'}"]
+    for choices, stage, other in ((chosen, "screen_set", "train_gan"), ([], "train_gan", "screen_set")):
+        configured = run(
+            project, sys.executable, "-m", "pipeline", "configure", *TINY, *choices, PYTHONPATH=str(project)
+        )
+        assert configured.returncode == 0, configured.stdout
+        names = run(project, "dvc", "stage", "list", "--name-only").stdout.split()
+        assert {f"{stage}@0", f"{stage}@1", "synthesize@0", "evaluate"} <= set(names)
+        assert not any(name.startswith(other) for name in names)

@@ -254,7 +254,7 @@ class SynthesizeParams(Block):
     """How the labelled synthetic dataset is drawn, or taken from a set (stages `screen_set` and `synthesize`)."""
 
     source: Source
-    """`gan`: the GAN of each replicate; or a set that another program made: `folder` with one
+    """`gan`: the GAN of each replicate; or a set that another program made (docs/own-synthetic.md): `folder` with one
     sub-folder a class, `parquet` files with columns image and label."""
     path: str
     """The set's folder or Parquet file; empty for `gan`."""
