@@ -1,7 +1,8 @@
 """What code decides in the docs: `python -m docs.generate` writes it, `--check` ends with 1 if a page is not current.
 
 README.md and docs/architecture.md get the tree, from the docstrings of modules; docs/params.md the schema of
-params.yaml and docs/results.md that of results/ablation.json, from their pydantic models.
+params.yaml and docs/results.md those of results/ablation.json and of a sweep's file, from their pydantic models;
+docs/where-it-pays.md what results/where_it_pays.json holds.
 """
 
 import ast
@@ -15,9 +16,12 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.evaluation.result import Result
+from pipeline.orchestration.sweep.report import page_sections
+from pipeline.orchestration.sweep.result import Sweep, read_sweep
 from pipeline.params.schema import Params
 
 ROOT = Path(__file__).resolve().parents[1]
+WHERE_IT_PAYS = ROOT / "results/where_it_pays.json"
 GROUND = ("images", "randomness", "device", "files")
 # The line of what is no module.
 NOTES = {
@@ -62,8 +66,22 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": _between_marks(ROOT / "README.md", folder_tree()),
         ROOT / "docs/architecture.md": _between_marks(ROOT / "docs/architecture.md", file_tree()),
         ROOT / "docs/params.md": _between_marks(ROOT / "docs/params.md", key_tables(Params)),
-        ROOT / "docs/results.md": _between_marks(ROOT / "docs/results.md", key_tables(Result)),
+        ROOT / "docs/results.md": _between_marks(ROOT / "docs/results.md", result_tables()),
+        ROOT / "docs/where-it-pays.md": _between_marks(ROOT / "docs/where-it-pays.md", where_it_pays()),
     }
+
+
+def result_tables() -> str:
+    """The keys of ablation.json, then those of a sweep's file, whose names all begin with `sweep`."""
+    seen: dict[str, str] = {}
+    return f"{key_tables(Result, seen=seen)}\n\n{key_tables(Sweep, 'sweep', seen=seen)}"
+
+
+def where_it_pays() -> str:
+    """Answer, figure and table of results/where_it_pays.json, as far as it was run."""
+    if not WHERE_IT_PAYS.exists():
+        return f"`{WHERE_IT_PAYS.relative_to(ROOT)}` is not there yet; the command below writes it."
+    return "\n\n".join(page_sections(read_sweep(WHERE_IT_PAYS), figure="../results/where_it_pays.svg"))
 
 
 def folder_tree() -> str:
@@ -100,10 +118,16 @@ def summary(path: Path) -> str:
     return docstring.splitlines()[0].rstrip(".:")
 
 
-def key_tables(model: type[BaseModel]) -> str:
-    """A Markdown table for `model` and for every model within it: key, type, unit, range, meaning."""
+def key_tables(model: type[BaseModel], key: str = "", *, seen: dict[str, str] | None = None) -> str:
+    """A Markdown table for `model` and for every model within it: key, type, unit, range, meaning.
+
+    Args:
+        model: of a file.
+        key: what stands before its keys.
+        seen: the models that have their table already, with their keys; grows.
+    """
     root = model.model_json_schema()
-    return "\n\n".join(_tables(root, root, "", {}))
+    return "\n\n".join(_tables(root, root, key, {} if seen is None else seen))
 
 
 def _tables(block: Schema, root: Schema, key: str, seen: dict[str, str]) -> Iterator[str]:

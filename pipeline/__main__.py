@@ -61,20 +61,33 @@ def configure(
         replace_params(fit_choices(choices or []))
 
 
+Jobs = Annotated[
+    int,
+    typer.Option(
+        help="GANs and cells at once.", min=1, default_factory=num_cores, show_default="one per processor core"
+    ),
+]
+
+
 @app.command()
 def run(
-    jobs: Annotated[
-        int,
-        typer.Option(
-            help="Cells that run at once.", min=1, default_factory=num_cores, show_default="one per processor core"
+    jobs: Jobs,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Stages to bring up to date, none: all; or experiment=… and more, as for configure: its settings."
         ),
-    ],
-    targets: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; none: all.")] = None,
+    ] = None,
 ) -> None:
-    """Do what `dvc repro` does, with many cells at once; dvc.lock ends equal to the byte."""
-    from pipeline.orchestration.fanout import bring_up_to_date
+    """Do what `dvc repro` does, with many cells at once; or run and compare the settings of an experiment."""
+    if any("=" in target for target in targets or []):
+        from pipeline.orchestration.sweep.sweep import run_experiment
 
-    bring_up_to_date(targets or ["dvc.yaml"], jobs)
+        run_experiment(targets or [], jobs)
+    else:
+        from pipeline.orchestration.fanout import bring_up_to_date
+
+        bring_up_to_date(targets or ["dvc.yaml"], jobs)
 
 
 @app.command()
@@ -100,6 +113,7 @@ def plan(
 
 @app.command()
 def sweep(
+    jobs: Jobs,
     choice: Annotated[
         str,
         typer.Argument(
@@ -109,10 +123,10 @@ def sweep(
         ),
     ] = "",
 ) -> None:
-    """Run the whole graph for each value of one param, and compare them in results/sweep.md."""
-    from pipeline.orchestration.sweep.sweep import run_sweep
+    """Run the whole graph for each value of one param, or each setting of params.yaml, and compare them."""
+    from pipeline.orchestration.sweep.sweep import sweep_params_file
 
-    run_sweep(choice)
+    sweep_params_file(choice, jobs)
 
 
 @app.command()

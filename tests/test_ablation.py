@@ -14,7 +14,7 @@ from pipeline.evaluation.result import Result, read_result
 from pipeline.evaluation.wording import answer
 from pipeline.runtime.errors import UserError
 from tests.evaluation_files import change_cell, write_cells, write_helping
-from tests.evaluation_inputs import CLASSES, Inputs, make_cell, make_params, plant
+from tests.evaluation_inputs import CLASSES, Gain, Inputs, make_cell, make_params, plant
 
 Written = tuple[Path, Inputs, Result]
 HELPING = {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__
@@ -334,8 +334,9 @@ def test_cells_of_another_data_set_are_refused(cells: Path) -> None:
 
 def test_plain_training_is_a_rival_too() -> None:
     """Where no rival is better on val than the baseline, that is what synthetic images are held against."""
-    worse = dict.fromkeys(("mixup", "cutmix", "trivial_augment", "cutout", "longer"), lambda percent: -0.02)
-    result = plant(make_params(), {25: 0.004, 50: 0.01, 100: -0.03}.__getitem__, **worse).compare()
+    params, gains = make_params(), {25: 0.004, 50: 0.01, 100: -0.03}
+    worse: dict[str, Gain] = dict.fromkeys(params.ablation.rivals, lambda percent: -0.02)
+    result = plant(params, gains.__getitem__, CLASSES, **worse).compare()
     found = result.over_best_rival
     assert found
     assert found.rival == "real_only"

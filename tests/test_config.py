@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import complete_key
-from pipeline.params.compose import compose_params, hand_edits, write_params
+from pipeline.params.compose import compose_params, hand_edits, params_text, read_choices, write_params
 from pipeline.params.load import load_params, parse_params, read_yaml
 from pipeline.params.schema import Block, DatasetParams, Params
 from pipeline.params.yaml12 import dump_yaml
@@ -75,8 +75,10 @@ ROOT = Path(__file__).resolve().parent.parent
         ("curation.keep_percent", 0, "curation.keep_percent: should be greater than or equal to 1, not 0"),
         ("curation.rank_by", "beauty", "curation.rank_by: should be 'confidence' or 'discriminator', not 'beauty'"),
         ("classifier.label_smoothing", 1.0, "classifier.label_smoothing"),
-        ("sweep.values", [1, 2], "sweep.values is [1, 2], but sweep.key is empty"),
-        ("sweep.key", "gan.recipe", "sweep.values is []: name two or more values, none twice"),
+        ("sweep.settings", {"a": {}, "b": {}}, "sweep: name and settings belong together"),
+        ("sweep.name", "tried", "sweep: name and settings belong together"),
+        ("sweep.name", "a/b", "sweep.name: String should match pattern"),
+        ("sweep.setting", "plain", "sweep.setting is 'plain', none of sweep.settings"),
     ],
 )
 def test_wrong_params_are_one_line_that_names_the_key(
@@ -125,30 +127,37 @@ def test_equal_passes_need_a_baseline_of_equal_steps(tiny_values: dict[str, Any]
 @pytest.mark.parametrize(
     ("key", "values", "message"),
     [
-        ("gan.stepz", [1, 2], "no single value of params.yaml; did you mean gan.steps?"),
-        ("gan.r3", [1, 2], "sweep.key is 'gan.r3', no single value"),
-        ("gan.r3.width.model_fields", [1, 2], "sweep.key is 'gan.r3.width.model_fields', no single value"),
-        ("ablation.replicates", [1, 2], "sweep.key is 'ablation.replicates', no single value"),
-        ("dataset.seed", [0, 1], "sweep.key is 'dataset.seed', no single value"),
-        ("profile", ["demo", "cpu"], "sweep.key is 'profile', no single value"),
-        ("gan.steps", [8], "name two or more values, none twice"),
-        ("gan.steps", [8, 8], "name two or more values, none twice"),
-        ("gan.steps", [8, 1.5], "sweep.values 1.5: gan.steps: should be a valid integer"),
-        ("gan.steps", [8, True], "sweep.values True: gan.steps: should be a valid integer"),
-        ("gan.recipe", ["r3", "wgan"], "sweep.values 'wgan': gan.recipe: should be 'r3'"),
+        ("gan.stepz", [1, 2], "gan.stepz is no value of params.yaml that settings may change; did you mean gan.steps?"),
+        ("gan.r3", [1, 2], "gan.r3 is no value"),
+        ("gan.r3.width.model_fields", [1, 2], "gan.r3.width.model_fields is no value"),
+        ("ablation.replicates", [[0, 1], [2, 3]], "ablation.replicates is no value"),
+        ("dataset.seed", [0, 1], "dataset.seed is no value"),
+        ("profile", ["demo", "cpu"], "profile is no value"),
+        ("sweep.name", ["a", "b"], "sweep.name is no value"),
+        ("gan.steps", [8], "sweep.settings: name two or more"),
+        ("gan.steps", [8, 1.5], "sweep.settings.s1: gan.steps: should be a valid integer"),
+        ("gan.steps", [8, True], "sweep.settings.s1: gan.steps: should be a valid integer"),
+        ("gan.steps", [8, [9]], "sweep.settings.s1: gan.steps: should be a valid integer"),
+        ("gan.recipe", ["r3", "wgan"], "sweep.settings.s1: gan.recipe: should be 'r3'"),
+        ("ablation.rivals", [["mixup"], ["luck"]], "sweep.settings.s1: ablation.rivals.0: should be 'mixup'"),
         ("synthesize.latent_std", [1, "8e-1"], "'8e-1' is text to YAML; write 0.8"),
         ("gan.translate", [0, 16], "gan.translate is 16, not below the image size 16"),
-        ("gan.recipe", ["r3", ["dcgan"]], "sweep.values.1"),
     ],
 )
-def test_every_value_of_a_sweep_is_checked_before_any_work(
+def test_every_setting_of_a_sweep_is_checked_before_any_work(
     tiny_values: dict[str, Any], key: str, values: list[object], message: str
 ) -> None:
-    """A key that is no single value, a value twice, of a wrong type or that contradicts others: one line."""
+    """A key that settings may not change, a value of a wrong type or that contradicts others: one line."""
     with pytest.raises(UserError) as error:
-        parse_params(changed(changed(tiny_values, "sweep.key", key), "sweep.values", values))
+        parse_params(tiny_values | {"sweep": settings_of(key, values)})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def settings_of(key: str, values: list[object]) -> dict[str, object]:
+    """A block `sweep` with a setting for each of `values`."""
+    settings = {f"s{place}": {key: value} for place, value in enumerate(values)}
+    return {"name": "tried", "settings": settings, "setting": ""}
 
 
 @pytest.mark.parametrize(
@@ -159,19 +168,38 @@ def test_every_value_of_a_sweep_is_checked_before_any_work(
         ("synthesize.latent_std", [1, 0.8]),
         ("curation.drop_near_copies", [True, False]),
         ("ablation.mode", ["add", "replace"]),
+        ("ablation.synthetic_percent", [[5, 10], [50]]),
     ],
 )
-def test_any_single_value_can_be_swept(tiny_values: dict[str, Any], key: str, values: list[object]) -> None:
-    """Sizes, recipes, numbers, switches and the question itself."""
-    params = parse_params(changed(changed(tiny_values, "sweep.key", key), "sweep.values", values))
-    assert params.sweep.values == values
+def test_any_value_can_be_swept(tiny_values: dict[str, Any], key: str, values: list[object]) -> None:
+    """Sizes, recipes, numbers, switches, the question itself, and lists; of the type that they were."""
+    read = parse_params(tiny_values | {"sweep": settings_of(key, values)}).sweep.settings
+    assert [(setting[key], type(setting[key])) for setting in read.values()] == [(v, type(v)) for v in values]
 
 
-def test_the_low_data_experiment_composes() -> None:
-    """One line selects it; it sweeps the number of real images, with five replicates."""
-    composed = compose_params(["dataset=digits", "profile=demo", "experiment=low_data"])
-    assert composed["sweep"] == {"key": "dataset.train_size", "values": [50, 100, 300]}
-    assert len(composed["ablation"]["replicates"]) == 5
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["dataset=digits", "profile=demo", "experiment=low_data"], "low_data"),
+        (["experiment=where_it_pays"], "where_it_pays"),
+    ],
+)
+def test_the_experiments_compose(words: list[str], name: str) -> None:
+    """One line selects them; every setting is valid, and five replicates are what they have in common."""
+    params = parse_params(compose_params(words))
+    assert params.sweep.name == name
+    assert len(params.sweep.settings) >= 3
+    assert len(params.ablation.replicates) == 5
+
+
+def test_a_setting_upon_others_is_read_from_yaml_as_it_was_written(tiny_values: dict[str, Any], tmp_path: Path) -> None:
+    """Dotted keys, lists, numbers and text go through params.yaml unchanged."""
+    settings = {"a": {"gan.r3.learning_rate": 5.1e-05, "ablation.rivals": ["mixup"], "gan.networks": "0x1"}, "b": {}}
+    file = tmp_path / "params.yaml"
+    values = tiny_values | {"sweep": {"name": "tried", "settings": settings, "setting": ""}}
+    file.write_text(params_text(values, ["dataset=digits"]))
+    assert read_yaml(file)["sweep"]["settings"] == settings
+    assert read_choices(file) == ["dataset=digits"]
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00", ""])

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.evaluation.statistics import Verdict
 from pipeline.params.compose import write_params
 from stages import train_classifier
-from tests.project import ENVIRONMENT, TINY, run
+from tests.project import ENVIRONMENT, FAN_OUT, TINY, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -299,31 +299,47 @@ def test_an_experiment_asks_the_classic_gan(project: Path) -> None:
     assert json.loads(run(project, "dvc", "metrics", "diff", "--json").stdout) == {}
 
 
-def test_a_killed_sweep_goes_on_and_leaves_the_folder_alone(project: Path) -> None:
-    """kill -9 amid the first value, the same command again: what is done is not done twice, both values are compared.
+EXPERIMENT = """# @package _global_
+sweep:
+  name: tried
+  settings:
+    few: {assess.num_neighbours: 3, ablation.rivals: [mixup]}
+    plain: {}
+"""
 
-    params.yaml, dvc.lock and the results of the working folder are at no time others than before.
+
+def test_a_killed_experiment_goes_on_and_leaves_the_folder_alone(project: Path) -> None:
+    """kill -9 amid the first setting, the same command again: what is done is not done twice, both are compared.
+
+    params.yaml, dvc.lock and the results of the working folder are at no time others than before. What a setting has
+    in common with any run comes from the cache: of the plain one all but nothing is run.
     """
+    (project / "conf/experiment/tried.yaml").write_text(EXPERIMENT)
     commit(project)
     watched = [project / name for name in ("params.yaml", "dvc.lock", "results/ablation.json")]
     before = [file.read_bytes() for file in watched]
-    sweep = [sys.executable, "-m", "pipeline", "sweep", "assess.num_neighbours=3,5"]
-    with subprocess.Popen(sweep, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as killed:
+    experiment = [*FAN_OUT, *TINY, "experiment=tried"]
+    with subprocess.Popen(
+        experiment, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as killed:
         assert killed.stdout
-        next(line for line in killed.stdout if "Running stage 'assess@1'" in line)
-        assert [file.read_bytes() for file in watched] == before
+        for _ in ("assess", "train_classifier"):
+            next(line for line in killed.stdout if "cells to run: 2" in line)
         killed.kill()
-    again = run(project, *sweep)
-    assert again.returncode == 0, again.stdout
-    assert "Stage 'assess@0' is cached" in again.stdout
-    assert "Running stage 'assess@0'" not in again.stdout
     assert [file.read_bytes() for file in watched] == before
-    sweep_result = json.loads((project / "results/sweep.json").read_text())
-    assert [entry["value"] for entry in sweep_result["values"]] == [3, 5]
-    few, many = (json.loads((project / f"results/sweep/assess.num_neighbours-{k}.json").read_text()) for k in (3, 5))
-    assert many == json.loads(before[2])  # 5 is what params.yaml has
-    assert few["fidelity"] != many["fidelity"]
-    assert few["settings"] == many["settings"]
+    again = run(project, *experiment)
+    assert again.returncode == 0, again.stdout
+    assert again.stdout.count("cells to run: 2") == 1  # train_classifier, of few alone
+    assert again.stdout.index("cells to run: 2") < again.stdout.index("tried: plain (2 of 2)")
+    assert [file.read_bytes() for file in watched] == before
+    tried = json.loads((project / "results/tried.json").read_text())
+    assert [entry["name"] for entry in tried["settings"]] == ["few", "plain"]
+    few, plain = (json.loads((project / f"results/tried/{name}.json").read_text()) for name in ("few", "plain"))
+    assert plain == json.loads(before[2])
+    assert few["fidelity"] != plain["fidelity"]
+    assert few["settings"] == plain["settings"]
+    assert run(project, "git", "worktree", "list").stdout.count("\n") == 1
+    assert run(project, "dvc", "exp", "list", "--name-only").stdout.count("tried-") == 2
 
 
 KILLED_STAGE = (

@@ -8,7 +8,7 @@ from pipeline.evaluation.power import MOST_REPLICATES
 from pipeline.evaluation.replicates import Made
 from pipeline.evaluation.result import Optimism, Power, RealEquivalent, ReplicateSummary, Result, RivalOrNone
 from pipeline.evaluation.statistics import Decision, Interval, SelectedComparison, Verdict, finds_something
-from pipeline.params.schema import CurationParams
+from pipeline.params.schema import CurationParams, Params
 
 SUBJECTS = {"add": "Adding synthetic images", "replace": "Replacing real images by synthetic ones"}
 PREDICATES: dict[Verdict, str] = {
@@ -68,6 +68,15 @@ def percent(fraction: float) -> str:
 def p_text(p_value: float) -> str:
     """A p-value as people write it: 'p = 0.012', 'p < 0.001'."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def accuracy_meaning(params: Params) -> str:
+    """What accuracy means under `params`, in a few words for a reader who knows none of them."""
+    text, epsilon = "test accuracy", params.classifier.attack_epsilon
+    if epsilon:
+        text = f"test accuracy under attack ({epsilon}/255)"
+    unequal = params.dataset.imbalance_factor != 1 or bool(params.dataset.class_shares)
+    return text + ", classes of train unequal" * unequal
 
 
 # ---- the answer -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.stage.cache import RunCacheNotFoundError
 
-__all__ = ["DvcError", "DvcStage", "open_graph", "write_lock_entries"]
+__all__ = ["DvcError", "DvcStage", "cache_folder", "open_graph", "write_lock_entries"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,12 @@ def open_graph(targets: Sequence[str]) -> Iterator[list[DvcStage]]:
             )
             for stage in plan_repro(graph, collect_stages(repo, targets))
         ]
+
+
+def cache_folder() -> str:
+    """The absolute path of the repository's cache."""
+    with Repo() as repo:
+        return str(repo.cache.local.path)
 
 
 def write_lock_entries(stages: Sequence[DvcStage]) -> None:

@@ -75,8 +75,18 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
 
 def write_params(file: Path, choices: list[str]) -> None:
     """Composes and writes `file` atomically; on an error the old file stays."""
-    text = dump_yaml(compose_params(choices))
-    write_bytes(file, (f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{text}").encode())
+    write_bytes(file, params_text(compose_params(choices), choices).encode())
+
+
+def params_text(values: dict[str, Any], choices: list[str]) -> str:
+    """`values` as a params.yaml whose header says that they were composed from `choices`."""
+    return f"{HEADER} {shlex.join(choices)}".rstrip() + f"\n{dump_yaml(values)}"
+
+
+def read_choices(file: Path) -> list[str]:
+    """What the header of `file` says that it was composed from; empty where it says nothing."""
+    header = file.read_text(encoding="utf-8").split("\n", 1)[0]
+    return shlex.split(header[len(HEADER) :]) if header.startswith(HEADER) else []
 
 
 def hand_edits(file: Path) -> list[str]:

@@ -1,10 +1,12 @@
 """Typed params: every value of params.yaml, frozen and strict, with no default in code."""
 
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.params.changes import is_swept, with_changes
 from pipeline.params.problems import describe, dotted_keys, suggest
 
 Positive = Annotated[int, Field(gt=0, le=10**9)]
@@ -19,6 +21,8 @@ Control = Literal["ceiling", "placebo", "real_only"]
 Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
 Labels = Literal["asked", "predicted", "soft"]
+
+SweptValue = bool | int | float | str
 
 
 class Block(BaseModel):
@@ -378,12 +382,14 @@ class RivalParams(Block):
 
 
 class SweepParams(Block):
-    """One more value to vary: `synthmix sweep` runs the whole graph for each of its values and compares them."""
+    """Settings to compare, each the values above but for some: `synthmix sweep` runs the whole graph for each."""
 
-    key: str
-    """Dotted key of any single value, such as `dataset.train_size`; empty for none."""
-    values: list[bool | int | float | str]
-    """What it takes in turn, two or more."""
+    name: Annotated[str, Field(pattern=r"^[\w.-]*$")]
+    """What the files of the comparison in results/ are called; empty where there is none."""
+    settings: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], dict[str, SweptValue | list[SweptValue]]]
+    """By the setting's name what it changes: values by their dotted keys, such as `{dataset.train_size: 100}`."""
+    setting: str
+    """The one of them that the values above are; empty for what they have in common. `sweep` sets it."""
 
 
 class Params(Block):
@@ -427,39 +433,29 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
-    def _every_sweep_value_fits(self) -> Self:
-        key, values = self.sweep.key, self.sweep.values
-        if not key and values:
-            raise ValueError(f"sweep.values is {values}, but sweep.key is empty: name what takes them")
-        if key and len(set(values)) < max(2, len(values)):
-            raise ValueError(f"sweep.values is {values}: name two or more values, none twice")
-        for value in values:
-            _check_sweep_value(self, key, value)
+    def _every_setting_fits(self) -> Self:
+        sweep = self.sweep
+        if bool(sweep.name) != bool(sweep.settings):
+            raise ValueError("sweep: name and settings belong together: give both, or leave both empty")
+        if sweep.setting not in ("", *sweep.settings):
+            raise ValueError(f"sweep.setting is {sweep.setting!r}, none of sweep.settings")
+        if len(sweep.settings) == 1:
+            raise ValueError("sweep.settings: name two or more to compare")
+        if not sweep.setting:
+            for name, changes in sweep.settings.items():
+                _check_setting(self, name, changes)
         return self
 
 
-def single_value(params: Params, key: str) -> bool | int | float | str | None:
-    """The value that `params` has at the dotted `key`; None where that is no single value to sweep."""
-    value: Any = params
-    for part in key.split("."):
-        value = getattr(value, part) if part in getattr(type(value), "model_fields", {}) else None
-    fixed = key in ("profile", "sweep.key", "dataset.seed")  # replicates are what varies the draws
-    return value if isinstance(value, bool | int | float | str) and not fixed else None
-
-
-def _check_sweep_value(params: Params, key: str, value: bool | float | str) -> None:
-    """Raises ValueError where `params` would not be valid with `value` at `key`."""
-    if single_value(params, key) is None:
-        meant = suggest(key, dotted_keys(Params)) or ": name one such as dataset.train_size"
-        raise ValueError(f"sweep.key is {key!r}, no single value of params.yaml{meant}")
-    values = params.model_dump()
-    values["sweep"] = {"key": "", "values": []}
-    *blocks, field = key.split(".")
-    block = values
-    for name in blocks:
-        block = block[name]
-    block[field] = value
+def _check_setting(params: Params, name: str, changes: Mapping[str, object]) -> None:
+    """Raises ValueError where `params` would not be valid with `changes`."""
+    for key in changes:
+        if not is_swept(params, key):
+            meant = suggest(key, dotted_keys(Params)) or ": name one such as dataset.train_size"
+            raise ValueError(f"sweep.settings.{name}: {key} is no value of params.yaml that settings may change{meant}")
+    values = with_changes(params.model_dump(), changes)
+    values["sweep"] = {"name": "", "settings": {}, "setting": ""}
     try:
         Params.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"sweep.values {value!r}: {describe(error, Params, most=1)}") from None
+        raise ValueError(f"sweep.settings.{name}: {describe(error, Params, most=1)}") from None

@@ -66,9 +66,11 @@ def use_this_python() -> None:
     os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
 
 
-def run_dvc(*arguments: str) -> int:
-    """Runs `dvc ARGUMENTS`; Ctrl-C reaches DVC too, which is given the time to write dvc.lock to its end."""
-    process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], preexec_fn=die_with_parent)
+def run_module(*words: str, folder: Path, **environment: str) -> int:
+    """Runs `python -m WORDS` in `folder`; Ctrl-C reaches it too, and it is given the time to write to its end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=folder, env=os.environ | environment, preexec_fn=die_with_parent
+    )
     while True:
         with suppress(KeyboardInterrupt):
             return process.wait()

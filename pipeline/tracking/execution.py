@@ -61,10 +61,11 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
 
 
 def sweep_name(params: Mapping[str, Any]) -> str:
-    """What the executions for all values of a sweep have in common: its name, a digest of the other values."""
-    varied = params["sweep"]["key"]
-    others = sorted((key, value) for key, value in flatten(params) if key != varied)
-    return f"{varied}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if varied else ""
+    """What the executions of all settings of a sweep have in common: its name, a digest of the other values."""
+    sweep = params["sweep"]
+    varied = {key for changes in sweep["settings"].values() for key in changes}
+    others = sorted(pair for pair in flatten(dict(params) | {"sweep": {}}) if pair[0] not in varied)
+    return f"{sweep['name']}-{hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]}" if sweep["name"] else ""
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -143,8 +144,7 @@ def execution_tags(execution: Execution) -> dict[str, str]:
     tags = {"pipeline.execution": execution.name, "pipeline.digest": execution.digest}
     tags |= {"profile": execution.profile, "dataset": execution.dataset}
     if execution.sweep:
-        value = execution.params[execution.params["sweep.key"]]
-        tags |= {"pipeline.sweep": execution.sweep, "pipeline.sweep_value": value}
+        tags |= {"pipeline.sweep": execution.sweep, "pipeline.setting": execution.params["sweep.setting"]}
     experiment = os.environ.get("DVC_EXP_NAME")
     return tags | ({"dvc.exp": experiment} if experiment else {})
 

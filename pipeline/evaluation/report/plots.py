@@ -85,12 +85,12 @@ def inline(svg: str, name: str) -> str:
     return svg
 
 
-def render(panels: Sequence[Callable[[Axes], None]], title: str) -> str:
-    """Draws the panels side by side; `title` is what a screen reader says."""
+def render(panels: Sequence[Callable[[Axes], None]], title: str, size: tuple[float, float] = PANEL) -> str:
+    """Draws the panels side by side, each of `size` inches; `title` is what a screen reader says."""
     with mpl.rc_context():
         mpl.rcdefaults()  # a user's matplotlibrc must not reach the bytes
         mpl.rcParams.update(STYLE)
-        figure = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
+        figure = Figure(figsize=(size[0] * len(panels), size[1]), layout="constrained")
         for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             draw(axes)
         buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""The figure of a sweep: a curve a value, named where it ends."""
+"""The figure of settings that differ in one value alone: a curve a value, named where it ends."""
 
 from functools import partial
 
@@ -33,19 +33,19 @@ def _draw_difference(axes: Axes, sweep: Sweep) -> None:
 
 
 def _draw_curves(axes: Axes, sweep: Sweep, key: str, start: int) -> None:
-    """Mean and 95 % interval of every setting from `start` on, the percent chosen on val ringed."""
-    ends, widest = [], max(row.synthetic_percent for entry in sweep.values for row in entry.settings)
-    for place, entry in enumerate(sweep.values):
-        rows, colour = entry.settings[start:], COLOURS[place % len(COLOURS)]
-        shift = 0.008 * widest * (place - (len(sweep.values) - 1) / 2)  # so that intervals do not hide each other
+    """Mean and 95 % interval of every percent from `start` on, the percent chosen on val ringed."""
+    ends, widest = [], max(row.synthetic_percent for entry in sweep.settings for row in entry.percents)
+    for place, entry in enumerate(sweep.settings):
+        rows, colour = entry.percents[start:], COLOURS[place % len(COLOURS)]
+        shift = 0.008 * widest * (place - (len(sweep.settings) - 1) / 2)  # so that intervals do not hide each other
         at = [row.synthetic_percent + shift for row in rows]
         mean, low, high = ([100 * getattr(row, f"{key}_{end}") for row in rows] for end in ("mean", "low", "high"))
         axes.plot(at, mean, ls="-", marker=MARKERS[place % len(MARKERS)], color=colour, ms=4.5)
         axes.vlines(at, low, high, color=colour, lw=1.1, alpha=0.7)
         chosen = next(i for i, row in enumerate(rows) if row.synthetic_percent == entry.chosen_percent)
         axes.plot(at[chosen], mean[chosen], "o", ms=11, mfc="none", mec=colour, mew=1.2)
-        ends.append((mean[-1], str(entry.value), colour))
-    axes.set_xticks([row.synthetic_percent for row in sweep.values[0].settings[start:]])
+        ends.append((mean[-1], str(entry.changes[sweep.key]), colour))
+    axes.set_xticks([row.synthetic_percent for row in sweep.settings[0].percents[start:]])
     axes.set_xlabel("synthetic share of the training (%); ring: chosen on val")
     axes.tick_params(length=3)
     _name_curves(axes, ends)

@@ -1,25 +1,22 @@
-"""results/sweep.json as typed records: the results of all values of a param side by side."""
+"""results/<name>.json of a sweep as typed records: the results of all its settings side by side."""
 
-from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from pipeline.assessment.record import AssessRecord
-from pipeline.evaluation.real_equivalent import measure, real_equivalent
-from pipeline.evaluation.result import Count, CurvePoint, Fraction, Percent, RealEquivalent, Result, Setting
-from pipeline.evaluation.statistics import Interval, Verdict, holm, verdict_of
-from pipeline.evaluation.wording import headline, p_text, points
-from pipeline.files import Record
-
-Value = bool | int | float | str
+from pipeline.evaluation.result import Count, CurvePoint, Fraction, Percent, RealEquivalent, RivalOrNone
+from pipeline.evaluation.statistics import Verdict
+from pipeline.files import Record, read_record
+from pipeline.params.schema import SweptValue
 
 
-class SweepSetting(Record):
-    """One synthetic_percent of one value; fractions and intervals as in ablation.json."""
+class SweepPercent(Record):
+    """One synthetic_percent of a setting; fractions and intervals as in ablation.json."""
 
     synthetic_percent: Percent
-    """Percent of the training images that are synthetic; 0 is the value's real-only baseline."""
+    """Percent of the training images that are synthetic; 0 is the setting's real-only baseline."""
     num_real: Count
     """Different real images in the training set."""
     num_synthetic: Count
@@ -37,7 +34,7 @@ class SweepSetting(Record):
     test_accuracy_high: Fraction
     """Upper end of its interval."""
     difference_mean: float
-    """Mean difference to the value's own baseline, paired by replicate: a fraction, -1 to 1."""
+    """Mean difference to the setting's own baseline, paired by replicate: a fraction, -1 to 1."""
     difference_low: float
     """Lower end of its 95 % t-interval."""
     difference_high: float
@@ -45,14 +42,46 @@ class SweepSetting(Record):
     p_value: Fraction
     """Two-sided p-value of the paired t-test, not corrected."""
     p_value_holm: Fraction | None
-    """`p_value` after Holm's correction over all mixed settings of all values; null for a baseline."""
+    """`p_value` after Holm's correction over all mixed percents of all settings; null for a baseline."""
 
 
-class SweepValue(Record):
-    """The result of one value of the param."""
+class Difference(Record):
+    """A mean difference of test accuracy, paired by replicate: fractions, -1 to 1."""
 
-    value: Value
-    """The value."""
+    mean: float
+    """The mean."""
+    low: float
+    """Lower end of its 95 % t-interval."""
+    high: float
+    """Upper end of its interval."""
+
+
+class OverRival(Record):
+    """The chosen percent against the rival that is best on val."""
+
+    rival: RivalOrNone
+    """That rival; `real_only` where plain training on the real images is better on val than any."""
+    difference: Difference
+    """Test accuracy of the chosen percent less the rival's."""
+    difference_cross_fitted: float
+    """The same mean where each replicate's percent and rival are chosen by the others: a fraction, -1 to 1."""
+    p_value: Fraction
+    """Two-sided, as `over_best_rival.p_value` of ablation.json, not corrected."""
+    p_value_holm: Fraction
+    """`p_value` after Holm's correction over all settings that were compared with rivals."""
+
+
+class SweepSetting(Record):
+    """The result of one setting."""
+
+    name: str
+    """What the sweep calls it."""
+    changes: dict[str, SweptValue | tuple[SweptValue, ...]]
+    """What it changes in the values that all have in common, by dotted key."""
+    accuracy: str
+    """What accuracy means in this setting, in a few words."""
+    num_test: Count
+    """Test images."""
     mode: str
     """`ablation.mode`."""
     mixing: str
@@ -60,31 +89,41 @@ class SweepValue(Record):
     budget: str
     """`ablation.budget`."""
     verdict: Verdict
-    """The verdict on the percent that is best on the value's own val, by the p-value corrected over the sweep."""
+    """The verdict on the percent that is best on the setting's own val, by the p-value corrected over the sweep."""
     verdict_text: str
     """The same in one sentence, with the controls where these forbid an answer."""
     warnings: tuple[str, ...]
     """What a reader must know before the verdict, a sentence each."""
     chosen_percent: Percent
     """The synthetic_percent, of those above 0, that is best on val."""
-    settings: tuple[SweepSetting, ...]
+    percents: tuple[SweepPercent, ...]
     """Every synthetic_percent, rising, 0 first."""
+    over_best_rival: OverRival | None
+    """What synthetic images add over the best of what else the compute buys; null where no rival was run."""
+    ceiling: Difference | None
+    """Fresh real images in the synthetic ones' place at the chosen percent, less real images only; null if not run."""
     real_equivalent: RealEquivalent | None
     """How many real images alone would do what the chosen percent did; null where the setting cannot tell."""
     fidelity: AssessRecord
-    """What was measured on the value's synthetic images."""
+    """What was measured on the setting's synthetic images."""
 
     @property
-    def chosen(self) -> SweepSetting:
-        """The setting of the chosen percent."""
-        return next(setting for setting in self.settings if setting.synthetic_percent == self.chosen_percent)
+    def chosen(self) -> SweepPercent:
+        """The row of the chosen percent."""
+        return next(row for row in self.percents if row.synthetic_percent == self.chosen_percent)
+
+    @property
+    def over_real_only(self) -> Difference:
+        """The chosen percent less real images only."""
+        chosen = self.chosen
+        return Difference(mean=chosen.difference_mean, low=chosen.difference_low, high=chosen.difference_high)
 
 
 class BestOnVal(Record):
-    """The value and the synthetic_percent, 0 included, that val likes best; of equals the first."""
+    """The setting and the synthetic_percent, 0 included, that val likes best; of equals the first."""
 
-    value: Value
-    """The value."""
+    setting: str
+    """The setting."""
     synthetic_percent: Percent
     """The synthetic_percent."""
     val_accuracy_mean: Fraction
@@ -92,118 +131,33 @@ class BestOnVal(Record):
 
 
 class Sweep(Record):
-    """results/sweep.json: each value of one param against the value's own real-only baseline."""
+    """results/<name>.json of a sweep, where_it_pays.json among them: each setting against its own baseline and rivals.
 
+    Accuracies are fractions from 0 to 1.
+    """
+
+    name: str
+    """`sweep.name`."""
     key: str
-    """Dotted key of the param that differs."""
+    """Dotted key of the one value in which all settings differ; empty where they differ in more."""
     dataset: str
     """`dataset.name`."""
     profile: str
     """The profile that params.yaml was composed from."""
     num_compared: Count
-    """Mixed settings of all values, over which p-values are corrected."""
-    best_on_val: BestOnVal
-    """What to pick."""
+    """Mixed percents of all settings, over which their p-values are corrected."""
+    best_on_val: BestOnVal | None
+    """What to pick; null where settings differ in more than one value, so that their accuracies are not comparable."""
     learning_curve: tuple[CurvePoint, ...]
-    """Real-only settings of all train sizes, rising; empty where the param is another."""
-    values: tuple[SweepValue, ...]
-    """One entry a value, in the order of the sweep."""
+    """Real-only cells of all train sizes, rising; empty unless the settings differ in dataset.train_size."""
+    settings: tuple[SweepSetting, ...]
+    """One entry a setting, in the order of `sweep.settings`."""
 
 
-def compare(key: str, results: Mapping[Value, Result], image: float) -> Sweep:
-    """The settings of every value, against the value's own real-only baseline.
+def read_sweep(path: Path) -> Sweep:
+    """What the file of a sweep holds.
 
-    The p-values are Holm-adjusted over all mixed settings of all values, so that a sweep finds no effect merely
-    because it asks often. A value's verdict rests on the percent that is best on its own val.
-
-    Args:
-        key: dotted key of the param that differs.
-        results: what ablation.json holds, by value of the param.
-        image: what one test image is in accuracy.
+    Raises:
+        UserError: the file is missing or corrupted.
     """
-    mixed = [setting for result in results.values() for setting in result.settings if setting.synthetic_percent]
-    adjusted = iter(holm([setting.p_value for setting in mixed]))
-    first, curve = next(iter(results.values())), _joint_curve(key, results)
-    values = []
-    for value, result in results.items():
-        settings = tuple(_setting(setting, adjusted) for setting in result.settings)
-        values.append(_value(f"{key} {value}", value, result, settings, len(mixed)))
-    return Sweep(
-        key=key,
-        dataset=first.dataset,
-        profile=first.profile,
-        num_compared=len(mixed),
-        best_on_val=_best_on_val(values),
-        learning_curve=curve,
-        values=tuple(_off_joint_curve(entry, curve, image) if curve else entry for entry in values),
-    )
-
-
-def _setting(setting: Setting, adjusted: Iterator[float]) -> SweepSetting:
-    """`setting` with its own p-value of `adjusted`, which has one for every mixed setting in turn."""
-    kept = {key: getattr(setting, key) for key in SweepSetting.model_fields}
-    return SweepSetting(**kept | {"p_value_holm": next(adjusted) if setting.synthetic_percent else None})
-
-
-def _value(name: str, value: Value, result: Result, settings: tuple[SweepSetting, ...], compared: int) -> SweepValue:
-    """One value: its settings, verdict and real-image equivalent."""
-    chosen = next(setting for setting in settings if setting.synthetic_percent == result.chosen_percent)
-    p_value = 1.0 if chosen.p_value_holm is None else chosen.p_value_holm
-    verdict = _verdict(result, chosen, p_value)
-    return SweepValue(
-        value=value,
-        mode=result.mode,
-        mixing=result.mixing,
-        budget=result.budget,
-        verdict=verdict,
-        verdict_text=(
-            f"{name}: {headline(verdict, result.mode)}: at {chosen.synthetic_percent} % synthetic, the share chosen on "
-            f"val, test accuracy differs by {points(chosen.difference_mean)} points from this value's own real-only "
-            f"baseline (95 % interval {points(chosen.difference_low)} to {points(chosen.difference_high)} points, "
-            f"{p_text(p_value)} after Holm's correction over all {compared} settings of the sweep, n = {chosen.n} "
-            "replicates)." + f" {result.controls_text}" * (verdict == "cannot_tell")
-        ),
-        warnings=tuple(f"{name}: {warning}" for warning in result.warnings),
-        chosen_percent=result.chosen_percent,
-        settings=settings,
-        real_equivalent=result.real_equivalent,
-        fidelity=result.fidelity,
-    )
-
-
-def _verdict(result: Result, chosen: SweepSetting, p_value: float) -> Verdict:
-    """The value's verdict by the p-value corrected over the sweep; where its controls forbid one, it has none."""
-    if result.verdict == "cannot_tell":
-        return result.verdict
-    difference = Interval(chosen.difference_mean, chosen.difference_low, chosen.difference_high)
-    return verdict_of(difference, p_value, result.power.margin_points / 100)
-
-
-def _best_on_val(values: list[SweepValue]) -> BestOnVal:
-    pairs = [(entry.value, setting) for entry in values for setting in entry.settings]
-    value, best = max(pairs, key=lambda pair: pair[1].val_accuracy_mean)
-    return BestOnVal(value=value, synthetic_percent=best.synthetic_percent, val_accuracy_mean=best.val_accuracy_mean)
-
-
-def _joint_curve(key: str, results: Mapping[Value, Result]) -> tuple[CurvePoint, ...]:
-    """The real-only settings of all train sizes as one learning curve; empty for another param.
-
-    A smaller training set is a part of the larger ones, and under budget `steps` nothing else differs.
-    """
-    if key != "dataset.train_size" or any(result.budget != "steps" for result in results.values()):
-        return ()
-    sizes = {point.num_real: point for result in results.values() for point in result.learning_curve}
-    return tuple(
-        CurvePoint(**{name: getattr(sizes[size], name) for name in CurvePoint.model_fields}) for size in sorted(sizes)
-    )
-
-
-def _off_joint_curve(entry: SweepValue, curve: tuple[CurvePoint, ...], image: float) -> SweepValue:
-    """`entry` with its equivalent read off the joint curve, which reaches further than the value's own."""
-    if entry.real_equivalent is None:
-        return entry
-    chosen, detectable = entry.chosen, entry.verdict in ("helps", "hurts")
-    sizes, accuracies = [point.num_real for point in curve], [point.test_accuracy for point in curve]
-    measured = measure(sizes, accuracies, chosen.test_accuracy, image)
-    found = real_equivalent(chosen.synthetic_percent, chosen.num_real, measured, detectable=detectable)
-    return entry.model_copy(update={"real_equivalent": found})
+    return read_record(path, Sweep, again="synthmix sweep, or synthmix run experiment=…")
