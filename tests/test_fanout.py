@@ -102,12 +102,13 @@ def test_another_engine_needs_no_more_than_a_function(stale: Path) -> None:
 PLAIN = """
 import subprocess
 from pipeline.orchestration.fanout import fan_out
+from pipeline.orchestration.times import Took
 from pipeline.orchestration.workers import TaskResult
 
 def one_by_one(tasks, num_workers):
     for task in tasks:
         done = subprocess.run(task.command, shell=True, text=True, capture_output=True)
-        yield TaskResult(task, done.returncode, done.stdout + done.stderr)
+        yield TaskResult(task, done.returncode, done.stdout + done.stderr, Took())
     print("ran", len(tasks), "tasks")
 
 if __name__ == "__main__":

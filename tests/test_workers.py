@@ -3,9 +3,12 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 from pipeline.orchestration.dvc_graph import DvcStage
 from pipeline.orchestration.fanout import Schedule
+from pipeline.orchestration.times import Times, Took, time_children
 from pipeline.orchestration.workers import Task, TaskResult, module_arguments, run_in_processes
 
 
@@ -35,6 +38,43 @@ def test_every_end_is_reported_and_none_is_the_end_of_the_others() -> None:
     assert "ZeroDivisionError" in ended["1-divide"].output
     assert ended["0-fail"].output.split()[0] == ended["1-divide"].output.split()[0]  # warm still
     assert ended["2-die"].output.split()[0] != ended["3-say"].output.split()[0]
+
+
+def test_a_task_s_time_is_its_own() -> None:
+    """Wall and processor time of a worker's second task have nothing of the first; one that was ended has none."""
+    took = {name.split("-")[1]: result.took for name, result in results("work", "sleep", "die", num_workers=1).items()}
+    assert took["work"].processor >= 0.3
+    assert took["work"].wall >= 0.3
+    assert took["sleep"].wall >= 0.3
+    assert took["sleep"].processor < 0.2
+    assert took["die"] == Took()
+
+
+def test_the_end_of_a_run_says_what_each_kind_of_stage_took() -> None:
+    """A line a kind with its sums, one for all of them; nothing where nothing ran."""
+    times = Times()
+    assert times.describe() == ""
+    for stage, wall, processor in (("train_gan@0", 100, 90), ("train_gan@1", 80, 90), ("evaluate", 7, 3)):
+        times.add(stage, Took(wall, processor))
+    times.add_restored("train_gan@2")
+    lines = [line.split("  ") for line in times.describe().splitlines()]
+    told = [[word.strip() for word in line if word.strip()] for line in lines]
+    assert told[1:4] == [
+        ["train_gan", "2", "1", "3.0 min", "3.0 min"],
+        ["evaluate", "1", "0", "7 s", "3 s"],
+        ["all", "3", "1", "3.1 min", "3.0 min"],
+    ]
+
+
+def test_time_of_children_is_that_of_those_that_ended_within() -> None:
+    """A program that DVC starts is counted with its processor time."""
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    with time_children() as took:
+        subprocess.run([sys.executable, "-c", busy], check=True)
+    assert 0.3 <= took.processor < 5
+    with time_children() as none:
+        pass
+    assert none.processor == 0
 
 
 def test_a_run_that_is_given_up_leaves_no_worker() -> None:

@@ -14,6 +14,7 @@ import typer
 
 from pipeline.orchestration.dvc_graph import DvcError, DvcStage, open_graph, write_lock_entries
 from pipeline.orchestration.repair import LOCK_FILE, repair_all
+from pipeline.orchestration.times import Times, time_children
 from pipeline.orchestration.workers import Engine, Task, TaskResult, module_arguments, run_in_processes
 from pipeline.params.graph import check_graph
 from pipeline.params.load import GRAPH_FILE, load_all_params
@@ -50,6 +51,8 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
             f"{', '.join(schedule.failed)}: failed{f', {count} left out because of that' if count else ''}; "
             "all others are committed; the same command runs only what is left"
         )
+    if schedule.changed:
+        typer.echo(schedule.times.describe())
     typer.echo(FINISHED if schedule.changed else NOTHING_TO_DO)
     if "evaluate" in schedule.settled:
         typer.echo(_describe_answer())
@@ -74,6 +77,7 @@ class Schedule:
         failed: the latter, in the order in which they failed.
         changed: those of the former that ran or were restored.
         num_written: how many stages of the plan dvc.lock has taken.
+        times: what those that ran took.
     """
 
     plan: list[DvcStage]
@@ -81,6 +85,7 @@ class Schedule:
     failed: list[str] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     num_written: int = 0
+    times: Times = field(default_factory=Times)
 
     def ready(self) -> list[DvcStage]:
         """Stages whose turn has come; what waits for a failed one never is."""
@@ -151,9 +156,14 @@ def is_cell(stage: DvcStage) -> bool:
 def reproduce(schedule: Schedule, stage: DvcStage) -> None:
     """Runs `stage` as `dvc repro` does."""
     try:
-        schedule.settle(stage, changed=stage.reproduce())
+        with time_children() as took:
+            changed = stage.reproduce()
     except DvcError as error:
         schedule.fail(stage, f"{error}")
+        return
+    schedule.settle(stage, changed=changed)
+    if changed:
+        schedule.times.add(stage.name, took)
 
 
 def run_cells(schedule: Schedule, cells: Sequence[DvcStage], engine: Engine, num_workers: int) -> None:
@@ -164,6 +174,7 @@ def run_cells(schedule: Schedule, cells: Sequence[DvcStage], engine: Engine, num
             schedule.settle(cell, changed=False)
         elif cell.restore():
             schedule.settle(cell, changed=True)
+            schedule.times.add_restored(cell.name)
         else:
             stale[cell.name] = cell
     if not stale:
@@ -178,6 +189,7 @@ def run_cells(schedule: Schedule, cells: Sequence[DvcStage], engine: Engine, num
                 schedule.fail(cell, reason)
             else:
                 schedule.settle(cell, changed=True)
+                schedule.times.add(cell.name, result.took)
             progress.advance(1, cell.name)
     assert schedule.settled.issuperset(stale), "an engine yields the result of every task"
 

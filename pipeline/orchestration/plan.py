@@ -21,6 +21,7 @@ from pipeline.evaluation.report.write import align
 from pipeline.evaluation.result import read_result
 from pipeline.gan.training import Callbacks, train_gan
 from pipeline.images import LabelledImages, empty_like
+from pipeline.orchestration.times import duration
 from pipeline.params.schema import ClassifierParams, Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress
@@ -55,12 +56,12 @@ def describe_plan(params: Params, jobs: int, std_points: float | None) -> str:
     total = sum(cost.count * cost.seconds for cost in costs)
     rows = [("stage", "trainings", "each", "all")]
     rows += [
-        (cost.stage, f"{cost.count}", _duration(cost.seconds), _duration(cost.count * cost.seconds)) for cost in costs
+        (cost.stage, f"{cost.count}", duration(cost.seconds), duration(cost.count * cost.seconds)) for cost in costs
     ]
     return "\n".join(
         [
             *align(rows),
-            f"About {_duration(total)} of one core: {_duration(total / jobs)} with {jobs} trainings at once, timed on "
+            f"About {duration(total)} of one core: {duration(total / jobs)} with {jobs} trainings at once, timed on "
             "random images of this size. Prepare, synthesize, assess and evaluate come on top, minutes together.",
             power_sentence(params, std_points),
         ]
@@ -170,10 +171,3 @@ def _random_images(params: Params, count: int) -> LabelledImages:
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, channels), np.uint8)
     names = tuple(map(str, range(NUM_CLASSES)))
     return LabelledImages(images, np.arange(count, dtype=np.int64) % NUM_CLASSES, names)
-
-
-def _duration(seconds: float) -> str:
-    """Such as '14 s', '3.2 min', '1.4 h'."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

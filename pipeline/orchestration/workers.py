@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import IO
 
+from pipeline.orchestration.times import Took, time_here
 from pipeline.runtime import progress
 from pipeline.runtime.entry import shorten_spinning
 from pipeline.runtime.signals import die_with_parent
@@ -48,11 +49,13 @@ class TaskResult:
         task: what was run.
         exit_code: of its command, or minus the signal that ended its worker.
         output: what it wrote to stdout and stderr.
+        took: its time, 0 where its worker was ended.
     """
 
     task: Task
     exit_code: int
     output: str
+    took: Took
 
 
 Engine = Callable[[Sequence[Task], int], Iterator[TaskResult]]
@@ -60,10 +63,10 @@ Engine = Callable[[Sequence[Task], int], Iterator[TaskResult]]
 
 @dataclass(frozen=True)
 class Worker:
-    """A process, the pipe that takes a task and answers an exit code, and the file that it writes to."""
+    """A process, the pipe that takes a task and answers an exit code and a time, and the file that it writes to."""
 
     process: SpawnProcess
-    pipe: "Connection[Task, int]"
+    pipe: "Connection[Task, tuple[int, Took]]"
     log: IO[str]
 
     def submit(self, task: Task) -> None:
@@ -74,11 +77,11 @@ class Worker:
     def result(self, task: Task) -> TaskResult:
         """The result of `task`, once there is an answer or the end of the process."""
         try:
-            code = self.pipe.recv()
+            code, took = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
-            code = self.process.exitcode or 1
-        return TaskResult(task, code, self.log.read())
+            code, took = self.process.exitcode or 1, Took()
+        return TaskResult(task, code, self.log.read(), took)
 
     def close(self) -> None:
         """Says that no task follows: the worker ends when all that its tasks logged is written."""
@@ -137,7 +140,7 @@ def start_worker() -> Worker:
     return Worker(process, ours, log)
 
 
-def worker_main(pipe: "Connection[int, Task]", log: str) -> None:
+def worker_main(pipe: "Connection[tuple[int, Took], Task]", log: str) -> None:
     """What a worker does: it runs what comes in until the pipe closes."""
     shorten_spinning()
     die_with_parent()
@@ -154,7 +157,9 @@ def worker_main(pipe: "Connection[int, Task]", log: str) -> None:
                 task = pipe.recv()
             except EOFError:
                 return
-            pipe.send(run_task(task))
+            with time_here() as took:
+                code = run_task(task)
+            pipe.send((code, took))
 
 
 def run_task(task: Task) -> int:
