@@ -122,7 +122,8 @@ def test_a_class_that_the_judge_does_not_know_is_not_asked_about(
     def answer(data: LabelledImages) -> Features:
         is_real = data.images.max() > 127
         seen_as = np.array([0, 1, 2 if is_real and knows_it else 0])
-        return np.eye(3, dtype=np.float32)[seen_as[data.labels]]
+        probabilities: Features = np.eye(3, dtype=np.float32)[seen_as[data.labels]]
+        return probabilities
 
     judge = Judge("planted", lambda data: data.images.reshape(len(data), -1).astype(np.float32), answer)
     probe = GeneratorProbe(tiny.gan.health, patches, patches, judge, measure_cas=lambda drawn: 0.5)
