@@ -96,7 +96,7 @@ def open_graph(targets: Sequence[str]) -> Iterator[list[DvcStage]]:
 def cache_folder() -> str:
     """The absolute path of the repository's cache."""
     with Repo() as repo:
-        return str(repo.cache.local.path)
+        return str(repo.cache.local_cache_dir)  # above files/md5, and beside the run cache
 
 
 def write_lock_entries(stages: Sequence[DvcStage]) -> None:
