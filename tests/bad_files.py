@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from copy import deepcopy
@@ -112,9 +113,10 @@ def check_refusal(patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
     capfd.readouterr()
     before = digest(Path.cwd())
     if isinstance(work, str):
-        code, said = run(work, patch), capfd.readouterr().err
-        assert (code, said[:7]) == (2, "error: "), said
-        said = said.removesuffix("\n")
+        code, written = run(work, patch), capfd.readouterr().err
+        *bars, said = written.removesuffix("\n").split("\n")
+        assert all(re.fullmatch(r"judge: [\d.]+ % on val", bar) for bar in bars), written  # the GAN's, trained before
+        assert (code, said[:7]) == (2, "error: "), written
     else:
         with pytest.raises(UserError) as refused:
             work()

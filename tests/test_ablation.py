@@ -276,7 +276,7 @@ def test_many_missing_cells_are_counted(cells: Path) -> None:
     for path in (cells / "results/cells").glob("train_baseline-*"):
         path.unlink()
     line = refusal(cells)
-    declared = (4 + 3 + 2 * 3 + 5) * 5  # real-only, mixed, controls, rivals
+    declared = (4 + 3 + 2 * 3 + 6) * 5  # real-only, mixed, controls, rivals
     assert f"lacks 20 of {declared} declared cells (train_baseline-" in line
     assert line.count(".json") == 5
     assert line.endswith("run: synthmix run")

@@ -156,7 +156,7 @@ def test_a_missing_cell_names_the_command(project: Path) -> None:
     ("old", "new", "told"),
     [
         ("steps: 12", "stepz: 12", "classifier.stepz: no such key"),
-        ("learning_rate: 0.001", "learning_rate: 2e-3", "gan.r3.learning_rate: '2e-3' is text to YAML; write 0.002"),
+        ("steps: 12", "steps: 2e4", "classifier.steps: 20000.0 is no whole number to YAML; write 20000"),
     ],
 )
 def test_wrong_params_stop_dvc_before_any_work(project: Path, old: str, new: str, told: str) -> None:

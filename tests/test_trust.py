@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -278,8 +279,11 @@ def listening(parent: int) -> set[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ui_listens_on_loopback_alone(repo: Path) -> None:
     """A real `synthmix track ui`: all its processes listen on 127.0.0.1 and nowhere else."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "track", "ui", "--port", "0"],
+        [sys.executable, "-m", "pipeline", "track", "ui", "--port", str(port)],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

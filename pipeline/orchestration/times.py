@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.evaluation.report.write import align
-
 
 @dataclass
 class Took:
@@ -35,6 +33,8 @@ class Times:
 
     def describe(self) -> str:
         """A line a kind of stage, in the order in which they first ended, and a line for all; empty where none ran."""
+        from pipeline.evaluation.report.write import align  # here: it loads torch, before the machine is checked
+
         if not self.took:
             return ""
         kinds = list(dict.fromkeys([*self.took, *self.restored]))

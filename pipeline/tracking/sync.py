@@ -83,9 +83,10 @@ def read_results(params: Params, lock: Lock) -> list[StageResult]:
 
 
 def _declared(params: Params) -> Iterator[tuple[str, str]]:
-    """Stages with the keys of their cells."""
+    """Stages with the keys of their cells; of train_gan and screen_set the one that is there."""
     yield "prepare", ""
-    for stage in CELLS:
+    other = "screen_set" if params.synthesize.source == "gan" else "train_gan"
+    for stage in (stage for stage in CELLS if stage != other):
         yield from ((stage, key) for key in declared_keys(stage, params.ablation))
 
 

@@ -108,5 +108,6 @@ def _bring_up(tree: Path) -> None:
 
 
 def _git(*arguments: str) -> str:
-    without_hooks = ("git", "-c", "core.hooksPath=/dev/null", *arguments)
-    return subprocess.run(without_hooks, capture_output=True, text=True, check=True).stdout.strip()
+    no_hooks = ("-c", "core.hooksPath=/dev/null")
+    done = subprocess.run(["git", *no_hooks, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
