@@ -97,6 +97,7 @@ def test_copies_of_judged_images_are_found_exact_and_near() -> None:
     changed = shift(judged[10:30, :, ::-1], 2)
     found = find_copies(np.concatenate([judged[:10], changed, fresh]), judged, others, CPU)
     assert found.exact.tolist() == [True] * 10 + [False] * 420
+    assert not found.near[:10].any()
     assert found.near[10:30].sum() >= 18
     assert found.near[30:].sum() <= 12
     assert found.counted().exact == 10

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.evaluation.origin import leak_warnings, words
+from pipeline.evaluation.origin import leak_warnings, set_sentences, words
 from pipeline.evaluation.report.write import to_text
 from pipeline.evaluation.result import Result, read_result
 from pipeline.files import write_json
@@ -77,6 +77,14 @@ def test_leaks_are_warned_of_beyond_chance(exact: int, near: int, warned: bool) 
 def test_a_leak_that_is_trained_on_is_no_gain_to_trust() -> None:
     """With drop_copies off."""
     assert "so a leak can look like a gain." in next(leak_warnings(sets(5, 5, 0)))
+
+
+def test_a_set_without_any_copy_has_none_left_out(evaluated: tuple[Path, Result]) -> None:
+    """That nothing is dropped is then no word about drop_copies."""
+    none = CopyCount(exact=0, near=0, near_expected_percent=1.0)
+    clean = CLEAN.model_copy(update={"copies": dict.fromkeys(CLEAN.copies, none), "num_dropped": 0})
+    (sentence,) = set_sentences(evaluated[1].model_copy(update={"sets": (clean,)}))
+    assert sentence.endswith("There is none to leave out.")
 
 
 def test_only_disjoint_sets_stand_for_more_than_one_set() -> None:

@@ -113,11 +113,14 @@ def _copies(sets: Sequence[ImportedSet]) -> str:
     parts = ", ".join(f"{split} {exact:,} and {near:,}" for split, (exact, near) in found.items())
     expected = sets[0].copies["test"].near_expected_percent
     dropped = sum(entry.num_dropped for entry in sets)
-    left_out = f"{dropped:,} are left out of training."
-    kept = "None is left out of training (synthesize.drop_copies is off), so a leak can look like a gain."
+    outcome = f"{dropped:,} are left out of training."
+    if not any(map(sum, found.values())):
+        outcome = "There is none to leave out."
+    elif not dropped:
+        outcome = "None is left out of training (synthesize.drop_copies is off), so a leak can look like a gain."
     images = sum(entry.num_images for entry in sets)
     return (
         f"Of all {images:,} taken, so many copy an image of a split exactly and nearly: "
         f"{parts} (about {expected:g} % of a set without copies count as near to each split). "
-        f"{left_out if dropped else kept}"
+        f"{outcome}"
     )
