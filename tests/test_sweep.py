@@ -172,8 +172,13 @@ def test_the_report_states_question_and_budget(results: dict[str, Result]) -> No
     modes = swept({mode: {"ablation.mode": mode} for mode in ("add", "replace")})
     replaced = results["100"].model_copy(update={"mode": "replace"})
     text = to_markdown(compare(modes, {"add": results["100"], "replace": replaced}))
-    for words in (*MODES.values(), BUDGETS["steps"]):
+    for words in (
+        *MODES.values(),
+        BUDGETS["steps"],
+        "Synthetic % is the share of each training batch that a GAN made.",
+    ):
         assert words in text
+    assert text.count("A replicate has its own draw of the real training images, its own GAN") == 1
     assert BUDGETS["real_epochs"] not in text
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.evaluation.origin import words
 from pipeline.evaluation.real_equivalent import measure, real_equivalent
 from pipeline.evaluation.result import CurvePoint, OverBestRival, Result, Setting
 from pipeline.evaluation.statistics import Interval, Verdict, holm, verdict_of
@@ -91,7 +92,7 @@ def _setting(params: Params, result: Result, percents: tuple[SweepPercent, ...],
     """One setting of a sweep with `compared` percents: its verdict and all but what it is beside its rivals."""
     chosen = next(row for row in percents if row.synthetic_percent == result.chosen_percent)
     name, p_value = params.sweep.setting, 1.0 if chosen.p_value_holm is None else chosen.p_value_holm
-    verdict = _verdict(result, chosen, p_value)
+    verdict, made = _verdict(result, chosen, p_value), words(result.sets)
     return SweepSetting(
         name=name,
         changes={
@@ -103,6 +104,8 @@ def _setting(params: Params, result: Result, percents: tuple[SweepPercent, ...],
         mode=result.mode,
         mixing=result.mixing,
         budget=result.budget,
+        maker=made.maker,
+        replicates_text=made.replicates if result.replicate_split else made.fixed_split,
         verdict=verdict,
         verdict_text=(
             f"{name}: {headline(verdict, result.mode)}: at {chosen.synthetic_percent} % synthetic, the share chosen on "

@@ -228,8 +228,8 @@ def setup_sentences(sweep: Sweep) -> Iterator[str]:
             "and the rival that the others choose, so that no classifier is judged by its own luck; p is the larger of "
             f"both paired t-tests' after Holm's correction over {compared} settings."
         )
-    for mixing in dict.fromkeys(entry.mixing for entry in sweep.settings):
-        yield f"Synthetic % is {wording.MIXINGS[mixing]}."
+    for mixing, maker in dict.fromkeys((entry.mixing, entry.maker) for entry in sweep.settings):
+        yield f"Synthetic % is {wording.MIXINGS[mixing].format(maker)}."
     yield from (wording.MODES[mode] for mode in dict.fromkeys(entry.mode for entry in sweep.settings))
     yield from (wording.BUDGETS[budget] for budget in dict.fromkeys(entry.budget for entry in sweep.settings))
     if curve := sweep.learning_curve:
@@ -237,7 +237,7 @@ def setup_sentences(sweep: Sweep) -> Iterator[str]:
             "The learning curve that the real-image equivalents are read off joins the real-only cells of all "
             f"settings, from {curve[0].num_real:,} to {curve[-1].num_real:,} images."
         )
-    yield "A replicate has a GAN, a synthetic set and classifiers of its own, for each setting."
+    yield from dict.fromkeys(entry.replicates_text for entry in sweep.settings)
 
 
 def _fidelity_rows(sweep: Sweep) -> tables.Rows:

@@ -88,6 +88,10 @@ class SweepSetting(Record):
     """`ablation.mixing`."""
     budget: str
     """`ablation.budget`."""
+    maker: str
+    """What made its synthetic images, as in 'a GAN made'."""
+    replicates_text: str
+    """What its replicates vary, and so what the intervals cover, in a sentence."""
     verdict: Verdict
     """The verdict on the percent that is best on the setting's own val, by the p-value corrected over the sweep."""
     verdict_text: str
