@@ -146,7 +146,7 @@ def test_a_failed_cell_leaves_the_others_committed(finished: Path) -> None:
     assert "Traceback" not in done.stdout
     (error,) = (line for line in done.stdout.splitlines() if line.startswith("error: "))
     assert error.startswith("error: train_baseline@200-")
-    assert "1 left out" in error
+    assert "2 left out" in error  # collect and evaluate
     (finished / "faulty").unlink()
     repaired = fan_out(finished)
     assert repaired.returncode == 0, repaired.stdout
