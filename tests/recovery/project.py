@@ -74,8 +74,8 @@ class Truth:
 
     @property
     def tracked(self) -> list[str]:
-        """Stages and cells that have a run beside the parent, which is evaluate's."""
-        return [name for name in self.jobs if name != "evaluate"]
+        """Stages and cells that have a run beside the parent, which is evaluate's; collect has none."""
+        return [name for name in self.jobs if name not in ("collect", "evaluate")]
 
     def copy(self, folder: Path, *, dvc: bool = False) -> Path:
         """A copy to break, in place of an earlier one; with `dvc` as a repository of DVC too."""
