@@ -27,12 +27,12 @@ class Stream(IntEnum):
     CALIBRATION_LATENTS = 4  # z from which batch normalisation's statistics are computed anew
     GRID_LATENTS = 5  # z of the sample grid
     SET_ROWS = 6  # which images of a set a replicate takes; an epoch a class
+    CELL_ATTACK = 9  # where the attack on a batch of adversarial training starts
     CELL_REAL_ROWS = 10  # real images of a step of a classifier
     CELL_SYNTHETIC_ROWS = 11  # synthetic images of a step of a classifier
     CELL_AUGMENTATION = 12  # flips, shifts and squares of a step of a classifier
     CELL_TRIVIAL_AUGMENT = 14  # operations of a step of a classifier
     CELL_BLEND = 15  # pairs and weights of mixup and CutMix in a step of a classifier
-    CELL_ATTACK = 16  # where the attack on a batch of adversarial training starts
     CORRUPTION_NOISE = 13  # noise added to test images
     DATASET_GROUPS = 20  # order of the row groups that a torch dataset streams
     DATASET_ROWS = 21  # order of the rows within a window of them
