@@ -93,6 +93,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "generator: latent_dim beyond numbers": (lambda: change_json(ABOUT, latent_dim=10**30), (GAN, "dvc repro")),
     "generator: latent_dim as text": (lambda: change_json(ABOUT, latent_dim="64"), ("latent_dim", "integer")),
     "generator: odd image size": (lambda: change_json(ABOUT, image_size=17), ("image_size: is 17",)),
+    "generator: size of no recipe": (lambda: change_json(ABOUT, image_size=48), ("image_size is 48, none of (16, 32",)),
     "generator: four channels": (lambda: change_json(ABOUT, channels=4), ("channels: is 4",)),
     "generator: other classes": (
         lambda: change_json(ABOUT, class_names=[str(9 - k) for k in range(10)]),

@@ -112,6 +112,19 @@ def test_a_set_has_no_gan(tiny_values: dict[str, Any], key: str, value: object, 
     assert "\n" not in str(error.value)
 
 
+def test_image_sizes_are_what_the_origin_of_the_images_allows(tiny_values: dict[str, Any]) -> None:
+    """A recipe draws four sizes; a set, or networks of one's own, any multiple of 16 up to 256."""
+    recipes = changed(tiny_values, "dataset.image_size", 48)
+    with pytest.raises(UserError, match=r"dataset\.image_size is 48, and gan\.recipe r3 draws 16, 32, 64, 128 pixels:"):
+        parse_params(recipes)
+    assert parse_params(changed(recipes, "gan.networks", "mine:build")).dataset.image_size == 48
+    for key, value in {"gan.recipe": "none", "synthesize.source": "folder", "synthesize.path": "/home/me/made"}.items():
+        recipes = changed(recipes, key, value)
+    assert parse_params(changed(recipes, "dataset.image_size", 256)).dataset.image_size == 256
+    with pytest.raises(UserError, match=r"dataset\.image_size: should be less than or equal to 256"):
+        parse_params(changed(recipes, "dataset.image_size", 272))
+
+
 def test_equal_passes_need_a_baseline_of_equal_steps(tiny_values: dict[str, Any]) -> None:
     """With budget real_epochs a mixed cell trains longer than the baseline, at 100 % for ever: `real_only` as long."""
     values = changed(changed(tiny_values, "ablation.budget", "real_epochs"), "ablation.synthetic_percent", [50])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from pipeline.assessment.probe import train_probe
 from pipeline.gan import training
 from pipeline.gan.build import build_networks
 from pipeline.gan.discriminator import TrainedDiscriminator
@@ -85,6 +86,26 @@ def test_a_resumed_training_gives_the_same_numbers(
     resumed = train(gan, patches, tmp_path)
     assert whole.description.restarts == bool(rows)
     assert_equal(whole, resumed)
+
+
+@pytest.mark.parametrize(("size", "recipe"), [(64, "hinge_sn"), (64, "dcgan"), (128, "r3")])
+def test_larger_images_train_in_health_and_resume(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, size: int, recipe: str
+) -> None:
+    """A stopped training of larger images, watched by the real probe, goes on to equal numbers and raises no alarm."""
+    times = size // patches.images.shape[1]
+    large = LabelledImages(patches.images.repeat(times, 1).repeat(times, 2), patches.labels, patches.class_names)
+    judge = tiny.gan.judge.model_copy(update={"steps": 2, "batch_size": 16, "width": 4})
+    health = tiny.gan.health.model_copy(update={"cas_images": 30, "num_images": 30, "cas_every": 2})
+    gan = make_gan(tiny, recipe, steps=2, probe_every=2, batch_size=4, judge=judge, health=health)
+    probe = train_probe(gan, large, large, seed=0, device=CPU)
+    (tmp_path / "whole").mkdir()
+    whole = train(gan, large, tmp_path / "whole", Callbacks(probe, lambda *_: None, lambda: 0))
+    with pytest.raises(StoppedError, match="step 1 of 2"):
+        train(gan, large, tmp_path, Callbacks(probe, lambda *_: None, lambda: signal.SIGTERM))
+    resumed = train(gan, large, tmp_path, Callbacks(probe, lambda *_: None, lambda: 0))
+    assert_equal(whole, resumed)
+    assert (kept(whole, gan)[1:], whole.sampler.shape.size) == ((0, False), size)
 
 
 def test_a_signal_saves_and_the_work_goes_on(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:

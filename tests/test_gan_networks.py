@@ -21,7 +21,7 @@ from pipeline.gan.networks import (
 )
 from pipeline.gan.recipes import Views, discriminator_loss
 from pipeline.gan.schedule import ema_decay
-from pipeline.params.schema import Params
+from pipeline.params.schema import GAN_SIZES, Params
 from pipeline.runtime.errors import UserError
 from tests.gan_inputs import RECIPES, make_gan
 
@@ -47,7 +47,7 @@ class LinearDiscriminator(nn.Module):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("size", GAN_SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_keep_their_signatures(tiny: Params, recipe: str, size: int, channels: int) -> None:
     """(z, y) gives images in [-1, 1] of the asked size; (image, y) gives one logit an image."""

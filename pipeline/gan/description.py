@@ -1,13 +1,13 @@
 """generator.json and discriminator.json: what rebuilds the networks, and how they were trained."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.files import Record, read_record
 from pipeline.gan.networks import ImageShape
-from pipeline.params.schema import GanParams
+from pipeline.params.schema import GAN_SIZES, GanParams
 
 AGAIN = "dvc repro train_gan"
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -34,7 +34,7 @@ class GanDescription(Record):
     """Dimensions of z."""
     width: Positive
     """Channels at the finest resolution."""
-    image_size: Annotated[int, _one_of(16, 32, 64)]
+    image_size: Annotated[int, _one_of(*range(16, 257, 16))]
     """Side of the square images, in pixels."""
     channels: Annotated[int, _one_of(1, 3)]
     """1 for grey images, 3 for RGB."""
@@ -57,6 +57,12 @@ class GanDescription(Record):
         if len(set(names)) < len(names):
             raise ValueError("has a name twice")
         return names
+
+    @model_validator(mode="after")
+    def _recipes_draw_this_size(self) -> Self:
+        if not self.networks and self.image_size not in GAN_SIZES:
+            raise ValueError(f"image_size is {self.image_size}, none of {GAN_SIZES}")
+        return self
 
     @property
     def shape(self) -> ImageShape:

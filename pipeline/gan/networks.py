@@ -1,6 +1,7 @@
 """Generators (z, y → image) and discriminators (image, y → logit) of all recipes.
 
-Layouts: z float32 (N, latent_dim); y int64 (N,); images NCHW float32 in [-1, 1], square, side 16, 32 or 64.
+Layouts: z float32 (N, latent_dim); y int64 (N,); images NCHW float32 in [-1, 1], square, side 16, 32, 64 or 128:
+every doubling adds a block to each network.
 A discriminator returns the realness logit (N,) and class logits (N, num_classes), or None without such a head.
 """
 

@@ -22,6 +22,9 @@ Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
 Labels = Literal["asked", "predicted", "soft"]
 
+GAN_SIZES = (16, 32, 64, 128)
+"""Sides in pixels that the networks of our recipes draw: 16, and a block more for every doubling."""
+
 SweptValue = bool | int | float | str
 
 
@@ -39,8 +42,8 @@ class DatasetParams(Block):
     path: str
     """Of one's own images: a folder with one sub-folder a class (`image_folder`), a Parquet file or a folder of them
     (`parquet`), or a list of files and labels (`csv`); empty for the other sources."""
-    image_size: Literal[16, 32, 64]
-    """Side of the square images, in pixels; other sizes are resized."""
+    image_size: Annotated[int, Field(ge=16, le=256, multiple_of=16)]
+    """Side of the square images, in pixels; other sizes are resized. A GAN's networks are for 16, 32, 64 or 128."""
     train_size: Positive
     """Real images that GAN and classifiers may see, in all classes together; the rest is `reserve`."""
     val_size: Positive
@@ -430,6 +433,16 @@ class Params(Block):
             raise ValueError(f"gan.recipe is {recipe} and synthesize.source {source}: choose {wanted}")
         if source != "gan" and self.curation.rank_by == "discriminator":
             raise ValueError(f"curation.rank_by is discriminator, which a {source} has not: choose confidence")
+        return self
+
+    @model_validator(mode="after")
+    def _the_gan_draws_this_size(self) -> Self:
+        size, recipe = self.dataset.image_size, self.gan.recipe
+        if recipe != "none" and not self.gan.networks and size not in GAN_SIZES:
+            raise ValueError(
+                f"dataset.image_size is {size}, and gan.recipe {recipe} draws {', '.join(map(str, GAN_SIZES))} pixels: "
+                "choose one of these, or gan.networks of your own, or gan.recipe none and a set as synthesize.source"
+            )
         return self
 
     @model_validator(mode="after")
