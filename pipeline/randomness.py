@@ -27,6 +27,7 @@ class Stream(IntEnum):
     CALIBRATION_LATENTS = 4  # z from which batch normalisation's statistics are computed anew
     GRID_LATENTS = 5  # z of the sample grid
     SET_ROWS = 6  # which images of a set a replicate takes; an epoch a class
+    CELL_DROPOUT = 8  # what a network of somebody else's draws itself in a step of a classifier
     CELL_ATTACK = 9  # where the attack on a batch of adversarial training starts
     CELL_REAL_ROWS = 10  # real images of a step of a classifier
     CELL_SYNTHETIC_ROWS = 11  # synthetic images of a step of a classifier

@@ -30,13 +30,14 @@ def main(
     metrics: PathFlag,
 ) -> None:
     """Writes scores and a picture of nearest neighbours to OUT, the metrics to METRICS."""
-    params = load_params("assess", "curation", "gan.networks", "ablation.threads")
+    params = load_params("assess", "curation", "gan.networks", "classifier.network", "ablation.threads")
     device = pick_device(params.ablation.threads)  # else a score's last digits depend on them, and the cells on those
     seen, unseen, images = read_alike(train, select, synthetic)
     imported = find_imported(generator)
     weights = check_generator(synthetic, generator, imported)
     name = f"pooled activations of the real-only classifier {judge.name}"
-    classifier = judge_by(name, load_classifier(judge, device, images))
+    network = load_classifier(judge, device, images, network=params.classifier.network)
+    classifier = judge_by(name, network)
     discriminator = (
         None if imported else TrainedDiscriminator.load(generator, device, images, networks=params.gan.networks)
     )

@@ -39,7 +39,8 @@ def main(
     plan = plan_cell(params, train_size=len(train), replicate=replicate, rival=rival)
     real, soft = select_real(plan, train), None
     if rival == "distilled":
-        soft = predict_probabilities(load_classifier(baseline, device, train), real, flip=params.classifier.flip)
+        judge = load_classifier(baseline, device, train, network=params.classifier.network)
+        soft = predict_probabilities(judge, real, flip=params.classifier.flip)
     data = rival_data(rival, real, val, soft)
 
     paths = {"prepared": prepared, "test": test, "results": results}

@@ -141,7 +141,7 @@ def read_discriminator() -> None:
 
 def read_classifier() -> None:
     """As assess does."""
-    load_classifier(Path(JUDGE), CPU, read_images(Path(SYNTHETIC)))
+    load_classifier(Path(JUDGE), CPU, read_images(Path(SYNTHETIC)), network=load_all_params().classifier.network)
 
 
 READERS: dict[str, Work] = {

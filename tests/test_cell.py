@@ -123,7 +123,7 @@ def test_the_files_of_a_cell_agree(tiny: Params, patches: LabelledImages, tmp_pa
     assert float(rows[-1].split(",")[2]) == pytest.approx(record.val_accuracy, abs=1e-6)
     saved = read_classifier_record(tmp_path / "model")
     assert (saved.image_size, saved.class_names, saved.flip) == (16, patches.class_names, True)
-    loaded = load_classifier(tmp_path / "model", CPU, test)
+    loaded = load_classifier(tmp_path / "model", CPU, test, network=network)
     assert np.array_equal(predict(loaded, test, flip=saved.flip), logits)
     trained = train_classifier(classifier, data, Mixture("batch", 0, 4, 2), seed=7, device=CPU)
     assert np.array_equal(predict(trained.network, test, flip=True), logits)  # the replicate is the seed

@@ -143,6 +143,8 @@ def test_bfloat16_learns_as_well(tiny: Params, patches: LabelledImages) -> None:
     """Products in bfloat16 round, so the weights differ; they stay float32 and solve the task too."""
     full, half = (train(tiny, patches, precision=precision).network for precision in ("float32", "bfloat16"))
     assert measure_accuracy(predict(half, patches, flip=False), patches) > 0.95
+    assert isinstance(full, ConvNet)
+    assert isinstance(half, ConvNet)
     assert half.linear.weight.dtype == torch.float32
     assert not torch.equal(full.linear.weight, half.linear.weight)
 

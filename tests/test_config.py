@@ -59,7 +59,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("rivals.longer", 1.0, "rivals.longer: should be greater than 1"),
         ("ablation.mode", "mix", "ablation.mode: should be 'add' or 'replace'"),
         ("ablation.mixing", "shuffle", "ablation.mixing: should be 'batch' or 'pretrain_finetune'"),
-        ("classifier.network", "vgg", "classifier.network: should be 'convnet' or 'resnet18'"),
+        ("classifier.network", "vgg", "torchvision:NAME, timm:NAME or my_module:build, not 'vgg'"),
         ("dataset.name", "mnist", "dataset.name"),
         ("dataset.name", "image_folder", "path is empty"),
         ("dataset.image_size", 28, "dataset.image_size"),

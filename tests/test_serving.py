@@ -110,7 +110,7 @@ def check_answers(repo: Path) -> None:
         "classifier@champion": pd.DataFrame({"image": [png(image) for image in data.images]}),
         "generator@current": shard.loc[list(ROWS), ["label", "index", "seed"]],
     })  # fmt: skip
-    logits = predict(load_classifier(repo / "classifier", CPU, data), data, flip=False)
+    logits = predict(load_classifier(repo / "classifier", CPU, data, network="convnet"), data, flip=False)
     answer = answers["classifier@champion"]
     assert answer["label"].tolist() == [DIGITS[i] for i in logits.argmax(1)]
     assert answer.columns[2:].tolist() == [f"p({name})" for name in DIGITS]

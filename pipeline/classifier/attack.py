@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.classifier.inference import BATCH, Logits, predict
-from pipeline.classifier.network import Network
+from pipeline.classifier.network import Network, device_of
 from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.schema import ClassifierParams
 from pipeline.randomness import Stream, random_words
@@ -52,7 +52,7 @@ def predict_attacked(network: Network, data: LabelledImages, classifier: Classif
         logits: Tensor = network(x)
         return (logits + network(x.flip(3))) / 2 if classifier.flip else logits
 
-    device, epsilon = network.linear.weight.device, LEVEL * classifier.attack_epsilon
+    device, epsilon = device_of(network), LEVEL * classifier.attack_epsilon
     parts = []
     for start in range(0, len(data), BATCH):
         x = to_unit_range(torch.from_numpy(data.images[start : start + BATCH]).to(device))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor
 
-from pipeline.classifier.network import Network
+from pipeline.classifier.network import Network, device_of
 from pipeline.images import LabelledImages, to_unit_range
 
 BATCH = 500  # fixed, because another shape may round differently
@@ -43,7 +43,7 @@ def measure_accuracy(logits: Logits, data: LabelledImages) -> float:
 def _apply(network: Network, data: LabelledImages, function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
     """`function` of NCHW images in [-1, 1], BATCH at a time, with the network in evaluation mode."""
     network.eval()
-    device = network.linear.weight.device
+    device = device_of(network)
     parts = []
     for start in range(0, len(data), BATCH):
         x = to_unit_range(torch.from_numpy(data.images[start : start + BATCH]).to(device))

@@ -1,16 +1,17 @@
-"""The classifiers: a small speed-run network and a plain ResNet-18, images NCHW in [-1, 1] → logits."""
+"""The classifiers: a small speed-run network, a plain ResNet-18, or somebody else's: NCHW in [-1, 1] → logits."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.classifier.backbone import Backbone, build_backbone
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
 from pipeline.files import Record
 from pipeline.images import LabelledImages, Pixels
-from pipeline.params.schema import ClassifierParams
+from pipeline.params.schema import OWN_NETWORKS, ClassifierParams, NetworkName
 
 
 class ConvNet(nn.Module):
@@ -33,6 +34,11 @@ class ConvNet(nn.Module):
         """Sets the first layer to whiten patches of `images`; it is never trained."""
         kernels = whitening_kernels(images, self.whiten.out_channels)
         self.whiten.weight.copy_(kernels)
+
+    @property
+    def plain(self) -> nn.Module:
+        """What weights are saved of and loaded into."""
+        return self
 
     def kernels(self) -> list[nn.Parameter]:
         """What Muon moves: the trained convolutions."""
@@ -85,6 +91,11 @@ class ResNet18(nn.Module):
         self.linear = nn.Linear(self.body.fc.in_features, num_classes)
         self.body.fc = nn.Identity()
 
+    @property
+    def plain(self) -> nn.Module:
+        """What weights are saved of and loaded into."""
+        return self
+
     def kernels(self) -> list[nn.Parameter]:
         """What Muon moves: nothing, the plain network is trained plainly."""
         return []
@@ -97,20 +108,38 @@ class ResNet18(nn.Module):
         return cast(Tensor, self.linear(self.features(images)))
 
 
-Network = ConvNet | ResNet18
+Network = ConvNet | ResNet18 | Backbone
 
 
 class Architecture(Record):
     """What rebuilds a network."""
 
-    network: Literal["convnet", "resnet18"]
-    """Which of the two."""
+    network: NetworkName
+    """`classifier.network`."""
     width: Annotated[int, Field(gt=0, le=2**16, multiple_of=2)]
-    """Channels of the first convolution of `convnet`; `resnet18` has its own."""
+    """Channels of the first convolution of `convnet`; others have their own."""
     channels: Literal[1, 3]
     """Of the images: 1 (grey) or 3 (RGB)."""
     num_classes: Annotated[int, Field(gt=0)]
     """Logits."""
+    image_size: Annotated[int, Field(gt=0, le=2**12)] | None = None
+    """Side of the square images, in pixels; absent where the network is ours, and fits all sizes."""
+
+    @model_validator(mode="after")
+    def _others_know_their_image_size(self) -> Self:
+        if (self.image_size is None) != self.is_own:
+            raise ValueError(f"image_size is {self.image_size} for {self.network}")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is one of ours."""
+        return self.network in OWN_NETWORKS
+
+
+def device_of(network: Network) -> torch.device:
+    """Where its weights are."""
+    return next(network.parameters()).device
 
 
 def choose_architecture(classifier: ClassifierParams, data: LabelledImages) -> Architecture:
@@ -120,13 +149,20 @@ def choose_architecture(classifier: ClassifierParams, data: LabelledImages) -> A
         width=classifier.width,
         channels=data.images.shape[3],
         num_classes=len(data.class_names),
+        image_size=None if classifier.network in OWN_NETWORKS else data.images.shape[1],
     )
 
 
 def build_network(architecture: Architecture, *, seed: int) -> Network:
-    """An untrained network whose weights are drawn by `seed`."""
+    """An untrained network whose weights are drawn by `seed`.
+
+    Raises:
+        UserError: there is no network of this name, or it does not take or give what it should.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if (size := architecture.image_size) is not None:
+            return build_backbone(architecture.network, size, architecture.channels, architecture.num_classes)
         if architecture.network == "resnet18":
             return ResNet18(architecture.channels, architecture.num_classes)
         return ConvNet(architecture.width, architecture.channels, architecture.num_classes)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.classifier.attack import attack_batch, predict_attacked
 from pipeline.classifier.augment import Augmentation
+from pipeline.classifier.backbone import drawing_by
 from pipeline.classifier.blend import blend
 from pipeline.classifier.inference import measure_accuracy
 from pipeline.classifier.mixture import Mixture, batch_rows
@@ -91,10 +92,11 @@ def train_classifier(
             x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), targets[index]
             if classifier.mixup or classifier.cutmix:
                 x, y = blend(x, y, classifier, position=(seed, step))
-            if classifier.attack_epsilon:
-                x = attack_batch(network, x, y, classifier, position=(seed, step))
-            with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
-                logits = network(x)
+            with drawing_by(network, seed=seed, step=step):
+                if classifier.attack_epsilon:
+                    x = attack_batch(network, x, y, classifier, position=(seed, step))
+                with torch.autocast(device.type, torch.bfloat16, enabled=classifier.precision == "bfloat16"):
+                    logits = network(x)
             losses = F.cross_entropy(logits.float(), y, label_smoothing=classifier.label_smoothing, reduction="none")
             loss = (weights[index] * losses).sum() / weights[index].sum()
             loss.backward()
@@ -139,13 +141,14 @@ def _targets(data: TrainingData, both: LabelledImages) -> Tensor:
 
 
 def _need_memory(classifier: ClassifierParams, architecture: Architecture, data: TrainingData) -> None:
-    """Refuses values with which no step could be made: what they take at the very least."""
+    """Refuses values with which no step could be made: what they take at the very least, of networks that are ours."""
     pixels, num_images = math.prod(data.real.images.shape[1:]), len(data.real) + len(data.synthetic)
-    with torch.device("meta"):
-        network = build_network(architecture, seed=0)
-    weights = sum(weight.numel() for weight in network.parameters())
-    size = 3 * FLOAT_BYTES * weights  # each with its gradient and momentum
-    need_memory(size, f"params.yaml: width {classifier.width} of a classifier", "lower it")
+    if architecture.is_own:
+        with torch.device("meta"):
+            network = build_network(architecture, seed=0)
+        weights = sum(weight.numel() for weight in network.parameters())
+        size = 3 * FLOAT_BYTES * weights  # each with its gradient and momentum
+        need_memory(size, f"params.yaml: width {classifier.width} of a classifier", "lower it")
     batch = FLOAT_BYTES * classifier.batch_size * pixels
     need_memory(batch, f"params.yaml: batch_size {classifier.batch_size} of a classifier", "lower it")
     need_memory(num_images * pixels, f"{num_images} training images", "make fewer synthetic ones")

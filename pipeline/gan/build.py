@@ -1,7 +1,5 @@
 """Networks for `gan` params: the recipe's, or the user's own, checked before anything is trained."""
 
-import importlib
-
 import torch
 from torch import nn
 
@@ -9,6 +7,7 @@ from pipeline.gan.networks import ImageShape, Pair
 from pipeline.gan.recipes import RECIPES, Build
 from pipeline.params.schema import DcganParams, GanParams
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.own_code import find_function
 from pipeline.runtime.resources import need_memory
 
 FLOAT_BYTES = 4
@@ -24,14 +23,7 @@ def find_build(recipe: str, networks: str) -> Build:
     """
     if not networks:
         return RECIPES[recipe].build
-    module, _, function = networks.partition(":")
-    try:
-        build: Build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"params.yaml: gan.networks is '{networks}': {error}; write it as module:function") from None
-    if not callable(build):
-        raise UserError(f"params.yaml: gan.networks is '{networks}', which is no function")
-    return build
+    return find_function(networks, "gan.networks")
 
 
 def build_networks(gan: GanParams, shape: ImageShape, *, seed: int) -> Pair:

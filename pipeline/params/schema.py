@@ -1,10 +1,11 @@
 """Typed params: every value of params.yaml, frozen and strict, with no default in code."""
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.params.changes import is_swept, with_changes
 from pipeline.params.problems import describe, dotted_keys, suggest
@@ -26,6 +27,18 @@ GAN_SIZES = (16, 32, 64, 128)
 """Sides in pixels that the networks of our recipes draw: 16, and a block more for every doubling."""
 
 SweptValue = bool | int | float | str
+
+
+def _check_network(name: str) -> str:
+    if name not in OWN_NETWORKS and not re.fullmatch(r"[\w.]+:[\w.]+", name):
+        raise ValueError(
+            f"should be {' or '.join(OWN_NETWORKS)}, torchvision:NAME, timm:NAME or my_module:build, not {name!r}"
+        )
+    return name
+
+
+OWN_NETWORKS = ("convnet", "resnet18")
+NetworkName = Annotated[str, AfterValidator(_check_network)]
 
 
 class Block(BaseModel):
@@ -79,11 +92,12 @@ class DatasetParams(Block):
 class ClassifierParams(Block):
     """How a classifier is trained: those of the cells, and the small ones that watch the GAN (`gan.judge`)."""
 
-    network: Literal["convnet", "resnet18"]
-    """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images. To `configure`,
-    `network=resnet18` names the rate that suits it too."""
+    network: NetworkName
+    """`convnet`: small, after cifar10-airbench; `resnet18`: torchvision's, its stem for small images; or any
+    `torchvision:NAME`, `timm:NAME` or `my_module:build` (docs/own-classifier.md). To `configure`, `network=resnet18`
+    names the rate that suits it too."""
     width: Annotated[int, Field(gt=0, le=2**16, multiple_of=2)]
-    """Channels of the first convolution of `convnet`; later groups have multiples. `resnet18` has its own."""
+    """Channels of the first convolution of `convnet`; later groups have multiples. Other networks have their own."""
     steps: Positive
     """Optimizer steps of a cell at 100 % real images, and of every cell if `ablation.budget` is `steps`."""
     batch_size: Positive

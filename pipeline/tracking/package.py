@@ -129,6 +129,6 @@ def _first_row(about: Description) -> "pd.DataFrame":
 
 
 KINDS = {
-    "classifier": Kind("pipeline.tracking.serve_classifier", _sign_classifier, _noise, {}),
+    "classifier": Kind("pipeline.tracking.serve_classifier", _sign_classifier, _noise, {"network": ""}),
     "generator": Kind("pipeline.tracking.serve_generator", _sign_generator, _first_row, {"networks": ""}),
 }

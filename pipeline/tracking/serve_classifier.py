@@ -1,8 +1,10 @@
 """The registered classifier in use: encoded images => classes. MLflow's loader module; needs synthmix installed."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,11 +57,15 @@ class ServedClassifier:
         return pixels if self.channels == 3 else np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
-def _load_pyfunc(folder: str) -> ServedClassifier:
-    """What MLflow calls; the device is PIPELINE_DEVICE's."""
+def _load_pyfunc(folder: str, model_config: Mapping[str, Any] | None = None) -> ServedClassifier:
+    """What MLflow calls; the device is PIPELINE_DEVICE's.
+
+    A network of the user's own loads only where `model_config` names the same module:function, so that a file in a
+    registry does not decide which code runs. MLflow hands over none where a version was registered without.
+    """
     path = Path(folder)
     record = read_classifier_record(path)
     size, channels, names = record.image_size, record.shape.channels, record.class_names
     none = LabelledImages(np.empty((0, size, size, channels), np.uint8), np.empty(0, np.int64), names)
-    network = load_classifier(path, pick_device(), none)
+    network = load_classifier(path, pick_device(), none, network=(model_config or {"network": ""})["network"])
     return ServedClassifier(network, size, channels, names, record.flip)
