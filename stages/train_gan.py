@@ -14,6 +14,7 @@ from pipeline.gan.pictures import keep_strip, write_evolution, write_grid
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.state import Row
 from pipeline.gan.training import Callbacks, train_gan
+from pipeline.gan.transfer import read_start
 from pipeline.params.load import load_params
 from pipeline.runtime.checkpoint import fingerprint, resumable
 from pipeline.runtime.entry import IntFlag, PathFlag
@@ -35,6 +36,7 @@ def main(
     params = load_params(
         "gan.recipe",
         "gan.networks",
+        "gan.init_from",
         "gan.steps",
         "gan.batch_size",
         "gan.ema_half_life_images",
@@ -49,7 +51,9 @@ def main(
     )
     (real, unseen), device = read_alike(train, select), pick_device(params.ablation.threads)
     gan = params.gan
+    start = read_start(gan, real, replicate=replicate)
     parts = {"gan": gan.model_dump(), "seed": replicate, "train": real.digest(), "select": unseen.digest()}
+    parts["start"] = start.record.model_dump() if start else {}
     key = fingerprint("train_gan", parts | {"environment": describe_environment(device)})
     pictures = {"samples": samples, "evolution": evolution}
     paths = {"train": train, "select": select, "out": out, "history": history} | pictures
@@ -64,7 +68,9 @@ def main(
         probe = train_probe(gan, real, unseen, seed=replicate, device=device)
         with hold_signals() as stop_wanted:
             callbacks = Callbacks(probe, on_probe, stop_wanted)
-            trained = train_gan(gan, real, seed=replicate, device=device, folder=folder, callbacks=callbacks)
+            trained = train_gan(
+                gan, real, seed=replicate, device=device, folder=folder, callbacks=callbacks, start=start
+            )
         write_grid(samples, trained.sampler, replicate)
         write_evolution(evolution, folder)
         write_csv(history, trained.history)

@@ -8,6 +8,7 @@ import torch
 from pipeline.gan.labels import Labels
 from pipeline.gan.state import Row
 from pipeline.gan.training import Callbacks, Realness, TrainedGan, train_gan
+from pipeline.gan.transfer import Start
 from pipeline.images import LabelledImages
 from pipeline.params.schema import GanParams, HealthParams, Params
 
@@ -44,10 +45,16 @@ def make_gan(tiny: Params, recipe: str, **changes: object) -> GanParams:
 
 
 def train(
-    gan: GanParams, real: LabelledImages, folder: Path, callbacks: Callbacks = QUIET, *, seed: int = 0
+    gan: GanParams,
+    real: LabelledImages,
+    folder: Path,
+    callbacks: Callbacks = QUIET,
+    *,
+    seed: int = 0,
+    start: Start | None = None,
 ) -> TrainedGan:
     """Training on the CPU, its state in `folder`."""
-    return train_gan(gan, real, seed=seed, device=CPU, folder=folder, callbacks=callbacks)
+    return train_gan(gan, real, seed=seed, device=CPU, folder=folder, callbacks=callbacks, start=start)
 
 
 def assert_equal(first: TrainedGan, second: TrainedGan) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.images import LabelledImages, Pixels
 from pipeline.params.graph import check_graph, fit_graph
-from pipeline.params.schema import SynthesizeParams
+from pipeline.params.schema import Params, SynthesizeParams
 from pipeline.runtime.errors import UserError
 from pipeline.shards.imported import CopyCount, find_imported
 from pipeline.shards.manifest import read_manifest
@@ -225,20 +225,22 @@ def test_a_class_of_copies_alone_is_one_line(tmp_path: Path) -> None:
         screen(taken, copies, params(tmp_path / "set"), replicate=0)
 
 
-def test_the_graph_has_the_stages_of_its_source(tmp_path: Path) -> None:
+def test_the_graph_has_the_stages_of_its_source(tiny: Params, tmp_path: Path) -> None:
     """There and back, the committed dvc.yaml is the same to the byte; in between it is refused for a GAN."""
+    sets = {kind: params(tmp_path / "set", source=kind) for kind in ("folder", "parquet")}
+    made_by = {"gan": tiny} | {kind: tiny.model_copy(update={"synthesize": values}) for kind, values in sets.items()}
     file, committed = tmp_path / "dvc.yaml", (ROOT / "dvc.yaml").read_bytes()
     file.write_bytes(committed)
-    check_graph(file, "gan")
-    fit_graph(file, "parquet")
-    check_graph(file, "folder")
+    check_graph(file, made_by["gan"])
+    fit_graph(file, made_by["parquet"])
+    check_graph(file, made_by["folder"])
     with pytest.raises(UserError, match=r"train_gan \$\{ablation\.replicates\} and that of screen_set \[\]"):
-        check_graph(file, "gan")
-    fit_graph(file, "gan")
+        check_graph(file, made_by["gan"])
+    fit_graph(file, made_by["gan"])
     assert file.read_bytes() == committed
     file.write_text(file.read_text().replace("  screen_set:\n    matrix:", "  screen_set:\n    foreach:"))
     with pytest.raises(UserError, match="stage screen_set has no line `replicate:`"):
-        fit_graph(file, "folder")
+        fit_graph(file, made_by["folder"])
 
 
 def test_dvc_has_no_stage_of_a_gan(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pipeline.params.schema import GAN_SIZES, GanParams
 
 AGAIN = "dvc repro train_gan"
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Literal["generator", "discriminator"]
 
 
@@ -21,6 +22,17 @@ def _one_of(*allowed: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+class Transfer(Record):
+    """What a training started from, where `gan.init_from` names a trained pair."""
+
+    generator_sha256: Sha256
+    """Of the old generator's weights file."""
+    discriminator_sha256: Sha256
+    """Of the old discriminator's."""
+    classes: dict[str, str]
+    """By class, the old class whose rows it started with."""
 
 
 class GanDescription(Record):
@@ -50,6 +62,8 @@ class GanDescription(Record):
     """Accuracy on select of a small classifier trained on the kept state's images alone, a fraction."""
     seed: Annotated[int, Field(ge=0)]
     """The replicate: it drew the initial weights, latents, batches and augmentations."""
+    transfer: Annotated[Transfer | None, Field(exclude_if=lambda value: value is None)] = None
+    """What training started from; absent where it started from drawn weights."""
 
     @field_validator("class_names")
     @classmethod

@@ -26,6 +26,7 @@ from pipeline.gan.recipes import RECIPES, Views, discriminator_loss
 from pipeline.gan.sampling import Sampler, recalibrate
 from pipeline.gan.schedule import ema_decay, learning_rate
 from pipeline.gan.state import BestState, Row, RunningMeans, load_training, restore, save_training, snapshot
+from pipeline.gan.transfer import Start
 from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.schema import GanParams
 from pipeline.randomness import RESTART, Stream, latents, shuffled_rows
@@ -81,8 +82,11 @@ def train_gan(
     device: torch.device,
     folder: Path,
     callbacks: Callbacks,
+    start: Start | None = None,
 ) -> TrainedGan:
-    """Trains a generator on `real` and returns the averaged weights with the best small CAS, ready to sample.
+    """Trains a generator on `real`, from drawn weights or from `start`, and returns the best, ready to sample.
+
+    The best are the averaged weights with the highest small CAS.
 
     Every draw is a function of (seed, restarts, step), so a run that was killed and continues from the state
     in `folder` gives the same weights as one that was not. An alarm takes training back to the best state, with
@@ -97,9 +101,10 @@ def train_gan(
     shape = _shape(real)
     need_training_memory(gan, shape)
     layout = torch.channels_last
-    generator, discriminator = (
-        net.to(device).to(memory_format=layout) for net in build_networks(gan, shape, seed=seed)
-    )
+    pair = build_networks(gan, shape, seed=seed)
+    if start:
+        start.fill(pair)
+    generator, discriminator = (net.to(device).to(memory_format=layout) for net in pair)
     average = copy.deepcopy(generator).requires_grad_(False)
     betas = (values.beta1, values.beta2)
     optimizer_g = torch.optim.Adam(generator.parameters(), values.learning_rate, betas, fused=True)
@@ -201,13 +206,20 @@ def train_gan(
     return TrainedGan(
         _sampler(average, gan, real, seed, device),
         TrainedDiscriminator(discriminator.requires_grad_(False).eval(), device),
-        _describe(gan, real, best, seed=seed, restarts=restarts, degraded=at.degraded),
+        _describe(gan, real, best, start, seed=seed, restarts=restarts, degraded=at.degraded),
         at.history,
     )
 
 
 def _describe(
-    gan: GanParams, real: LabelledImages, best: BestState, *, seed: int, restarts: int, degraded: bool
+    gan: GanParams,
+    real: LabelledImages,
+    best: BestState,
+    start: Start | None,
+    *,
+    seed: int,
+    restarts: int,
+    degraded: bool,
 ) -> GanDescription:
     assert gan.recipe != "none"
     return GanDescription(
@@ -223,6 +235,7 @@ def _describe(
         degraded=degraded,
         small_cas=round(best.cas, 6),
         seed=seed,
+        transfer=start.record if start else None,
     )
 
 

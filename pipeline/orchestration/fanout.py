@@ -37,7 +37,7 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
     """
     need_room_to_start()  # of a worker, which could not say what it lacks
     need_repository()
-    check_graph(GRAPH_FILE, load_all_params().synthesize.source)  # what is wrong is reported once, not by every cell
+    check_graph(GRAPH_FILE, load_all_params())  # what is wrong is reported once, not by every cell
     for line in repair_all():
         say(line)
     try:

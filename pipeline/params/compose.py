@@ -25,7 +25,12 @@ from pipeline.runtime.dvc import refuse_concurrent_dvc
 from pipeline.runtime.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-PATH_KEYS = {"path": "dataset", "dataset.path": "dataset", "synthesize.path": "synthesize"}  # and their blocks
+PATH_KEYS = {  # and where they belong
+    "path": ("dataset", "path"),
+    "dataset.path": ("dataset", "path"),
+    "synthesize.path": ("synthesize", "path"),
+    "gan.init_from": ("gan", "init_from"),
+}
 HEADER = "# composed by: synthmix configure"
 
 
@@ -42,7 +47,7 @@ def replace_params(choices: list[str]) -> None:
         edits = [str(error)]
     write_params(PARAMS_FILE, choices)
     if GRAPH_FILE.exists():
-        fit_graph(GRAPH_FILE, load_all_params().synthesize.source)
+        fit_graph(GRAPH_FILE, load_all_params())
     if edits:
         typer.echo(
             "note: replaced what was edited by hand, or has changed in conf/ since: " + "; ".join(edits),
@@ -68,8 +73,8 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
         raise UserError(f"configure {shlex.join(choices)}: {_first_words(error)}") from None
     assert isinstance(composed, dict)
     values = {str(key): value for key, value in composed.items()}
-    for block, path in paths.items():
-        values[block]["path"] = path  # as it is: Hydra would read = , ( and ~ as syntax
+    for (block, key), path in paths.items():
+        values[block][key] = path  # as it is: Hydra would read = , ( and ~ as syntax
     return parse_params(values).model_dump()  # in the order of the declarations
 
 

@@ -34,7 +34,7 @@ def load_params(*keys: str) -> Params:
         name = stage.split("@")[0]
         if lacking := sorted(set(keys) - declared_params(name)):
             raise UserError(f"{GRAPH_FILE}: stage {name} reads params {lacking}; add them under its `params:`")
-        check_graph(GRAPH_FILE, params.synthesize.source)
+        check_graph(GRAPH_FILE, params)
     return _only(params, keys)
 
 

@@ -47,6 +47,12 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def _refuse_own_outs(key: str, path: str, what: str) -> None:
+    """Raises ValueError for a path where the stages write: DVC would see a circle."""
+    if PurePath(path).parts[:1] in (("data",), ("models",), ("results",)):
+        raise ValueError(f"{key} is {path!r}, where the stages write: copy {what} elsewhere")
+
+
 class DatasetParams(Block):
     """Where the real images come from and how they are split (stage `prepare`)."""
 
@@ -243,6 +249,10 @@ class GanParams(Block):
     GAN."""
     networks: str
     """Your own generator and discriminator as `module:function` (docs/own-networks.md); empty for the recipe's."""
+    init_from: str
+    """Folder of a trained generator and its discriminator from which training starts, as `models/gan/0` of another run,
+    or of one for every replicate, as its `models/gan` (docs/transfer.md); empty: from drawn weights. `configure` takes
+    a registered model too, as `models:/NAME@ALIAS`."""
     steps: Positive
     """Generator updates."""
     batch_size: Positive
@@ -269,6 +279,19 @@ class GanParams(Block):
         """The block of the recipe in force, which is not `none`."""
         chosen: R3Params | HingeSnParams | DcganParams = getattr(self, self.recipe)
         return chosen
+
+    @model_validator(mode="after")
+    def _init_from_is_a_folder_of_others(self) -> Self:
+        _refuse_own_outs("init_from", self.init_from, "the generator")
+        if self.init_from.startswith("~"):
+            raise ValueError(f"init_from is {self.init_from!r}: name the folder in full, as in /home/me/models/gan/0")
+        if self.init_from.startswith("models:"):
+            raise ValueError(
+                f"init_from is {self.init_from!r}: fetch it by `synthmix configure gan.init_from=models:…`"
+            )
+        if self.init_from and self.recipe == "none":
+            raise ValueError("init_from is given, but recipe is none: set init_from to ''")
+        return self
 
 
 class SynthesizeParams(Block):
@@ -309,8 +332,7 @@ class SynthesizeParams(Block):
             raise ValueError(f"path is {self.path!r}, but source is gan: set source to folder or parquet")
         if self.source != "gan" and (not self.path or self.path.startswith("~")):
             raise ValueError(f"path is {self.path!r}: name your {self.source} in full, as in path=/home/me/made")
-        if PurePath(self.path).parts[:1] in (("data",), ("models",), ("results",)):
-            raise ValueError(f"path is {self.path!r}, where the stages write: copy the set elsewhere")
+        _refuse_own_outs("path", self.path, "the set")
         return self
 
 
