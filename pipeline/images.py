@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,23 @@ if TYPE_CHECKING:  # importing torch takes seconds that stages without a network
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
+DIGEST_ROWS = 1024  # at a time, so that images that are not in memory need not be
+
+
+class PixelRows(Protocol):
+    """uint8 NHWC images: an array, or what reads rows from files as they are asked for."""
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """N, H, W, C."""
+
+    def __getitem__(self, rows: slice | Indices, /) -> Pixels:
+        """The images at `rows` as an array, in that order."""
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """Images with their classes, in memory.
+class ImageSet:
+    """Images with their classes, in memory or not.
 
     Attributes:
         images: uint8, NHWC, C = 1 (grey) or 3 (RGB), levels 0-255.
@@ -24,9 +36,31 @@ class LabelledImages:
         class_names: one name a class.
     """
 
-    images: Pixels
+    images: PixelRows
     labels: Indices
     class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: Indices) -> "ImageSet":
+        """The images at `rows`, in that order; none is read."""
+        return ImageSet(ChosenRows(self.images, rows), self.labels[rows], self.class_names)
+
+    def digest(self) -> str:
+        """sha256 over shape, labels and pixels in row order: the content, whatever file holds it."""
+        hasher = hashlib.sha256(repr((self.images.shape, self.class_names)).encode())
+        hasher.update(np.ascontiguousarray(self.labels).data)
+        for start in range(0, len(self), DIGEST_ROWS):
+            hasher.update(np.ascontiguousarray(self.images[start : start + DIGEST_ROWS]).data)
+        return hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class LabelledImages(ImageSet):
+    """An `ImageSet` in memory."""
+
+    images: Pixels
 
     def __post_init__(self) -> None:
         assert self.images.dtype == np.uint8
@@ -34,34 +68,65 @@ class LabelledImages:
         assert self.labels.dtype == np.int64
         assert self.labels.shape == self.images.shape[:1]
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def select(self, rows: NDArray[np.int64]) -> Self:
+    def select(self, rows: Indices) -> Self:
         """The images at `rows`, in that order."""
         return type(self)(self.images[rows], self.labels[rows], self.class_names)
 
-    def digest(self) -> str:
-        """sha256 over shape, labels and pixels in row order: the content, whatever file holds it."""
-        hasher = hashlib.sha256(repr((self.images.shape, self.class_names)).encode())
-        hasher.update(np.ascontiguousarray(self.labels).data)
-        hasher.update(np.ascontiguousarray(self.images).data)
-        return hasher.hexdigest()
+
+class ChosenRows:
+    """Rows of images that are not in memory."""
+
+    def __init__(self, images: PixelRows, rows: Indices) -> None:
+        self._images, self._rows = images, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+        return (len(self._rows), *self._images.shape[1:])
+
+    def __getitem__(self, rows: slice | Indices, /) -> Pixels:
+        return self._images[self._rows[rows]]
 
 
-def empty_like(data: LabelledImages) -> LabelledImages:
+class JoinedRows:
+    """The rows of `first`, then those of `second`, which need not be in memory."""
+
+    def __init__(self, first: PixelRows, second: PixelRows) -> None:
+        assert first.shape[1:] == second.shape[1:]
+        self._first, self._second = first, second
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+        return (self._first.shape[0] + self._second.shape[0], *self._first.shape[1:])
+
+    def __getitem__(self, rows: slice | Indices, /) -> Pixels:
+        split = self._first.shape[0]
+        wanted = np.arange(self.shape[0], dtype=np.int64)[rows] if isinstance(rows, slice) else rows
+        early = wanted < split
+        if early.all():
+            return self._first[wanted]
+        pixels = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        pixels[early], pixels[~early] = self._first[wanted[early]], self._second[wanted[~early] - split]
+        return pixels
+
+
+def empty_like(data: ImageSet) -> LabelledImages:
     """No images, of the same size and classes."""
-    return data.select(np.empty(0, np.int64))
+    return LabelledImages(np.empty((0, *data.images.shape[1:]), np.uint8), np.empty(0, np.int64), data.class_names)
 
 
-def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    """The images of `first`, then those of `second`."""
+@overload
+def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages: ...
+@overload
+def concatenate(first: ImageSet, second: ImageSet) -> ImageSet: ...
+def concatenate(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The images of `first`, then those of `second`; in memory where both are."""
     assert first.class_names == second.class_names
-    return LabelledImages(
-        np.concatenate([first.images, second.images]),
-        np.concatenate([first.labels, second.labels]),
-        first.class_names,
-    )
+    labels = np.concatenate([first.labels, second.labels])
+    if isinstance(first, LabelledImages) and isinstance(second, LabelledImages):
+        return LabelledImages(np.concatenate([first.images, second.images]), labels, first.class_names)
+    return ImageSet(JoinedRows(first.images, second.images), labels, first.class_names)
 
 
 def to_unit_range(images: "Tensor") -> "Tensor":

@@ -12,7 +12,7 @@ from pipeline.device import pick_device
 from pipeline.images import empty_like
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import IntFlag, PathFlag
-from pipeline.shards.reader import read_alike
+from pipeline.shards.stored import open_alike
 from pipeline.tracking import tracked_run
 
 
@@ -24,7 +24,7 @@ def main(
     device = pick_device(params.ablation.threads)
 
     splits = ("train", "val", "reserve") if real_percent > 100 else ("train", "val")
-    unseen, train, val, *reserve = read_alike(test, *(prepared / split for split in splits))
+    unseen, train, val, *reserve = open_alike(test, *(prepared / split for split in splits))
     plan = plan_cell(params, train_size=len(train), replicate=replicate, real_percent=real_percent)
     real = select_real(plan, train, *reserve)
     data = TrainingData(real, empty_like(real), val)

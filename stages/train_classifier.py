@@ -12,8 +12,8 @@ from pipeline.classifier.targets import mixed_data
 from pipeline.device import pick_device
 from pipeline.params.load import load_params
 from pipeline.runtime.entry import IntFlag, PathFlag
-from pipeline.shards.reader import read_alike
 from pipeline.shards.scores import read_probabilities, read_scores
+from pipeline.shards.stored import open_alike
 from pipeline.tracking import tracked_run
 
 
@@ -41,7 +41,7 @@ def main(
     )
     device = pick_device(params.ablation.threads)
 
-    train, val, unseen, pool = read_alike(prepared / "train", prepared / "val", test, synthetic)
+    train, val, unseen, pool = open_alike(prepared / "train", prepared / "val", test, synthetic)
     columns = read_scores(scores, (params.curation.rank_by, "near_copy"), pool)
     plan = plan_cell(params, train_size=len(train), replicate=replicate, synthetic_percent=synthetic_percent)
     rows = curate(params.curation, pool.labels, columns, size=plan.num_synthetic)

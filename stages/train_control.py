@@ -16,7 +16,7 @@ from pipeline.device import pick_device
 from pipeline.params.load import load_params
 from pipeline.params.schema import Control
 from pipeline.runtime.entry import IntFlag, PathFlag
-from pipeline.shards.reader import read_alike
+from pipeline.shards.stored import open_alike
 from pipeline.tracking import tracked_run
 
 
@@ -44,7 +44,7 @@ def main(
     device = pick_device(params.ablation.threads)
 
     splits = ("train", "val", "reserve") if control == "ceiling" else ("train", "val")
-    unseen, train, val, *reserve = read_alike(test, *(prepared / split for split in splits))
+    unseen, train, val, *reserve = open_alike(test, *(prepared / split for split in splits))
     plan = plan_cell(
         params, train_size=len(train), replicate=replicate, synthetic_percent=synthetic_percent, control=control
     )

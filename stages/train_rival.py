@@ -18,7 +18,7 @@ from pipeline.device import pick_device
 from pipeline.params.load import load_params
 from pipeline.params.schema import Rival
 from pipeline.runtime.entry import IntFlag, PathFlag
-from pipeline.shards.reader import read_alike
+from pipeline.shards.stored import open_alike
 from pipeline.tracking import tracked_run
 
 
@@ -35,7 +35,7 @@ def main(
     params = load_params("classifier", "rivals", "ablation.budget", "ablation.num_corrupted", "ablation.threads")
     device = pick_device(params.ablation.threads)
 
-    unseen, train, val = read_alike(test, prepared / "train", prepared / "val")
+    unseen, train, val = open_alike(test, prepared / "train", prepared / "val")
     plan = plan_cell(params, train_size=len(train), replicate=replicate, rival=rival)
     real, soft = select_real(plan, train), None
     if rival == "distilled":

@@ -87,8 +87,8 @@ def test_learning_curve_sets_are_nested(patches: LabelledImages) -> None:
     """More percent adds images and takes none away; above 100 % they come from the reserve; too many is one line."""
     train, reserve = patches.select(np.arange(40)), patches.select(np.arange(40, 60))
     half, more, most = (plan_cell(grid(), train_size=40, replicate=0, real_percent=p) for p in (50, 125, 200))
-    assert np.array_equal(select_real(half, train).images, train.images[:20])
-    assert np.array_equal(select_real(more, train, reserve).images, patches.images[:50])
+    assert np.array_equal(select_real(half, train).images[:], train.images[:20])
+    assert np.array_equal(select_real(more, train, reserve).images[:], patches.images[:50])
     with pytest.raises(UserError, match=r"real_percent 200 needs 80 real images.*name at most 150"):
         select_real(most, train, reserve)
 

@@ -11,7 +11,7 @@ from pipeline.classifier.cell import select_real, select_stand_ins
 from pipeline.classifier.curation import curate
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.plan import CellPlan, plan_cell
-from pipeline.images import Indices, LabelledImages
+from pipeline.images import ImageSet, Indices, LabelledImages
 from pipeline.params.schema import Control, Params
 
 MODES: list[Literal["add", "replace"]] = ["add", "replace"]
@@ -28,9 +28,9 @@ def numbered(first: int, count: int) -> LabelledImages:
 TRAIN, RESERVE = numbered(0, TRAIN_SIZE), numbered(TRAIN_SIZE, 60)
 
 
-def numbers(images: LabelledImages) -> list[int]:
+def numbers(images: ImageSet) -> list[int]:
     """The numbers that they hold."""
-    held: list[int] = images.images[:, 0, 0, 0].tolist()
+    held: list[int] = images.images[:][:, 0, 0, 0].tolist()
     return held
 
 
@@ -73,7 +73,7 @@ def test_real_only_has_the_steps_of_the_mixed_cell(tiny: Params, mode: str, budg
     assert len(select_stand_ins(alone, params, TRAIN)) == 0
 
 
-def count_visits(plan: CellPlan, real: LabelledImages, others: LabelledImages) -> Indices:
+def count_visits(plan: CellPlan, real: ImageSet, others: ImageSet) -> Indices:
     """How often a training of this plan sees each image of train."""
     mixture = Mixture(plan.mixing or "batch", plan.mixed_percent, batch_size=32, num_steps=plan.steps)
     seen: list[int] = []

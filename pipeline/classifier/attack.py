@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.classifier.inference import BATCH, Logits, predict
+from pipeline.classifier.inference import Logits, batches_of, predict
 from pipeline.classifier.network import Network, device_of
-from pipeline.images import LabelledImages, to_unit_range
+from pipeline.images import ImageSet, to_unit_range
 from pipeline.params.schema import ClassifierParams
 from pipeline.randomness import Stream, random_words
 
@@ -38,8 +38,8 @@ def attack_batch(
     return _descend(network, images, targets, epsilon * start, epsilon, classifier.attack_steps)
 
 
-def predict_attacked(network: Network, data: LabelledImages, classifier: ClassifierParams) -> Logits:
-    """Logits, float32 (N, num_classes), of the images as an attack on this very network leaves them, BATCH at a time.
+def predict_attacked(network: Network, data: ImageSet, classifier: ClassifierParams) -> Logits:
+    """Logits, float32 (N, num_classes), of the images as an attack on this very network leaves them.
 
     Without `attack_epsilon` those of the images as they are. With `flip` the answer under attack, too, is the mean
     over both mirror images.
@@ -53,10 +53,10 @@ def predict_attacked(network: Network, data: LabelledImages, classifier: Classif
         return (logits + network(x.flip(3))) / 2 if classifier.flip else logits
 
     device, epsilon = device_of(network), LEVEL * classifier.attack_epsilon
-    parts = []
-    for start in range(0, len(data), BATCH):
-        x = to_unit_range(torch.from_numpy(data.images[start : start + BATCH]).to(device))
-        y = torch.from_numpy(data.labels[start : start + BATCH]).to(device)
+    parts, labels = [], torch.from_numpy(data.labels)
+    for levels in batches_of(data):
+        y, labels = labels[: len(levels)].to(device), labels[len(levels) :]
+        x = to_unit_range(levels.to(device))
         attacked = _descend(answer, x, y, torch.zeros_like(x), epsilon, classifier.attack_test_steps)
         with torch.inference_mode():
             parts.append(answer(attacked).float().cpu().numpy())

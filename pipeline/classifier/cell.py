@@ -24,12 +24,12 @@ from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
 from pipeline.classifier.training import TrainingData, train_classifier
 from pipeline.files import write_array, write_csv, write_json
-from pipeline.images import LabelledImages, concatenate, empty_like
+from pipeline.images import ImageSet, concatenate, empty_like
 from pipeline.params.schema import ClassifierParams, Params
 from pipeline.runtime.errors import UserError
 
 
-def select_real(plan: CellPlan, train: LabelledImages, reserve: LabelledImages | None = None) -> LabelledImages:
+def select_real(plan: CellPlan, train: ImageSet, reserve: ImageSet | None = None) -> ImageSet:
     """The first `plan.num_real` images of train followed by those of the reserve.
 
     Raises:
@@ -46,9 +46,7 @@ def select_real(plan: CellPlan, train: LabelledImages, reserve: LabelledImages |
     return concatenate(train, reserve.select(np.arange(plan.num_real - len(train))))
 
 
-def select_stand_ins(
-    plan: CellPlan, params: Params, train: LabelledImages, reserve: LabelledImages | None = None
-) -> LabelledImages:
+def select_stand_ins(plan: CellPlan, params: Params, train: ImageSet, reserve: ImageSet | None = None) -> ImageSet:
     """The real images that a control trains on in the synthetic images' place.
 
     `ceiling`: the first of the reserve, as many as the mixed cell would have synthetic ones, or all there are.
@@ -68,7 +66,7 @@ def run_cell(
     plan: CellPlan,
     classifier: ClassifierParams,
     data: TrainingData,
-    test: LabelledImages,
+    test: ImageSet,
     *,
     device: torch.device,
     out: Path,
@@ -120,7 +118,7 @@ class Measured:
 
 
 def describe_cell(
-    plan: CellPlan, data: TrainingData, last: dict[str, float], measured: Measured, test: LabelledImages
+    plan: CellPlan, data: TrainingData, last: dict[str, float], measured: Measured, test: ImageSet
 ) -> CellRecord:
     """The record of a cell, to six digits.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import Network
-from pipeline.images import LabelledImages, Pixels
+from pipeline.images import ImageSet, LabelledImages, Pixels
 from pipeline.randomness import Stream, random_words
 
 NOISE_SEED = 0  # one noise for all cells, so that they stay paired
@@ -22,12 +22,12 @@ BLUR = (1, 4, 6, 4, 1)  # binomial weights: about a Gaussian with a standard dev
 BLOCK = 2  # pixels that share one level when pixelated
 
 
-def measure_robustness(network: Network, data: LabelledImages, num_images: int, *, flip: bool) -> dict[str, float]:
+def measure_robustness(network: Network, data: ImageSet, num_images: int, *, flip: bool) -> dict[str, float]:
     """Accuracy of `network`, 0 to 1, under each corruption, on the first `num_images` images or all there are.
 
     With `flip`, the network's answer is the mean over both mirror images.
     """
-    clean = data.select(np.arange(min(num_images, len(data)), dtype=np.int64))
+    clean = LabelledImages(data.images[:num_images], data.labels[:num_images], data.class_names)
     accuracies = {}
     for name, corrupt in CORRUPTIONS.items():
         corrupted = LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from pipeline.classifier.backbone import Backbone, build_backbone
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
 from pipeline.files import Record
-from pipeline.images import LabelledImages, Pixels
+from pipeline.images import ImageSet, Pixels
 from pipeline.params.schema import OWN_NETWORKS, ClassifierParams, NetworkName
 
 
@@ -142,7 +142,7 @@ def device_of(network: Network) -> torch.device:
     return next(network.parameters()).device
 
 
-def choose_architecture(classifier: ClassifierParams, data: LabelledImages) -> Architecture:
+def choose_architecture(classifier: ClassifierParams, data: ImageSet) -> Architecture:
     """That of a classifier for images like `data`."""
     return Architecture(
         network=classifier.network,

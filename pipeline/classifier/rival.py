@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.classifier.training import TrainingData
-from pipeline.images import Indices, LabelledImages, empty_like
+from pipeline.images import ImageSet, Indices, empty_like
 from pipeline.params.schema import ClassifierParams, Params, Rival
 
 
@@ -23,9 +23,7 @@ def with_rival(params: Params, rival: Rival | None) -> ClassifierParams:
     return classifier.model_copy(update=changes.get(rival, {}) if rival else {})
 
 
-def rival_data(
-    rival: Rival, real: LabelledImages, val: LabelledImages, soft: NDArray[np.float32] | None
-) -> TrainingData:
+def rival_data(rival: Rival, real: ImageSet, val: ImageSet, soft: NDArray[np.float32] | None) -> TrainingData:
     """What the rival trains on: the real images, with what it changes of their number, weights or targets.
 
     Args:

@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.classifier.backbone import is_code
 from pipeline.classifier.network import Architecture, Network, build_network
 from pipeline.files import Record, fill_network, load_weights, read_record, save_model, wrong_model
-from pipeline.images import LabelledImages
+from pipeline.images import ImageSet
 from pipeline.runtime.errors import UserError
 
 AGAIN = "dvc repro"
@@ -43,7 +43,7 @@ def read_classifier_record(folder: Path) -> ClassifierRecord:
     return read_record(folder / "classifier.json", ClassifierRecord, again=AGAIN)
 
 
-def load_classifier(folder: Path, device: torch.device, data: LabelledImages, *, network: str) -> Network:
+def load_classifier(folder: Path, device: torch.device, data: ImageSet, *, network: str) -> Network:
     """The network that `save_classifier` wrote, in evaluation mode, to look at `data`.
 
     Args:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.classifier.training import TrainingData
-from pipeline.images import Indices, LabelledImages
+from pipeline.images import ImageSet, Indices
 from pipeline.params.schema import AblationParams
 
 Probabilities = NDArray[np.float32]
@@ -12,9 +12,9 @@ Probabilities = NDArray[np.float32]
 
 def mixed_data(
     ablation: AblationParams,
-    real: LabelledImages,
-    synthetic: LabelledImages,
-    val: LabelledImages,
+    real: ImageSet,
+    synthetic: ImageSet,
+    val: ImageSet,
     predicted: Probabilities,
 ) -> TrainingData:
     """Real images with their labels, and synthetic ones as `ablation.labels` and `.synthetic_weight` say.

@@ -1,4 +1,4 @@
-"""Training of one classifier: data resident on the device, one straight loop."""
+"""Training of one classifier: one straight loop."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ from torch.nn import functional as F
 from pipeline.classifier.attack import attack_batch, predict_attacked
 from pipeline.classifier.augment import Augmentation
 from pipeline.classifier.backbone import drawing_by
+from pipeline.classifier.batches import batch_reader
 from pipeline.classifier.blend import blend
 from pipeline.classifier.inference import measure_accuracy
 from pipeline.classifier.mixture import Mixture, batch_rows
 from pipeline.classifier.network import Architecture, ConvNet, Network, build_network, choose_architecture
 from pipeline.classifier.optimizer import Optimizer
-from pipeline.images import Indices, LabelledImages, concatenate, empty_like, to_unit_range
+from pipeline.images import ImageSet, Indices, LabelledImages, concatenate, empty_like, to_unit_range
 from pipeline.params.schema import ClassifierParams
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import Progress, bar_name
@@ -41,9 +42,9 @@ class TrainingData:
         weights: float32, of each of these images' loss; None: all alike.
     """
 
-    real: LabelledImages
-    synthetic: LabelledImages
-    val: LabelledImages
+    real: ImageSet
+    synthetic: ImageSet
+    val: ImageSet
     targets: NDArray[np.float32] | None = None
     weights: NDArray[np.float32] | None = None
 
@@ -76,8 +77,8 @@ def train_classifier(
     network.to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(network, classifier)
 
-    # ---- data on the device: synthetic rows follow the real ones --------------------------------------------
-    images, targets = torch.from_numpy(both.images).to(device), _targets(data, both).to(device)
+    # ---- data for the device: synthetic rows follow the real ones -------------------------------------------
+    read_batch, targets = batch_reader(both, device), _targets(data, both).to(device)
     weights = torch.ones(len(both)) if data.weights is None else torch.from_numpy(data.weights)
     weights = weights.to(device)
     augment = Augmentation(classifier, both.images.shape[1], device)
@@ -88,8 +89,9 @@ def train_classifier(
     with Progress(bar_name("classifier"), total=mixture.num_steps * mixture.batch_size, unit="image") as progress:
         for step in range(mixture.num_steps):
             # ---- one step ---------------------------------------------------------------------------------
-            index = torch.from_numpy(_rows(mixture, step, sizes, seed)).to(device)
-            x, y = to_unit_range(augment(images.index_select(0, index), seed=seed, step=step)), targets[index]
+            rows = _rows(mixture, step, sizes, seed)
+            index = torch.from_numpy(rows).to(device)
+            x, y = to_unit_range(augment(read_batch(rows), seed=seed, step=step)), targets[index]
             if classifier.mixup or classifier.cutmix:
                 x, y = blend(x, y, classifier, position=(seed, step))
             with drawing_by(network, seed=seed, step=step):
@@ -133,7 +135,7 @@ def train_unmixed(
     return train_classifier(classifier, data, mixture, seed=seed, device=device).network
 
 
-def _targets(data: TrainingData, both: LabelledImages) -> Tensor:
+def _targets(data: TrainingData, both: ImageSet) -> Tensor:
     """float32 (N, num_classes): the probabilities that are to be answered."""
     if data.targets is not None:
         return torch.from_numpy(data.targets)
@@ -142,7 +144,8 @@ def _targets(data: TrainingData, both: LabelledImages) -> Tensor:
 
 def _need_memory(classifier: ClassifierParams, architecture: Architecture, data: TrainingData) -> None:
     """Refuses values with which no step could be made: what they take at the very least, of networks that are ours."""
-    pixels, num_images = math.prod(data.real.images.shape[1:]), len(data.real) + len(data.synthetic)
+    pixels = math.prod(data.real.images.shape[1:])
+    num_images = sum(len(images) for images in (data.real, data.synthetic) if isinstance(images, LabelledImages))
     if architecture.is_own:
         with torch.device("meta"):
             network = build_network(architecture, seed=0)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.images import Indices, LabelledImages, Pixels
+from pipeline.images import ImageSet, Indices, LabelledImages, Pixels
 from pipeline.runtime.errors import ExhaustedError, UserError
 from pipeline.runtime.resources import available_memory, in_words, need_memory
 from pipeline.shards.png import Shape, decode_png, read_shape
@@ -61,13 +61,18 @@ def read_alike(*folders: Path) -> list[LabelledImages]:
         UserError: as `read_images` does, or a folder is empty or unlike the first one.
     """
     splits = [read_images(folder) for folder in folders]
+    check_alike(folders, splits)
+    return splits
+
+
+def check_alike(folders: Sequence[Path], splits: Sequence[ImageSet]) -> None:
+    """Refuses splits that are empty, or not of one data set; `folders` are where they lie."""
     first = splits[0]
     for folder, images in zip(folders, splits, strict=True):
         if not len(images):
             raise UserError(f"{folder}: holds no image; {RESTORE}")
         if (images.class_names, images.images.shape[1:]) != (first.class_names, first.images.shape[1:]):
             raise UserError(f"{folder}: its classes or image size differ from those of {folders[0]}; run: dvc repro")
-    return splits
 
 
 def read_column(folder: Path, name: str) -> NDArray[Any]:
@@ -81,7 +86,7 @@ def read_column(folder: Path, name: str) -> NDArray[Any]:
 
 def read_file_column(file: Path, name: str) -> NDArray[Any]:
     """`read_column` of one shard."""
-    with _parquet_errors(file), pq.ParquetFile(file) as shard:
+    with parquet_errors(file), pq.ParquetFile(file) as shard:
         _require(shard.schema_arrow, name, file)
         read = shard.read(columns=[name], use_threads=False).column(name)
         if read.null_count or not COLUMN_TYPES[name](read.type):
@@ -118,13 +123,8 @@ def read_files(files: Sequence[Path]) -> LabelledImages:
     Raises:
         UserError: a file is unreadable or unlike the first one; names the file and the row.
     """
-    headers = [read_header(file) for file in files]
+    headers = read_headers(files)
     expected = headers[0]
-    for file, header in zip(files, headers, strict=True):
-        if (header.class_names, header.shape) != (expected.class_names, expected.shape):
-            raise UserError(
-                f"{file}: its classes or image size differ from {files[0].name}; keep one data set a folder"
-            )
     num_images = sum(header.rows for header in headers)
     what = f"{files[0].parent}: {num_images} images of {'x'.join(map(str, expected.shape))}"
     need_memory(num_images * math.prod(expected.shape), what, "make fewer, or take a larger machine")
@@ -138,13 +138,40 @@ def read_files(files: Sequence[Path]) -> LabelledImages:
     return LabelledImages(images, labels, expected.class_names)
 
 
+def read_headers(files: Sequence[Path]) -> list[Header]:
+    """Those of all `files`, with the same classes and size of the images.
+
+    Raises:
+        UserError: a file is unreadable or unlike the first one.
+    """
+    headers = [read_header(file) for file in files]
+    expected = headers[0]
+    for file, header in zip(files, headers, strict=True):
+        if (header.class_names, header.shape) != (expected.class_names, expected.shape):
+            raise UserError(
+                f"{file}: its classes or image size differ from {files[0].name}; keep one data set a folder"
+            )
+    return headers
+
+
+def read_labels(file: Path, num_classes: int) -> Indices:
+    """The labels of a shard, int64, each of them a class.
+
+    Raises:
+        UserError: the file is unreadable, or a label is no class.
+    """
+    with parquet_errors(file), pq.ParquetFile(file) as shard:
+        column = shard.read(columns=["label"], use_threads=False).column("label").combine_chunks()
+        return _checked_labels(column, num_classes, str(file), 0)
+
+
 def group_sizes(file: Path) -> list[int]:
     """Rows of each row group of a shard.
 
     Raises:
         UserError: not a readable Parquet file.
     """
-    with _parquet_errors(file), pq.ParquetFile(file) as shard:
+    with parquet_errors(file), pq.ParquetFile(file) as shard:
         return [shard.metadata.row_group(group).num_rows for group in range(shard.num_row_groups)]
 
 
@@ -154,7 +181,7 @@ def read_group(file: Path, group: int, header: Header) -> tuple[Pixels, Indices]
     Raises:
         UserError: the file is unreadable, or a row of it is.
     """
-    with _parquet_errors(file), pq.ParquetFile(file, memory_map=True) as shard:
+    with parquet_errors(file), pq.ParquetFile(file, memory_map=True) as shard:
         first = sum(shard.metadata.row_group(i).num_rows for i in range(group))
         table = shard.read_row_group(group, columns=["image.bytes", "label"], use_threads=False).combine_chunks()
         images = np.empty((table.num_rows, *header.shape), np.uint8)
@@ -171,7 +198,7 @@ def read_header(file: Path) -> Header:
     Raises:
         UserError: not a readable Parquet file, or not one of labelled images.
     """
-    with _parquet_errors(file), pq.ParquetFile(file) as shard:
+    with parquet_errors(file), pq.ParquetFile(file) as shard:
         schema, rows = shard.schema_arrow, _count_rows(shard.metadata, file)
         _check_types(schema, file)
         class_names = read_class_names(schema, str(file))
@@ -200,7 +227,7 @@ def read_schema(file: Path) -> pa.Schema:
     Raises:
         UserError: not a readable Parquet file.
     """
-    with _parquet_errors(file):
+    with parquet_errors(file):
         return pq.read_schema(file)
 
 
@@ -208,7 +235,7 @@ def _read_into(file: Path, images: Pixels, labels: Indices, num_classes: int) ->
     """Decodes the rows of `file`, a row group's worth at a time, so that the buffers stay in the cache."""
     stop = 0
     # A finished shard is replaced, never written to, so mapping it is safe and saves a copy.
-    with _parquet_errors(file), pq.ParquetFile(file, memory_map=True) as shard:
+    with parquet_errors(file), pq.ParquetFile(file, memory_map=True) as shard:
         columns = ["image.bytes", "label"]
         for batch in shard.iter_batches(ROW_GROUP_ROWS, columns=columns, use_threads=False):
             row, stop = stop, stop + batch.num_rows
@@ -270,7 +297,7 @@ def _parse_name(path: Path) -> Any:
 
 
 @contextmanager
-def _parquet_errors(file: Path) -> Iterator[None]:
+def parquet_errors(file: Path) -> Iterator[None]:
     """Turns what pyarrow finds wrong with a file into a UserError that names it."""
     try:
         yield

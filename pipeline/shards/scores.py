@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.images import LabelledImages
+from pipeline.images import ImageSet
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError
 from pipeline.shards.reader import too_large
@@ -19,7 +19,7 @@ DIGEST_KEY = b"images_sha256"
 AGAIN = "make it again: dvc repro assess"
 
 
-def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]], images: LabelledImages) -> None:
+def write_scores(folder: Path, columns: dict[str, NDArray[np.generic]], images: ImageSet) -> None:
     """Writes the columns, one row for each of `images`, as one Parquet file that bears the images' digest.
 
     A column is an array (N,), or (N, K), which becomes lists of K.
@@ -38,7 +38,7 @@ def _as_column(values: NDArray[np.generic]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def read_probabilities(folder: Path, images: LabelledImages) -> NDArray[np.float32]:
+def read_probabilities(folder: Path, images: ImageSet) -> NDArray[np.float32]:
     """The column `probability`: the judge's for every class, float32 (N, num_classes), one row for each of `images`.
 
     Raises:
@@ -53,7 +53,7 @@ def read_probabilities(folder: Path, images: LabelledImages) -> NDArray[np.float
     return values.astype(np.float32)
 
 
-def read_scores(folder: Path, names: Sequence[str], images: LabelledImages) -> dict[str, NDArray[np.generic]]:
+def read_scores(folder: Path, names: Sequence[str], images: ImageSet) -> dict[str, NDArray[np.generic]]:
     """Columns of the sidecar by name, one row for each of `images`.
 
     Raises:
@@ -66,7 +66,7 @@ def read_scores(folder: Path, names: Sequence[str], images: LabelledImages) -> d
     return values
 
 
-def _read_columns(folder: Path, names: Sequence[str], images: LabelledImages) -> dict[str, pa.ChunkedArray]:
+def _read_columns(folder: Path, names: Sequence[str], images: ImageSet) -> dict[str, pa.ChunkedArray]:
     """Columns of the sidecar, none of which lacks a value."""
     file = folder / FILE
     try:
