@@ -27,8 +27,8 @@ def main(generator: PathFlag, dataset: PathFlag, replicate: IntFlag, out: PathFl
 
     DATASET is the real images' dataset.json.
     """
-    params = load_params("synthesize", "dataset.name", "gan.networks", "ablation.threads")
-    name, licence = f"synthetic {params.dataset.name}", params.synthesize.licence
+    params = load_params("synthesize", "dataset.title", "gan.networks", "ablation.threads")
+    name, licence = f"synthetic {params.dataset.title}", params.synthesize.licence
     paths = {"generator": generator, "dataset": dataset, "out": out}
     if imported := find_imported(generator):
         with tracked_run("synthesize", paths, cell={"replicate": replicate}):

@@ -44,6 +44,11 @@ def test_a_planted_gain_is_found(written: Written) -> None:
     assert not result.real_equivalent.extrapolated
 
 
+def test_the_result_is_of_the_title() -> None:
+    """Report and figures call the data set by it."""
+    assert plant(make_params("dataset.title=letters"), HELPING).compare().dataset == "letters"
+
+
 def test_ablation_json_is_read_as_it_was_written(written: Written) -> None:
     """The file holds the result to six decimals, and comes back as the model."""
     read, result = read_result(written[0] / "out" / "ablation.json"), written[2]

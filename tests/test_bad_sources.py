@@ -36,12 +36,14 @@ def pictures() -> None:
     """Two classes of two pictures each, as params.yaml then asks for."""
     for name in ("ant/a.png", "ant/b.png", "bee/a.png", "bee/b.png"):
         picture(name)
+    set_param("dataset.title", "mine")
     set_param("dataset.name", "image_folder")
     set_param("dataset.path", "pictures")
 
 
 def batches() -> None:
     """Batches named as CIFAR-10's, each of them wrong, as params.yaml then asks for."""
+    set_param("dataset.title", "mine")
     set_param("dataset.name", "cifar10")
     Path(BATCH).parent.mkdir(parents=True)
     for name in (cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5):
@@ -54,6 +56,7 @@ def real_batches(workdir: Path) -> Path:
     root = Path(os.environ.get("CIFAR10_ROOT") or ROOT / "data/raw")
     if not (root / cifar10.FOLDER).is_dir():
         pytest.skip("needs the real CIFAR-10: set CIFAR10_ROOT to the folder that holds cifar-10-batches-py")
+    set_param("dataset.title", "mine")
     set_param("dataset.name", "cifar10")
     Path(BATCH).parent.mkdir(parents=True)
     for name in (cifar10.META, *cifar10.POOL_MD5, *cifar10.TEST_MD5):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pipeline.__main__ import complete_key
 from pipeline.params.compose import compose_params, hand_edits, params_text, read_choices, write_params
 from pipeline.params.load import load_params, parse_params, read_yaml
-from pipeline.params.schema import Block, DatasetParams, Params
+from pipeline.params.schema import PUBLIC_SETS, Block, DatasetParams, Params
 from pipeline.params.yaml12 import dump_yaml
 from pipeline.runtime.errors import UserError
+from pipeline.tracking.execution import current_execution
 from tests.bad_files import changed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +63,8 @@ ROOT = Path(__file__).resolve().parent.parent
         ("classifier.network", "vgg", "torchvision:NAME, timm:NAME or my_module:build, not 'vgg'"),
         ("dataset.name", "mnist", "dataset.name"),
         ("dataset.name", "image_folder", "path is empty"),
+        ("dataset.title", "", "dataset.title: String should match pattern"),
+        ("dataset.title", "cifar10", "dataset: title is cifar10, which is another set: name yours"),
         ("dataset.image_size", 28, "dataset.image_size"),
         ("synthesize", None, "synthesize"),
         ("synthesize.latent_std", 0.0, "synthesize.latent_std: should be greater than 0"),
@@ -89,6 +92,19 @@ def test_wrong_params_are_one_line_that_names_the_key(
         parse_params(changed(tiny_values, key, value))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_no_two_sets_share_experiment_and_models(tmp_path: Path) -> None:
+    """Own images are called by their folder and where it lies."""
+    choices = ["dataset=image_folder", f"path={tmp_path / 'mine'}"]
+    called = [
+        current_execution(compose_params([*choices[:1], f"path={tmp_path / folder}"])).dataset
+        for folder in ("mine", "other/mine", "other/../mine")
+    ]
+    assert called[0] == called[2] != called[1]
+    assert all(title.startswith("mine-") for title in called)
+    assert current_execution(compose_params([*choices, "dataset.title=my ants"])).dataset == "my ants"
+    assert [compose_params([f"dataset={name}"])["dataset"]["title"] for name in PUBLIC_SETS] == list(PUBLIC_SETS)
 
 
 @pytest.mark.parametrize(

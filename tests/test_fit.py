@@ -1,5 +1,6 @@
 """`configure` of a folder of pictures: sizes that fit, so that prepare can draw them, and what the user chose stays."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.orchestration.fit import fit_choices
-from pipeline.params.compose import compose_params
+from pipeline.params.compose import compose_params, title_of
 from pipeline.params.load import parse_params
 from pipeline.runtime.errors import UserError
 from pipeline.sources.load import load
@@ -45,21 +46,25 @@ def test_reasons_are_printed_and_choices_stay(tmp_path: Path, capsys: pytest.Cap
     root = folder(tmp_path, {"ant": 20, "bee": 100}, side=70)
     choices = fit_choices([*CHOICES, f"dataset.path={root}", "dataset.val_size=6"])
     assert choices == [
-        *CHOICES, f"dataset.path={root}", "dataset.val_size=6", "dataset.image_size=32", "dataset.balance=natural",
+        *CHOICES, f"dataset.path={root}", "dataset.val_size=6",
+        f"dataset.title={title_of(str(root))}", "dataset.image_size=32", "dataset.balance=natural",
         "dataset.test_size=22", "dataset.select_size=10", "dataset.train_size=34",
         "ablation.real_percent=[25,50,100,200]",
     ]  # fmt: skip
     said = capsys.readouterr().out.splitlines()
-    assert said[:2] == [
+    assert said[1:3] == [
         "dataset.image_size=32: the shorter side is 70 pixels in the median; profile cpu takes 32 at most",
         "dataset.balance=natural: 2 classes of 20 to 100 pictures",
     ]
-    assert len(said) == 6
+    assert len(said) == 7
     assert fit_choices([*choices[:4], "dataset.train_size=60"])[-1] == "ablation.real_percent=[25,50,100]"
 
 
 def test_other_sources_are_left_alone(tmp_path: Path) -> None:
     """And a folder that is not there is one line."""
     assert fit_choices(["dataset=digits", "profile=demo"]) == ["dataset=digits", "profile=demo"]
+    mine = ["dataset=csv", f"path={tmp_path / 'my list.csv'}"]
+    assert re.fullmatch(r"dataset\.title=my-list-[0-9a-f]{4}", fit_choices(mine)[-1])
+    assert fit_choices([*mine, "dataset.title=mine"]) == [*mine, "dataset.title=mine"]
     with pytest.raises(UserError, match="is not a folder that can be read"):
         fit_choices([*CHOICES, f"path={tmp_path / 'none'}"])

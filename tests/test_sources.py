@@ -30,6 +30,7 @@ def ask(
     """Params that name a source."""
     return DatasetParams(
         name=name,
+        title="mine",
         path=str(path),
         image_size=image_size,
         train_size=10,

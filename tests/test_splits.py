@@ -45,7 +45,8 @@ def ask(
 ) -> DatasetParams:
     """Params of a split with these sizes, and of unequal classes in train."""
     return DatasetParams(
-        name="digits", path="", image_size=16, seed=seed, balance=balance, class_shares=list(class_shares),
+        name="digits", title="mine", path="", image_size=16, seed=seed, balance=balance,
+        class_shares=list(class_shares),
         imbalance_factor=imbalance_factor, train_size=train, val_size=val, select_size=select, test_size=test,
     )  # fmt: skip
 

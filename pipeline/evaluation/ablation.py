@@ -69,7 +69,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         decision, ablation.mode, words(made.sets).each, removed=chosen.errors_removed_percent, n=len(baseline)
     )
     return Result(
-        dataset=params.dataset.name,
+        dataset=params.dataset.title,
         profile=params.profile,
         mode=ablation.mode,
         mixing=ablation.mixing,

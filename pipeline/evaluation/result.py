@@ -363,7 +363,7 @@ class Result(Record):
     """results/ablation.json. Accuracies are fractions from 0 to 1, floats have six decimals; keys are only added."""
 
     dataset: str
-    """`dataset.name`."""
+    """`dataset.title`."""
     profile: str
     """The profile that params.yaml was composed from."""
     mode: Literal["add", "replace"]

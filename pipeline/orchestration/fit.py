@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
-from pipeline.params.schema import DatasetParams, Params
+from pipeline.params.schema import OWN_SETS, DatasetParams, Params
 from pipeline.runtime.progress import Progress
 from pipeline.sources.image_folder import find_pictures
 from pipeline.sources.listing import expand
@@ -42,16 +42,24 @@ def fit_choices(choices: list[str]) -> list[str]:
         UserError: a choice is wrong, or the folder cannot be read.
     """
     params = parse_params(compose_params(choices))
-    if params.dataset.name != "image_folder":
+    if params.dataset.name not in OWN_SETS:
         return choices
     chosen = {choice.partition("=")[0] for choice in choices}
+    called = Suggestion("dataset.title", params.dataset.title, "the folder's name, and four digits for where it lies")
+    if params.dataset.name != "image_folder":
+        return choices + _say([called], chosen)
     cifar10 = parse_params(compose_params(["dataset=cifar10", f"profile={params.profile}"]))
+    return choices + _say([called, *suggest(params, chosen, cifar10.dataset)], chosen)
+
+
+def _say(suggestions: Sequence[Suggestion], chosen: Collection[str]) -> list[str]:
+    """Prints what the user has not chosen, with its reason; returns it as choices."""
     fitted = []
-    for key, value, reason in suggest(params, chosen, cifar10.dataset):
+    for key, value, reason in suggestions:
         if key not in chosen:
             fitted.append(f"{key}={value}".replace(" ", ""))
             typer.echo(f"{fitted[-1]}: {reason}")
-    return choices + fitted
+    return fitted
 
 
 def suggest(params: Params, chosen: Collection[str], limits: DatasetParams) -> list[Suggestion]:

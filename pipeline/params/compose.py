@@ -5,6 +5,9 @@ one value. The first line of params.yaml says what it was composed from. Edit th
 `dvc exp run -S` as you like: that is noted (`--check`), not refused.
 """
 
+import hashlib
+import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -75,7 +78,16 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
     values = {str(key): value for key, value in composed.items()}
     for (block, key), path in paths.items():
         values[block][key] = path  # as it is: Hydra would read = , ( and ~ as syntax
+    own = values["dataset"]
+    own["title"] = own["title"] or title_of(own["path"])
     return parse_params(values).model_dump()  # in the order of the declarations
+
+
+def title_of(path: str) -> str:
+    """What one's own images at `path` are called: by their folder or file, and four digits for where it lies."""
+    whole = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where there is no such user
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", Path(whole).stem).strip("-") or "images"
+    return f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:4]}"
 
 
 def write_params(file: Path, choices: list[str]) -> None:

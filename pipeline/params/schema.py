@@ -21,6 +21,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Control = Literal["ceiling", "placebo", "real_only"]
 Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
+PUBLIC_SETS, OWN_SETS = ("cifar10", "digits"), ("image_folder", "parquet", "csv")
 Labels = Literal["asked", "predicted", "soft"]
 
 GAN_SIZES = (16, 32, 64, 128)
@@ -58,6 +59,9 @@ class DatasetParams(Block):
 
     name: Literal["cifar10", "digits", "image_folder", "parquet", "csv"]
     """Source of the real images: a module of `pipeline.sources`."""
+    title: Annotated[str, Field(pattern=r"^\w[\w .-]*$")]
+    """What the set is called: it names the MLflow experiment, the registered models, the card and the report. One's own
+    images `configure` calls by their folder and four digits of the sha256 of its path, so that no two sets share it."""
     path: str
     """Of one's own images: a folder with one sub-folder a class (`image_folder`), a Parquet file or a folder of them
     (`parquet`), or a list of files and labels (`csv`); empty for the other sources."""
@@ -90,8 +94,14 @@ class DatasetParams(Block):
 
     @model_validator(mode="after")
     def _path_goes_with_own_images(self) -> Self:
-        if self.name in {"image_folder", "parquet", "csv"} and not self.path:
+        if self.name in OWN_SETS and not self.path:
             raise ValueError("path is empty: name your folder of pictures, as in path=/home/me/pictures")
+        return self
+
+    @model_validator(mode="after")
+    def _own_images_have_a_title_of_their_own(self) -> Self:
+        if self.title in PUBLIC_SETS and self.title != self.name:
+            raise ValueError(f"title is {self.title}, which is another set: name yours, as in dataset.title=pictures")
         return self
 
 

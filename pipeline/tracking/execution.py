@@ -34,6 +34,7 @@ class Execution:
 
     Attributes:
         name: DVC's experiment name, or profile-dataset-digest.
+        dataset: `dataset.title`.
         digest: first 8 hex digits of the sha256 of params.yaml and dvc.yaml.
         params: every value of params.yaml, flattened to dotted names.
         sweep: name of the sweep that it is part of, empty for none.
@@ -53,7 +54,7 @@ def current_execution(params: Mapping[str, Any]) -> Execution:
     Args:
         params: the whole of params.yaml, as `Params.model_dump()` gives it.
     """
-    dataset, profile = params["dataset"]["name"], params["profile"]
+    dataset, profile = params["dataset"]["title"], params["profile"]
     files = [path.read_bytes() if path.exists() else b"" for path in (Path("params.yaml"), Path("dvc.yaml"))]
     digest = hashlib.sha256(b"\0".join(files)).hexdigest()[:8]
     name = os.environ.get("DVC_EXP_NAME") or f"{profile}-{dataset}-{digest}"

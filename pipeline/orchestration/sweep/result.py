@@ -145,7 +145,7 @@ class Sweep(Record):
     key: str
     """Dotted key of the one value in which all settings differ; empty where they differ in more."""
     dataset: str
-    """`dataset.name`."""
+    """`dataset.title`."""
     profile: str
     """The profile that params.yaml was composed from."""
     num_compared: Count
