@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.network import Network
-from pipeline.images import ImageSet, LabelledImages, Pixels
+from pipeline.images import ImageSet, Indices, PixelRows, Pixels
 from pipeline.randomness import Stream, random_words
 
 NOISE_SEED = 0  # one noise for all cells, so that they stay paired
@@ -21,26 +21,43 @@ CONTRAST_PERCENT = 40  # of the distance to the image's mean level that is left
 BLUR = (1, 4, 6, 4, 1)  # binomial weights: about a Gaussian with a standard deviation of one pixel
 BLOCK = 2  # pixels that share one level when pixelated
 
+Corruption = Callable[[Pixels, Indices], Pixels]
+"""(images NHWC, their rows in the set) => uint8 NHWC."""
+
 
 def measure_robustness(network: Network, data: ImageSet, num_images: int, *, flip: bool) -> dict[str, float]:
     """Accuracy of `network`, 0 to 1, under each corruption, on the first `num_images` images or all there are.
 
     With `flip`, the network's answer is the mean over both mirror images.
     """
-    clean = LabelledImages(data.images[:num_images], data.labels[:num_images], data.class_names)
-    accuracies = {}
+    labels, accuracies = data.labels[:num_images], {}
     for name, corrupt in CORRUPTIONS.items():
-        corrupted = LabelledImages(corrupt(clean.images), clean.labels, clean.class_names)
+        corrupted = ImageSet(CorruptedRows(data.images, len(labels), corrupt), labels, data.class_names)
         accuracies[name] = measure_accuracy(predict(network, corrupted, flip=flip), corrupted)
     return accuracies
 
 
-def add_noise(images: Pixels) -> Pixels:
+class CorruptedRows:
+    """The first `count` of `images`, corrupted as they are asked for: all at once, large ones would fill the memory."""
+
+    def __init__(self, images: PixelRows, count: int, corrupt: Corruption) -> None:
+        self._images, self._count, self._corrupt = images, count, corrupt
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C."""
+        return (self._count, *self._images.shape[1:])
+
+    def __getitem__(self, rows: slice | Indices, /) -> Pixels:
+        wanted = np.arange(self._count, dtype=np.int64)[rows]
+        return self._corrupt(self._images[wanted], wanted)
+
+
+def add_noise(images: Pixels, rows: Indices) -> Pixels:
     """Noise of NOISE_STD levels that depends on the image's row alone, not on how many there are."""
     pixels = int(np.prod(images.shape[1:]))
     words = [
-        random_words(pixels, seed=NOISE_SEED, stream=Stream.CORRUPTION_NOISE, position=row)
-        for row in range(len(images))
+        random_words(pixels, seed=NOISE_SEED, stream=Stream.CORRUPTION_NOISE, position=row) for row in rows.tolist()
     ]
     noise = NOISE_STD * _nearly_normal(np.stack(words)).reshape(images.shape)
     return _to_levels(images + noise)
@@ -75,12 +92,12 @@ def pixelate(images: Pixels) -> Pixels:
     return _to_levels(blocks.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2))
 
 
-CORRUPTIONS: dict[str, Callable[[Pixels], Pixels]] = {
+CORRUPTIONS: dict[str, Corruption] = {
     "noise": add_noise,
-    "blur": blur,
-    "brightness": brighten,
-    "contrast": lower_contrast,
-    "pixelate": pixelate,
+    "blur": lambda images, _: blur(images),
+    "brightness": lambda images, _: brighten(images),
+    "contrast": lambda images, _: lower_contrast(images),
+    "pixelate": lambda images, _: pixelate(images),
 }
 
 

@@ -1,5 +1,7 @@
 """The first layer of `convnet`: kernels that decorrelate image patches, computed from images and never trained."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from pipeline.images import Pixels
 
 PATCH, STRIDE = 4, 2  # pixels
 FLOOR = 2e-3  # added to variances (of values in [-1, 1]), so that the rarest directions are not blown up
-BLOCK = 256  # images at a time
+BLOCK = 2**18  # pixels at a time, whose patches in double precision take 25 MB
 
 
 def whitening_kernels(images: Pixels, num_kernels: int) -> Tensor:
@@ -35,8 +37,9 @@ def _second_moment(images: Pixels) -> NDArray[np.float64]:
     """
     size = images.shape[3] * PATCH**2
     total, count = np.zeros((size, size)), 0
-    for start in range(0, len(images), BLOCK):
-        levels = 2.0 * images[start : start + BLOCK] - 255
+    num_images = max(1, BLOCK // math.prod(images.shape[1:3]))
+    for start in range(0, len(images), num_images):
+        levels = 2.0 * images[start : start + num_images] - 255
         windows = np.lib.stride_tricks.sliding_window_view(levels, (PATCH, PATCH), axis=(1, 2))
         patches = windows[:, ::STRIDE, ::STRIDE].reshape(-1, size)
         total, count = total + patches.T @ patches, count + len(patches)
