@@ -54,11 +54,12 @@ def configure(
     from pipeline.orchestration.fit import fit_choices
     from pipeline.params.compose import hand_edits, replace_params
     from pipeline.params.load import PARAMS_FILE
+    from pipeline.tracking.download import fetch_choices
 
     if check:
         typer.echo("\n".join(hand_edits(PARAMS_FILE)) or f"{PARAMS_FILE}: as composed")
     else:
-        replace_params(fit_choices(choices or []))
+        replace_params(fit_choices(fetch_choices(choices or [])))
 
 
 Jobs = Annotated[

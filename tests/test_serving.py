@@ -19,14 +19,19 @@ from PIL import Image
 
 from pipeline.classifier.inference import predict
 from pipeline.classifier.saved import load_classifier
+from pipeline.files import hash_file
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
+from pipeline.gan.transfer import read_start
 from pipeline.images import LabelledImages, Pixels
+from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
 from pipeline.shards.writer import write_split
 from pipeline.tracking import execution, registry, serve_classifier, serve_generator
 from pipeline.tracking.contents import Network
+from pipeline.tracking.download import fetch_choices
 from pipeline.tracking.package import write_package
+from tests.gan_inputs import train
 from tests.tracking_inputs import (
     CELL,
     DIGITS,
@@ -270,3 +275,35 @@ def test_a_registry_does_not_choose_the_code(repo: Path) -> None:
     with pytest.raises(UserError, match=r"asks for the networks 'tests.tracking_inputs:build_own', "):
         serve_generator._load_pyfunc(str(repo / "generator"), {"networks": ""})
     assert serve_generator._load_pyfunc(str(repo / "generator"), {"networks": own}).sampler.latent_dim == 8
+
+
+def test_a_registered_generator_becomes_a_folder_to_start_from(
+    repo: Path, tiny: Params, patches: LabelledImages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`configure gan.init_from=models:/…` fetches both networks, once; training then starts from the folder."""
+    train(tiny.gan, patches, repo).save(repo / "gan")
+    register("train_gan@0", Network("generator", "current", repo / "gan"))
+    fetched = fetch_choices(["dataset=digits", "gan.init_from=models:/digits-generator@current"])
+    assert fetched == fetch_choices(["dataset=digits", "gan.init_from=models:/digits-generator/1"])
+    assert capsys.readouterr().out.count("downloaded") == 1
+    folder = Path(fetched[1].removeprefix("gan.init_from="))
+    assert hash_file(repo / "gan/generator.safetensors").startswith(folder.name.removeprefix("digits-generator-"))
+    start = read_start(tiny.gan.model_copy(update={"init_from": str(folder)}), patches, replicate=0)
+    assert start
+    assert start.record.discriminator_sha256 == hash_file(repo / "gan/discriminator.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("digits-generator@current", "has no discriminator.json; register a newer one"),
+        ("digits-generator@nobody", "nobody"),
+        ("elsewhere/1", "elsewhere"),
+        ("digits-generator", "write it as models:/NAME@ALIAS or models:/NAME/VERSION"),
+    ],
+)
+def test_a_model_to_start_from_that_is_not_there_is_one_line(registered: Path, model: str, message: str) -> None:
+    """Registered without its discriminator, under another alias, not at all, or named in part."""
+    with pytest.raises(UserError, match=f"^configure: gan.init_from=models:/{model.split('@')[0]}.*{message}"):
+        fetch_choices([f"gan.init_from=models:/{model}"])
+    assert not (registered / "registered").exists()

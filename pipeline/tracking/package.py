@@ -66,7 +66,7 @@ def write_package(target: Path, kind: str, folder: Path, run_id: str, artifact_p
     about = json.loads((folder / f"{kind}.json").read_bytes())
     data = target.with_name(kind)
     data.mkdir()
-    for file in model_files(folder, kind):
+    for file in filter(Path.is_file, packaged_files(kind, folder)):
         shutil.copyfile(file, data / file.name)  # without the mode of the original, which a server may not read
     save_model(
         target,
@@ -83,6 +83,12 @@ def write_package(target: Path, kind: str, folder: Path, run_id: str, artifact_p
 def model_files(folder: Path, kind: str) -> list[Path]:
     """What `pipeline.files.save_model` wrote."""
     return [folder / f"{kind}.json", folder / f"{kind}.safetensors"]
+
+
+def packaged_files(kind: str, folder: Path) -> list[Path]:
+    """What a package holds: a generator's discriminator too where it was kept, so that training can start from both."""
+    kinds = ("generator", "discriminator") if kind == "generator" else (kind,)
+    return [file for name in kinds for file in model_files(folder, name)]
 
 
 def probability_column(class_name: str) -> str:

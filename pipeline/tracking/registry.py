@@ -22,7 +22,7 @@ def register(parent: Parent, run_id: str, network: Network) -> None:
 
     A network that is a version already keeps it, unless the run that holds its files was deleted.
     """
-    name, digest = f"{parent.execution.dataset}-{network.kind}", _digest(network)
+    name, digest = f"{parent.execution.dataset}-{network.kind}", weights_digest(network)
     with store.creation_lock():
         known = _find(parent, name, digest)
         version = known if known and _is_alive(parent, known) else None
@@ -33,7 +33,7 @@ def register(parent: Parent, run_id: str, network: Network) -> None:
         parent.client.set_registered_model_alias(name, network.alias, version.version)
 
 
-def _digest(network: Network) -> str:
+def weights_digest(network: Network) -> str:
     """sha256 over the hashes of description and weights."""
     return hashlib.sha256("".join(map(hash_file, model_files(network.folder, network.kind))).encode()).hexdigest()
 

@@ -17,6 +17,8 @@ import typer
 
 from pipeline.evaluation.result import Result, read_result
 from pipeline.orchestration.dvc_graph import cache_folder
+from pipeline.params.graph import fit_graph
+from pipeline.params.load import GRAPH_FILE, parse_params, read_yaml
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.dvc import run_module
 from pipeline.runtime.errors import UserError
@@ -59,6 +61,7 @@ def run_setting(name: str, experiment: str, params: str, jobs: int) -> Result:
     tree = TREES / name
     _bring_up(tree)
     write_bytes(tree / "params.yaml", params.encode())
+    fit_graph(tree / GRAPH_FILE, parse_params(read_yaml(tree / "params.yaml")))
     if DOWNLOADS.is_dir():
         os.environ.setdefault("CIFAR10_ROOT", str(DOWNLOADS.resolve()))
     here = {"DVC_ROOT": str(Path.cwd()), "DVC_EXP_NAME": experiment}
