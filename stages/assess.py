@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 from pipeline.assessment.assess import Drawn, assess, check_generator, neighbours_picture
 from pipeline.assessment.judge import judge_by
-from pipeline.classifier.saved import load_classifier
+from pipeline.classifier.saved import load_judge
 from pipeline.device import pick_device
 from pipeline.files import write_json, write_picture
 from pipeline.gan.discriminator import TrainedDiscriminator
@@ -36,7 +36,7 @@ def main(
     imported = find_imported(generator)
     weights = check_generator(synthetic, generator, imported)
     name = f"pooled activations of the real-only classifier {judge.name}"
-    network = load_classifier(judge, device, images, network=params.classifier.network)
+    network = load_judge(judge, device, images, network=params.classifier.network)
     classifier = judge_by(name, network)
     discriminator = (
         None if imported else TrainedDiscriminator.load(generator, device, images, networks=params.gan.networks)

@@ -13,7 +13,7 @@ from pipeline.classifier.cell import run_cell, select_real
 from pipeline.classifier.inference import predict_probabilities
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.rival import rival_data, with_rival
-from pipeline.classifier.saved import load_classifier
+from pipeline.classifier.saved import load_judge
 from pipeline.device import pick_device
 from pipeline.params.load import load_params
 from pipeline.params.schema import Rival
@@ -39,7 +39,7 @@ def main(
     plan = plan_cell(params, train_size=len(train), replicate=replicate, rival=rival)
     real, soft = select_real(plan, train), None
     if rival == "distilled":
-        judge = load_classifier(baseline, device, train, network=params.classifier.network)
+        judge = load_judge(baseline, device, train, network=params.classifier.network)
         soft = predict_probabilities(judge, real, flip=params.classifier.flip)
     data = rival_data(rival, real, val, soft)
 

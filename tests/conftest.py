@@ -161,3 +161,14 @@ def server(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture
+def own_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules of the user's in the test's folder, where Python finds them."""
+    from tests.own_programs import PROGRAMS  # it takes what the tests of cells have, and those this file
+
+    for name, text in PROGRAMS.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)

@@ -1,7 +1,6 @@
-"""Classifiers that are not ours: torchvision's, timm's, or a function of the user's own."""
+"""Networks that are not ours: torchvision's, timm's, or what a function of the user's gives."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,54 +8,16 @@ import pytest
 import torch
 
 from pipeline.classifier.backbone import Backbone, build_backbone
-from pipeline.classifier.cell import run_cell
 from pipeline.classifier.inference import extract_features, measure_accuracy, predict
 from pipeline.classifier.network import build_network, choose_architecture
-from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.saved import load_classifier, read_classifier_record
-from pipeline.classifier.training import TrainingData
-from pipeline.images import LabelledImages, empty_like
+from pipeline.images import LabelledImages
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
-from tests.test_cell import grid
+from tests.own_programs import run_baseline
 from tests.test_classifier import CPU, train
 
-OWN = """
-from torch import nn
-
-def build(image_size, channels, num_classes):
-    body = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d((4, 1)))
-    return nn.Sequential(body, nn.Flatten(), nn.Dropout(0.1), nn.Linear(32, num_classes))
-
-def too_many(image_size, channels, num_classes):
-    return nn.Sequential(build(image_size, channels, num_classes), nn.Linear(num_classes, num_classes + 1))
-
-def no_head(image_size, channels, num_classes):
-    return nn.Flatten()
-
-def too_small(image_size, channels, num_classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(7, num_classes))
-
-def no_module(image_size, channels, num_classes):
-    return 7
-
-def no_arguments():
-    return nn.Flatten()
-
-number = 7
-"""
-
-
-@pytest.fixture(autouse=True)
-def my_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of the user's, where Python finds it."""
-    (tmp_path / "my_classifier.py").write_text(OWN)
-    (tmp_path / "my_broken.py").write_text("def build(:")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_classifier", raising=False)
-
-
-# ---- networks ----------------------------------------------------------------------------------------------------
+pytestmark = pytest.mark.usefixtures("own_programs")
 
 
 @pytest.mark.parametrize(
@@ -136,9 +97,6 @@ def test_a_wrong_network_is_one_line(name: str, problem: str) -> None:
         build_backbone(name, 32, 3, 10)
 
 
-# ---- training ----------------------------------------------------------------------------------------------------
-
-
 def test_torchvisions_resnet18_learns_from_scratch(tiny: Params, patches: LabelledImages) -> None:
     """By the one loop, in ten steps much of three easy classes."""
     trained = train(tiny, patches, network="torchvision:resnet18", learning_rate=2.0, steps=10)
@@ -155,15 +113,11 @@ def test_a_network_of_the_users_learns(tiny: Params, patches: LabelledImages) ->
 
 def test_the_cell_of_another_network_is_read_again(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
     """The saved network answers as the trained one did; without the user's word its file runs no code."""
-    classifier = tiny.classifier.model_copy(update={"network": "my_classifier:build", "batch_size": 4})
-    plan = plan_cell(grid(), train_size=30, replicate=7).model_copy(update={"steps": 2})
-    real, val, test = (patches.select(np.arange(*rows)) for rows in ((0, 30), (30, 36), (36, 60)))
-    data = TrainingData(real, empty_like(real), val)
-    run_cell(plan, classifier, data, test, device=CPU, out=tmp_path / "model", results=tmp_path)
-
+    run_baseline(tiny, patches, tmp_path, network="my_classifier:build", batch_size=4)
+    test = patches.select(np.arange(36, 60))
     loaded = load_classifier(tmp_path / "model", CPU, test, network="my_classifier:build")
     logits = np.load(tmp_path / "model/test_logits.npy")
-    assert np.array_equal(predict(loaded, test, flip=classifier.flip), logits)
+    assert np.array_equal(predict(loaded, test, flip=tiny.classifier.flip), logits)
     assert read_classifier_record(tmp_path / "model").shape.image_size == 16
     with pytest.raises(UserError, match=r"asks for the network 'my_classifier:build', params.yaml names 'convnet'"):
         load_classifier(tmp_path / "model", CPU, test, network="convnet")

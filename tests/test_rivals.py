@@ -16,7 +16,7 @@ from pipeline.classifier.inference import measure_accuracy, predict
 from pipeline.classifier.plan import plan_cell
 from pipeline.classifier.rival import class_weights, oversample, rival_data, with_rival
 from pipeline.images import Indices, LabelledImages
-from pipeline.params.schema import ClassifierParams, Params, Rival
+from pipeline.params.schema import CellClassifierParams, Params, Rival
 from tests.test_classifier import CPU, train
 
 SIDE = 16
@@ -92,7 +92,7 @@ def test_a_rival_changes_one_thing_in_the_baseline(tiny: Params, rival: Rival) -
     values = tiny.rivals.model_copy(update={"mixup": 0.7, "cutmix": 0.9, "cutout": 5, "longer": 2.5})
     params = tiny.model_copy(update={"rivals": values})
     changed = with_rival(params, rival)
-    assert changed == ClassifierParams(**(params.classifier.model_dump() | CHANGES[rival]))
+    assert changed == CellClassifierParams(**(params.classifier.model_dump() | CHANGES[rival]))
     plan, baseline = (plan_cell(params, train_size=100, replicate=4, rival=name) for name in (rival, None))
     changes = {"stage": "train_rival", "rival": rival, "steps": changed.steps}
     assert plan.model_dump() == baseline.model_dump() | changes

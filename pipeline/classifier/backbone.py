@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.classifier.finetuning import Headed
 from pipeline.params.problems import suggest
+from pipeline.params.schema import LIBRARIES
 from pipeline.randomness import Stream, random_words
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.own_code import find_function
 
 KEY = "classifier.network"
-LIBRARIES = ("torchvision", "timm")
 SMALL = 64  # pixels, below which a stem made for photographs would throw most of the image away
 STEMS = {  # first convolution, and the pooling after it, of torchvision's models by the beginning of their names
     "resnet": ("conv1", "maxpool"),
@@ -29,7 +30,7 @@ STEMS = {  # first convolution, and the pooling after it, of torchvision's model
 }
 
 
-class Backbone(nn.Module):
+class Backbone(Headed):
     """A network of somebody else's with a head for our classes: images NCHW in [-1, 1] → logits.
 
     Grey images come to a library's network as three equal channels.
@@ -37,12 +38,12 @@ class Backbone(nn.Module):
 
     def __init__(self, body: nn.Module, num_classes: int, *, repeat_grey: bool) -> None:
         super().__init__()
-        self.body, self._repeat_grey = body, repeat_grey
+        self.body, self.repeats_grey = body, repeat_grey
         self.head = _find_head(body, num_classes)
 
     @property
     def plain(self) -> nn.Module:
-        """What weights are saved of and loaded into: under the names that its own program gives them."""
+        """The network without us around it."""
         return self.body
 
     def kernels(self) -> list[nn.Parameter]:
@@ -66,7 +67,9 @@ class Backbone(nn.Module):
         return cast(Tensor, self.body(self._prepare(images)))
 
     def _prepare(self, images: Tensor) -> Tensor:
-        return images.expand(-1, 3, -1, -1) if self._repeat_grey and images.shape[1] == 1 else images
+        if self.repeats_grey and images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        return self.normalise(images)
 
 
 def is_code(name: str) -> bool:

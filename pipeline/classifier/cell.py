@@ -1,6 +1,7 @@
 """One cell of the ablation: its images, its training, and the files that hold its result."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -9,7 +10,7 @@ import torch
 
 from pipeline.classifier.attack import predict_attacked
 from pipeline.classifier.corruptions import measure_robustness
-from pipeline.classifier.inference import Logits, measure_accuracy, predict
+from pipeline.classifier.inference import Answer, Logits, measure_accuracy, predict
 from pipeline.classifier.metrics import (
     accuracy_per_class,
     calibration_error,
@@ -18,15 +19,17 @@ from pipeline.classifier.metrics import (
     negative_log_likelihood,
 )
 from pipeline.classifier.mixture import Mixture
-from pipeline.classifier.network import choose_architecture
+from pipeline.classifier.network import Network, choose_architecture
+from pipeline.classifier.own_training import train_own
 from pipeline.classifier.plan import CellPlan
 from pipeline.classifier.record import CellRecord, CellSettings
 from pipeline.classifier.saved import ClassifierRecord, save_classifier
-from pipeline.classifier.training import TrainingData, train_classifier
-from pipeline.files import write_array, write_csv, write_json
+from pipeline.classifier.training import TrainedClassifier, TrainingData, train_classifier
+from pipeline.files import hash_file, write_array, write_csv, write_json
 from pipeline.images import ImageSet, concatenate, empty_like
-from pipeline.params.schema import ClassifierParams, Params
+from pipeline.params.schema import CellClassifierParams, ClassifierParams, Params
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import named_bars
 
 
 def select_real(plan: CellPlan, train: ImageSet, reserve: ImageSet | None = None) -> ImageSet:
@@ -64,7 +67,7 @@ def select_stand_ins(plan: CellPlan, params: Params, train: ImageSet, reserve: I
 
 def run_cell(
     plan: CellPlan,
-    classifier: ClassifierParams,
+    classifier: CellClassifierParams,
     data: TrainingData,
     test: ImageSet,
     *,
@@ -75,29 +78,37 @@ def run_cell(
     """Trains the classifier of a cell, then reads the test images once, and the first of them corrupted.
 
     Writes weights and test logits to `out`, history and record below `results`; the record comes last: where it
-    lies, the cell is whole.
+    lies, the cell is whole. A training of the user's leaves no weights; the baseline's folder has a network in their
+    place that `classifier` describes: the judge.
     """
-    mixture = Mixture(plan.mixing or "batch", plan.mixed_percent, classifier.batch_size, plan.steps)
-    trained = train_classifier(classifier, data, mixture, seed=plan.replicate, device=device)
-    logits = predict_attacked(trained.network, test, classifier)
-    corrupted = measure_robustness(trained.network, test, plan.num_corrupted, flip=classifier.flip)
-    temperature = fit_temperature(predict_attacked(trained.network, data.val, classifier), data.val)
-    clean = predict(trained.network, test, flip=classifier.flip) if classifier.attack_epsilon else None
-    measured = Measured(logits, corrupted, temperature, clean)
-    record = describe_cell(plan, data, trained.history[-1], measured, test)
-    save_classifier(
-        out,
-        trained.network,
-        ClassifierRecord(
-            shape=choose_architecture(classifier, test),
-            image_size=test.images.shape[1],
-            class_names=test.class_names,
-            flip=classifier.flip,
-        ),
-    )
-    write_array(out / "test_logits.npy", logits)
-    write_csv(results / "history" / f"{plan.name}.csv", trained.history)
+    if classifier.train:
+        own = train_own(classifier.train, data, _mixture(plan, classifier), seed=plan.replicate)
+        answers, history = Answers(own.answer, None), own.history
+        if plan.is_baseline:
+            with named_bars("judge"):
+                _train_network(plan, classifier, data, device=device, out=out)
+    else:
+        trained = _train_network(plan, classifier, data, device=device, out=out)
+        answers, history = _answers(trained.network, classifier), trained.history
+    measured = _measure(answers, plan, data.val, test)
+    digest = hash_file(Path(classifier.weights)) if classifier.weights and not classifier.train else None
+    record = describe_cell(plan, data, history[-1], measured, test).model_copy(update={"weights_sha256": digest})
+    write_array(out / "test_logits.npy", measured.logits)
+    write_csv(results / "history" / f"{plan.name}.csv", history)
     write_json(results / "cells" / f"{plan.name}.json", record.model_dump(exclude_none=True))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A trained classifier in use: images to logits, float32 (N, num_classes).
+
+    Attributes:
+        plain: of images as they are.
+        attacked: of images as an attack leaves them; None where it was not trained under one.
+    """
+
+    plain: Answer
+    attacked: Answer | None
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,38 @@ class Measured:
     corrupted: dict[str, float]
     temperature: float
     clean: Logits | None
+
+
+def _mixture(plan: CellPlan, classifier: ClassifierParams) -> Mixture:
+    return Mixture(plan.mixing or "batch", plan.mixed_percent, classifier.batch_size, plan.steps)
+
+
+def _train_network(
+    plan: CellPlan, classifier: CellClassifierParams, data: TrainingData, *, device: torch.device, out: Path
+) -> TrainedClassifier:
+    """Trains a network by the one loop and saves it, as the judge where the cell's own training is the user's."""
+    trained = train_classifier(classifier, data, _mixture(plan, classifier), seed=plan.replicate, device=device)
+    record = ClassifierRecord(
+        shape=choose_architecture(classifier, data.val),
+        image_size=data.val.images.shape[1],
+        class_names=data.val.class_names,
+        flip=classifier.flip,
+    )
+    save_classifier(out, trained.network, record, name="judge" if classifier.train else "classifier")
+    return trained
+
+
+def _answers(network: Network, classifier: ClassifierParams) -> Answers:
+    attacked = partial(predict_attacked, network, classifier=classifier) if classifier.attack_epsilon else None
+    return Answers(partial(predict, network, flip=classifier.flip), attacked)
+
+
+def _measure(answers: Answers, plan: CellPlan, val: ImageSet, test: ImageSet) -> Measured:
+    answer = answers.attacked or answers.plain
+    logits = answer(test)
+    corrupted = measure_robustness(answers.plain, test, plan.num_corrupted)
+    temperature = fit_temperature(answer(val), val)
+    return Measured(logits, corrupted, temperature, answers.plain(test) if answers.attacked else None)
 
 
 def describe_cell(

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.classifier.inference import measure_accuracy, predict
-from pipeline.classifier.network import Network
+from pipeline.classifier.inference import Answer, measure_accuracy
 from pipeline.images import ImageSet, Indices, PixelRows, Pixels
 from pipeline.randomness import Stream, random_words
 
@@ -25,15 +24,12 @@ Corruption = Callable[[Pixels, Indices], Pixels]
 """(images NHWC, their rows in the set) => uint8 NHWC."""
 
 
-def measure_robustness(network: Network, data: ImageSet, num_images: int, *, flip: bool) -> dict[str, float]:
-    """Accuracy of `network`, 0 to 1, under each corruption, on the first `num_images` images or all there are.
-
-    With `flip`, the network's answer is the mean over both mirror images.
-    """
+def measure_robustness(answer: Answer, data: ImageSet, num_images: int) -> dict[str, float]:
+    """Accuracy of a classifier's `answer`, 0 to 1, under each corruption, on the first `num_images`, or all."""
     labels, accuracies = data.labels[:num_images], {}
     for name, corrupt in CORRUPTIONS.items():
         corrupted = ImageSet(CorruptedRows(data.images, len(labels), corrupt), labels, data.class_names)
-        accuracies[name] = measure_accuracy(predict(network, corrupted, flip=flip), corrupted)
+        accuracies[name] = measure_accuracy(answer(corrupted), corrupted)
     return accuracies
 
 

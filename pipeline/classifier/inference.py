@@ -15,6 +15,7 @@ BATCH = 500  # images of up to LARGEST x LARGEST; fixed, because another shape m
 LARGEST = 64  # pixels; of larger images a batch has as many pixels, or activations would take gigabytes
 
 Logits = NDArray[np.float32]
+Answer = Callable[[ImageSet], Logits]
 
 
 def predict(network: Network, data: ImageSet, *, flip: bool) -> Logits:

@@ -1,5 +1,7 @@
 """The classifiers: a small speed-run network, a plain ResNet-18, or somebody else's: NCHW in [-1, 1] → logits."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
 import torch
@@ -8,13 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.classifier.backbone import Backbone, build_backbone
+from pipeline.classifier.finetuning import Headed, load_pretrained
 from pipeline.classifier.whitening import PATCH, STRIDE, whitening_kernels
 from pipeline.files import Record
 from pipeline.images import ImageSet, Pixels
-from pipeline.params.schema import OWN_NETWORKS, ClassifierParams, NetworkName
+from pipeline.params.schema import OWN_NETWORKS, ClassifierParams, NetworkName, PositiveFloat
+from pipeline.runtime.errors import UserError
 
 
-class ConvNet(nn.Module):
+class ConvNet(Headed):
     """Fixed whitening of patches, convolutions in two widths (2w, 4w), global max pooling, scaled logits.
 
     The shape of cifar10-airbench's network (Jordan 2024), which halves the sides at once, so that a CPU digests it.
@@ -35,14 +39,9 @@ class ConvNet(nn.Module):
         kernels = whitening_kernels(images, self.whiten.out_channels)
         self.whiten.weight.copy_(kernels)
 
-    @property
-    def plain(self) -> nn.Module:
-        """What weights are saved of and loaded into."""
-        return self
-
     def kernels(self) -> list[nn.Parameter]:
         """What Muon moves: the trained convolutions."""
-        return [weight for weight in self.groups.parameters() if weight.ndim == 4]
+        return [weight for weight in self.groups.parameters() if weight.ndim == 4 and weight.requires_grad]
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled activations before the linear layer: (N, 4 * width)."""
@@ -77,7 +76,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-class ResNet18(nn.Module):
+class ResNet18(Headed):
     """torchvision's ResNet-18 (He et al. 2016) with the usual stem for small images: 3x3, stride 1, no pooling."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -91,18 +90,13 @@ class ResNet18(nn.Module):
         self.linear = nn.Linear(self.body.fc.in_features, num_classes)
         self.body.fc = nn.Identity()
 
-    @property
-    def plain(self) -> nn.Module:
-        """What weights are saved of and loaded into."""
-        return self
-
     def kernels(self) -> list[nn.Parameter]:
         """What Muon moves: nothing, the plain network is trained plainly."""
         return []
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled activations before the linear layer: (N, 512)."""
-        return cast(Tensor, self.body(images))
+        return cast(Tensor, self.body(self.normalise(images)))
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.linear(self.features(images)))
@@ -124,6 +118,10 @@ class Architecture(Record):
     """Logits."""
     image_size: Annotated[int, Field(gt=0, le=2**12)] | None = None
     """Side of the square images, in pixels; absent where the network is ours, and fits all sizes."""
+    mean: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    """`classifier.mean`; absent where it is empty."""
+    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
+    """`classifier.std`; absent where it is empty."""
 
     @model_validator(mode="after")
     def _others_know_their_image_size(self) -> Self:
@@ -150,6 +148,8 @@ def choose_architecture(classifier: ClassifierParams, data: ImageSet) -> Archite
         channels=data.images.shape[3],
         num_classes=len(data.class_names),
         image_size=None if classifier.network in OWN_NETWORKS else data.images.shape[1],
+        mean=tuple(classifier.mean) or None,
+        std=tuple(classifier.std) or None,
     )
 
 
@@ -161,8 +161,40 @@ def build_network(architecture: Architecture, *, seed: int) -> Network:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if (size := architecture.image_size) is not None:
-            return build_backbone(architecture.network, size, architecture.channels, architecture.num_classes)
-        if architecture.network == "resnet18":
-            return ResNet18(architecture.channels, architecture.num_classes)
-        return ConvNet(architecture.width, architecture.channels, architecture.num_classes)
+        network = _draw(architecture)
+    network.mean, network.std = architecture.mean or (), architecture.std or ()
+    channels = 3 if isinstance(network, Backbone) and network.repeats_grey else architecture.channels
+    if len(network.mean) not in (0, 1, channels):
+        raise UserError(f"params.yaml: mean of a classifier has {len(network.mean)} values for {channels} channels")
+    return network
+
+
+def begin_network(classifier: ClassifierParams, data: ImageSet, first: Callable[[], Pixels], *, seed: int) -> Network:
+    """The network that a training of `classifier` on `data` begins with, on the CPU.
+
+    Args:
+        classifier: what it is, where its weights come from and which of them learn.
+        data: images like those that it will see.
+        first: makes the images that the first layer of a `convnet` without weights of its own is computed from.
+        seed: draws what comes from no file.
+
+    Raises:
+        UserError: there is no such network, or its weights are missing or another's.
+    """
+    network = build_network(choose_architecture(classifier, data), seed=seed)
+    if classifier.weights:
+        load_pretrained(network, Path(classifier.weights))
+    elif isinstance(network, ConvNet):
+        network.whiten_by(first())
+    if classifier.freeze:
+        network.freeze()
+    return network
+
+
+def _draw(architecture: Architecture) -> Network:
+    channels, num_classes = architecture.channels, architecture.num_classes
+    if architecture.image_size is not None:
+        return build_backbone(architecture.network, architecture.image_size, channels, num_classes)
+    if architecture.network == "resnet18":
+        return ResNet18(channels, num_classes)
+    return ConvNet(architecture.width, channels, num_classes)

@@ -32,7 +32,7 @@ class Optimizer:
         """
         factor = rate_factor(position, self._warm_up)
         for group in self._sgd.param_groups:
-            group["lr"] = self._rate * factor
+            group["lr"] = self._rate * factor * group["scale"]
         self._sgd.step()
         for kernel, buffer in zip(self._kernels, self._buffers, strict=True):
             self._step_kernel(kernel, buffer, factor)
@@ -50,17 +50,26 @@ class Optimizer:
         wanted = kernel.grad.add(buffer, alpha=self._values.muon_momentum)
         kernel.mul_(len(kernel) ** 0.5 / kernel.norm())
         update = orthogonalise(wanted.flatten(1)).view_as(kernel)
-        kernel.sub_(update, alpha=self._values.muon_learning_rate * factor)
+        kernel.sub_(update, alpha=self._values.muon_learning_rate * factor * self._values.body_learning_rate)
 
     def _groups(self, network: Network) -> list[dict[str, object]]:
-        """Weight decay for matrices and kernels only: biases and normalisation keep their scale."""
+        """Weight decay for matrices and kernels only: biases and normalisation keep their scale.
+
+        The body has a rate of its own.
+        """
         muon = {id(kernel) for kernel in self._kernels}
-        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in muon]
         decay = self._values.weight_decay / self._values.learning_rate  # of weights, not of rate times weights
-        return [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        groups: list[dict[str, object]] = []
+        for in_head, scale in ((True, 1.0), (False, self._values.body_learning_rate)):
+            part = [
+                weight
+                for name, weight in network.plain.named_parameters()
+                if weight.requires_grad and id(weight) not in muon and network.is_of_head(name) == in_head
+            ]
+            for is_matrix, share in ((True, decay), (False, 0.0)):
+                params = [weight for weight in part if (weight.ndim > 1) == is_matrix]
+                groups.append({"params": params, "weight_decay": share, "scale": scale})
+        return [group for group in groups if group["params"]]
 
 
 def rate_factor(position: float, warm_up: float) -> float:

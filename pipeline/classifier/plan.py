@@ -17,6 +17,11 @@ class CellPlan(CellSettings):
     """Test images, the first ones, on which each corruption is measured; all where there are fewer."""
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether all other cells of its replicate are compared with this one."""
+        return self.stage == "train_baseline" and self.real_percent == 100
+
+    @property
     def mixed_percent(self) -> int:
         """Percent of the images of all steps that do not come from the real set."""
         return 0 if self.control == "real_only" else self.synthetic_percent

@@ -70,10 +70,13 @@ class CellSettings(Record):
 class CellRecord(CellSettings):
     """results/cells/<name>.json: what one cell was trained on, and what it reached, to six digits."""
 
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the file `classifier.weights` that training began with; absent where there was none."""
     num_synthetic: Count
     """Different synthetic images in the training set."""
     train_loss: Nats
-    """Mean loss of the last quarter of the steps, label smoothing included, in nats."""
+    """Mean loss of the last quarter of the steps, label smoothing included, in nats; of an own training
+    (`classifier.train`) that of the training images after it, without."""
     val_accuracy: Fraction
     """Fraction of val that is classified correctly after the last step; under attack likewise."""
     test_accuracy: Fraction

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.training import TrainingData
 from pipeline.images import ImageSet, Indices, empty_like
-from pipeline.params.schema import ClassifierParams, Params, Rival
+from pipeline.params.schema import CellClassifierParams, Params, Rival
 
 
-def with_rival(params: Params, rival: Rival | None) -> ClassifierParams:
+def with_rival(params: Params, rival: Rival | None) -> CellClassifierParams:
     """`params.classifier`, changed as `params.rivals` say of `rival`; as it is where that changes the data alone."""
     classifier, values = params.classifier, params.rivals if rival else None
     if values is None:

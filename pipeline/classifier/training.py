@@ -16,7 +16,7 @@ from pipeline.classifier.batches import batch_reader
 from pipeline.classifier.blend import blend
 from pipeline.classifier.inference import measure_accuracy
 from pipeline.classifier.mixture import Mixture, batch_rows
-from pipeline.classifier.network import Architecture, ConvNet, Network, build_network, choose_architecture
+from pipeline.classifier.network import Architecture, Network, begin_network, build_network, choose_architecture
 from pipeline.classifier.optimizer import Optimizer
 from pipeline.images import ImageSet, Indices, LabelledImages, concatenate, empty_like, to_unit_range
 from pipeline.params.schema import ClassifierParams
@@ -68,12 +68,11 @@ def train_classifier(
         UserError: the loss is not finite, or the memory does not suffice.
     """
     # ---- network: its first layer knows the images of this training alone, in their shares -----------------
-    architecture = choose_architecture(classifier, data.real)
-    _need_memory(classifier, architecture, data)
+    _need_memory(classifier, choose_architecture(classifier, data.real), data)
     both, sizes = concatenate(data.real, data.synthetic), (len(data.real), len(data.synthetic))
-    network = build_network(architecture, seed=seed)
-    if isinstance(network, ConvNet):
-        network.whiten_by(both.images[_whitening_rows(mixture, sizes, seed)])
+    network = begin_network(
+        classifier, data.real, lambda: both.images[_whitening_rows(mixture, sizes, seed)], seed=seed
+    )
     network.to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(network, classifier)
 

@@ -2,18 +2,24 @@
 
 Of `train_gan`, for a GAN, and `screen_set`, for a set of images, one is there: a stage with an empty matrix is no
 stage, and its line says for which replicates it is there. `train_gan` depends on `gan.init_from` where that names a
-folder: to DVC an empty dep is an error. `configure` writes these lines.
+folder: to DVC an empty dep is an error. And files of the user's own, which params name, are deps of the stages that
+read them. `configure` writes these lines.
 """
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.params.schema import Params
+from pipeline.params.schema import LIBRARIES, Params
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError
 
 ALL, NONE = "${ablation.replicates}", "[]"
 START = "      - ${gan.init_from}\n"
+MARK = "  # by synthmix configure"
+CELLS = ("train_baseline", "train_rival", "train_control", "train_classifier")
+JUDGED = ("train_baseline", "assess")  # stages that build the judge where the cells are trained by the user's program
 
 
 def fit_graph(file: Path, params: Params) -> None:
@@ -46,10 +52,66 @@ def check_graph(file: Path, params: Params) -> None:
             f"{file}: train_gan {change} the dep `{START.strip()}`, as gan.init_from is {params.gan.init_from!r}: "
             "compose both files by `synthmix configure`, or edit its `deps:`"
         )
+    for stage, dep in _own_files(file.parent, params):
+        if not (file.parent / dep).exists():
+            raise UserError(f"{dep}: not found; params.yaml names it, for stage {stage}")
+        if not _has(_stage(file, text, stage), dep):
+            raise UserError(
+                f"{file}: stage {stage} lacks the dep {dep}, which params.yaml names: compose both files by `synthmix "
+                "configure`, or edit its `deps:`"
+            )
 
 
 def _fitted(file: Path, text: str, params: Params) -> str:
-    return _with_start(file, _with_stages(file, text, params), params)
+    text = _with_start(file, _with_stages(file, text, params), params)
+    text = re.sub(rf"^      - .*{re.escape(MARK)}\n", "", text, flags=re.MULTILINE)
+    for stage, dep in _own_files(file.parent, params):
+        old, code = _stage(file, text, stage), f"      - stages/{stage}.py\n"
+        if not _has(old, dep):
+            text = text.replace(old, old.replace(code, f"{code}      - {_scalar(dep)}{MARK}\n", 1))
+    return text
+
+
+def _own_files(folder: Path, params: Params) -> Iterator[tuple[str, str]]:
+    """Stages, each with a file of the user's that it reads."""
+    gan, judge, cells = params.gan, params.gan.judge, params.classifier
+    wanted = [
+        (("train_gan", "synthesize", "assess"), _module_file(folder, gan.networks)),
+        (("train_gan",), _module_file(folder, judge.network)),
+        (("train_gan",), judge.weights),
+        ((*CELLS, "assess") if not cells.train else JUDGED, _module_file(folder, cells.network)),
+        (CELLS if not cells.train else JUDGED[:1], cells.weights),
+        (CELLS, _module_file(folder, cells.train)),
+    ]
+    deps = [(stage, dep) for stages, dep in wanted if dep for stage in stages]
+    yield from dict.fromkeys((stage, dep) for stage, dep in deps if gan.recipe != "none" or stage != "train_gan")
+
+
+def _module_file(folder: Path, name: str) -> str:
+    """The file or package below `folder` that `module:function` means; empty where it is none, or installed."""
+    module, colon, _ = name.partition(":")
+    path = module.replace(".", "/")
+    if not colon or module in LIBRARIES:
+        return ""
+    return f"{path}.py" if (folder / f"{path}.py").is_file() else path if (folder / path).is_dir() else ""
+
+
+def _has(stage: str, dep: str) -> bool:
+    """Whether the lines of a stage name a dep, in whatever quotes."""
+    return re.search(rf"^      - ['\"]?{re.escape(dep)}['\"]?( |$)", stage, re.MULTILINE) is not None
+
+
+def _scalar(path: str) -> str:
+    """`path` as YAML reads it."""
+    return path if re.fullmatch(r"[\w./-]+", path) else json.dumps(path, ensure_ascii=False)
+
+
+def _stage(file: Path, text: str, stage: str) -> str:
+    """The lines of a stage."""
+    found = re.search(rf"^  {stage}:\n(?:(?:    .*)?\n)*", text, re.MULTILINE)
+    if not found:
+        raise UserError(f"{file}: has no stage {stage}; git restore {file}")
+    return found[0]
 
 
 def _with_stages(file: Path, text: str, params: Params) -> str:

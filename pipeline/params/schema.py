@@ -22,6 +22,7 @@ Control = Literal["ceiling", "placebo", "real_only"]
 Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
 PUBLIC_SETS, OWN_SETS = ("cifar10", "digits"), ("image_folder", "parquet", "csv")
+DATA_RIVALS = ("longer", "oversampling", "class_weights")  # those that change no more than data, weights and budget
 Labels = Literal["asked", "predicted", "soft"]
 
 GAN_SIZES = (16, 32, 64, 128)
@@ -39,6 +40,7 @@ def _check_network(name: str) -> str:
 
 
 OWN_NETWORKS = ("convnet", "resnet18")
+LIBRARIES = ("torchvision", "timm")  # whose models `NAME:model` means
 NetworkName = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -151,12 +153,46 @@ class ClassifierParams(Block):
     """Gradient steps of an attack while training."""
     attack_test_steps: Positive
     """Gradient steps of an attack on val and test."""
+    weights: str
+    """File of weights to begin with, all but the head's: .safetensors, or .pth that `weights_only` reads;
+    empty: they are drawn."""
+    freeze: bool
+    """Only the head learns; the body stays what `weights` say."""
+    body_learning_rate: Annotated[float, Field(gt=0, le=1)]
+    """Factor of the rates of all but the head: below 1 to fine-tune `weights`."""
+    mean: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=3)]
+    """Subtracted from a channel's levels, 0 to 1, before the network: what `weights` were trained with, one number a
+    channel or one for all; empty: images are in [-1, 1]."""
+    std: Annotated[list[PositiveFloat], Field(max_length=3)]
+    """What they are then divided by."""
+
+    @model_validator(mode="after")
+    def _normalisation_is_whole(self) -> Self:
+        if len(self.mean) != len(self.std) or len(self.mean) == 2:
+            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}: give both 0, 1 or 3")
+        if self.mean and self.network == "convnet":
+            raise ValueError("mean is given, but convnet whitens its images itself: leave mean and std empty")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_trained_body_is_frozen(self) -> Self:
+        if self.freeze and not self.weights:
+            raise ValueError("freeze is on, but weights is empty: the body would stay as it was drawn")
+        return self
 
     @model_validator(mode="after")
     def _one_blend(self) -> Self:
         if self.mixup and self.cutmix:
             raise ValueError("mixup and cutmix are both above 0: set one to 0")
         return self
+
+
+class CellClassifierParams(ClassifierParams):
+    """How the classifier of a cell is trained."""
+
+    train: str
+    """Your own training as `module:function` (docs/own-classifier.md); then the values above are those of the network
+    in whose eyes synthetic images are judged. Empty: ours."""
 
 
 class HealthParams(Block):
@@ -449,7 +485,7 @@ class Params(Block):
     dataset: DatasetParams
     gan: GanParams
     synthesize: SynthesizeParams
-    classifier: ClassifierParams
+    classifier: CellClassifierParams
     assess: AssessParams
     curation: CurationParams
     ablation: AblationParams
@@ -489,6 +525,17 @@ class Params(Block):
                 f"dataset.image_size is {size}, and gan.recipe {recipe} draws {', '.join(map(str, GAN_SIZES))} pixels: "
                 "choose one of these, or gan.networks of your own, or gan.recipe none and a set as synthesize.source"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_training_can_do_it(self) -> Self:
+        if self.classifier.train:
+            if self.classifier.attack_epsilon:
+                raise ValueError("classifier.train is given, and attack_epsilon is ours alone: set it to 0")
+            if ours := [rival for rival in self.ablation.rivals if rival not in DATA_RIVALS]:
+                raise ValueError(
+                    f"classifier.train is given, and ablation.rivals {ours} are made by our own: leave them out"
+                )
         return self
 
     @model_validator(mode="after")
