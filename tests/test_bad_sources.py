@@ -120,7 +120,7 @@ CASES: dict[str, tuple[Spoil, Spoil, tuple[str, ...]]] = {
     "folder: no path": (pictures, lambda: set_param("dataset.path", ""), ("path is empty",)),
     "folder: not there": (pictures, lambda: set_param("dataset.path", "none"), ("none is not a folder",)),
     "folder: a file": (pictures, lambda: set_param("dataset.path", "params.yaml"), ("is not a folder",)),
-    "folder: nobody's home": (pictures, lambda: set_param("dataset.path", "~no-such-user/x"), ("is not a folder",)),
+    "folder: nobody's home": (pictures, lambda: set_param("dataset.path", "~no-such-user/x"), ("name it in full",)),
     "folder: a zero byte": (pictures, lambda: set_param("dataset.path", "a\0b"), ("is not a folder", "\\x00")),
     "folder: a name without end": (pictures, lambda: set_param("dataset.path", "x" * 5000), ("is not a folder",)),
     "folder: a link to itself": (pictures, path_loop, ("is not a folder",)),

@@ -57,7 +57,8 @@ def test_linked_folders_are_searched_and_loops_end(tmp_path: Path, caplog: pytes
     (root / "cow").symlink_to(tmp_path / "outside")
     assert counts(root) == [2, 4, 2]
     said = "left out 1 link that leads nowhere, 2 link to a folder that holds it"
-    assert caplog.messages == [f"{root / 'bee'}: {said}"]
+    unseen = "DVC does not look behind linked folders: after a change there, run this stage with dvc repro --force"
+    assert caplog.messages == [f"{root / 'bee'}: {said}", *(f"{root / name}: {unseen}" for name in ("bee", "cow"))]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))

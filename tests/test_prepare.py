@@ -1,5 +1,8 @@
 """The stage prepare: the splits of every replicate on disk, and the test images that all share."""
 
+import shutil
+import sys
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -8,9 +11,13 @@ import pytest
 from PIL import Image
 
 from pipeline.params.compose import write_params
+from pipeline.params.graph import fit_graph
+from pipeline.params.load import load_all_params
 from pipeline.shards.reader import read_images
 from pipeline.sources.description import read_description
 from tests.bad_files import Check, run
+from tests.project import make_project
+from tests.project import run as run_in
 from tests.shard_inputs import tree
 
 PREPARED = Path("data/prepared")
@@ -81,3 +88,28 @@ def test_a_ceiling_without_reserve_is_refused(check_refusal: Check, monkeypatch:
     check_refusal("prepare", "ablation.controls has ceiling", "lower dataset.train_size")
     ask("dataset.train_size=10", "ablation.controls=[placebo]")
     assert run("prepare", monkeypatch) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("configure")
+def test_other_pictures_are_split_anew(tmp_path: Path) -> None:
+    """By DVC itself: after a picture came, changed or went, and not after one was only touched."""
+    project, values = make_project(tmp_path / "project"), Path("params.yaml").read_text(encoding="utf-8")
+    fit_graph(project / "dvc.yaml", load_all_params())
+    (project / "params.yaml").write_text(values.replace("path: pictures", f"path: {tmp_path / 'pictures'}"))
+    picture, other = tmp_path / "pictures/ant/0.png", tmp_path / "pictures/ant/99.png"
+    changes: list[Callable[[], object]] = [
+        lambda: None,  # the first run
+        picture.touch,
+        lambda: shutil.copy(tmp_path / "pictures/bee/1.png", other),
+        lambda: Image.new("RGB", (16, 16), "red").save(picture),
+        other.unlink,
+    ]
+    runs = []
+    for change in changes:
+        change()
+        done = run_in(project, sys.executable, "-m", "dvc", "repro", "prepare", PYTHONPATH=str(project))
+        assert done.returncode == 0, done.stdout
+        runs.append("Running stage 'prepare'" in done.stdout)
+    assert runs == [True, False, True, True, True]

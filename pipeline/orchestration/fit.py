@@ -14,7 +14,6 @@ from pipeline.params.load import parse_params
 from pipeline.params.schema import OWN_SETS, DatasetParams, Params
 from pipeline.runtime.progress import Progress
 from pipeline.sources.image_folder import find_pictures
-from pipeline.sources.listing import expand
 from pipeline.sources.pictures import read_size
 
 NUM_MEASURED = 200  # pictures whose headers are read
@@ -73,7 +72,7 @@ def suggest(params: Params, chosen: Collection[str], limits: DatasetParams) -> l
     Raises:
         UserError: there are not two folders with pictures.
     """
-    found = find_pictures(expand(params.dataset.path))
+    found = find_pictures(Path(params.dataset.path))
     official = "test" if "test" in found else "val" if "val" in found else None
     counts = _add(*({name: len(files) for name, files in found[split].items()} for split in found if split != official))
     tests = {name: len(files) for name, files in found[official].items()} if official else {}

@@ -66,6 +66,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
         UserError: an unknown group, key or value; the line names it.
     """
     pairs = [choice.partition("=") for choice in choices]
+    # Past Hydra, which would read = , ( and ~ as syntax; DVC and git know no ~.
     paths = {PATH_KEYS[key]: value for key, equals, value in pairs if key in PATH_KEYS and equals}
     overrides = [choice for choice, (key, _, _) in zip(choices, pairs, strict=True) if key not in PATH_KEYS]
     _refuse_unknown_keys(overrides)
@@ -77,7 +78,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
     assert isinstance(composed, dict)
     values = {str(key): value for key, value in composed.items()}
     for (block, key), path in paths.items():
-        values[block][key] = path  # as it is: Hydra would read = , ( and ~ as syntax
+        values[block][key] = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises where there is no such user
     own = values["dataset"]
     own["title"] = own["title"] or title_of(own["path"])
     return parse_params(values).model_dump()  # in the order of the declarations
@@ -85,7 +86,7 @@ def compose_params(choices: list[str]) -> dict[str, Any]:
 
 def title_of(path: str) -> str:
     """What one's own images at `path` are called: by their folder or file, and four digits for where it lies."""
-    whole = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where there is no such user
+    whole = os.path.realpath(path)
     name = re.sub(r"[^A-Za-z0-9_]+", "-", Path(whole).stem).strip("-") or "images"
     return f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:4]}"
 

@@ -1,9 +1,9 @@
 """What dvc.yaml has according to params.yaml, and DVC's templates cannot say, as they know no conditions.
 
 Of `train_gan`, for a GAN, and `screen_set`, for a set of images, one is there: a stage with an empty matrix is no
-stage, and its line says for which replicates it is there. `train_gan` depends on `gan.init_from` where that names a
-folder: to DVC an empty dep is an error. And files of the user's own, which params name, are deps of the stages that
-read them. `configure` writes these lines.
+stage, and its line says for which replicates it is there. `prepare` depends on one's own images, `train_gan` on
+`gan.init_from`, where there are such: to DVC an empty dep is an error. And files of the user's own, which params name,
+are deps of the stages that read them. `configure` writes these lines.
 """
 
 import json
@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.params.schema import LIBRARIES, Params
+from pipeline.params.schema import LIBRARIES, OWN_SETS, Params
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.errors import UserError
 
 ALL, NONE = "${ablation.replicates}", "[]"
-START = "      - ${gan.init_from}\n"
 MARK = "  # by synthmix configure"
 CELLS = ("train_baseline", "train_rival", "train_control", "train_classifier")
 JUDGED = ("train_baseline", "assess")  # stages that build the judge where the cells are trained by the user's program
@@ -40,18 +39,18 @@ def check_graph(file: Path, params: Params) -> None:
         UserError: says what its lines must be.
     """
     text = file.read_text(encoding="utf-8")
-    if (stages := _with_stages(file, text, params)) != text:
+    if _with_stages(file, text, params) != text:
         lines = " and ".join(f"that of {stage} {value}" for stage, value in _matrices(params).items())
         raise UserError(
             f"{file}: its stages do not fit synthesize.source {params.synthesize.source}: compose both files by "
             f"`synthmix configure`, or set under `matrix:` the replicate: {lines}"
         )
-    if _with_start(file, stages, params) != text:
-        change = "lacks" if params.gan.init_from else "has, and must not have,"
-        raise UserError(
-            f"{file}: train_gan {change} the dep `{START.strip()}`, as gan.init_from is {params.gan.init_from!r}: "
-            "compose both files by `synthmix configure`, or edit its `deps:`"
-        )
+    for stage, (key, path) in _sources(params).items():
+        if _with_dep(file, text, stage, key, wanted=bool(path)) != text:
+            change = f"lacks the dep `- ${{{key}}}`, which is {path!r}" if path else f"has a dep too much, ${{{key}}}"
+            raise UserError(
+                f"{file}: {stage} {change}: compose both files by `synthmix configure`, or edit its `deps:`"
+            )
     for stage, dep in _own_files(file.parent, params):
         if not (file.parent / dep).exists():
             raise UserError(f"{dep}: not found; params.yaml names it, for stage {stage}")
@@ -63,7 +62,9 @@ def check_graph(file: Path, params: Params) -> None:
 
 
 def _fitted(file: Path, text: str, params: Params) -> str:
-    text = _with_start(file, _with_stages(file, text, params), params)
+    text = _with_stages(file, text, params)
+    for stage, (key, path) in _sources(params).items():
+        text = _with_dep(file, text, stage, key, wanted=bool(path))
     text = re.sub(rf"^      - .*{re.escape(MARK)}\n", "", text, flags=re.MULTILINE)
     for stage, dep in _own_files(file.parent, params):
         old, code = _stage(file, text, stage), f"      - stages/{stage}.py\n"
@@ -123,12 +124,20 @@ def _with_stages(file: Path, text: str, params: Params) -> str:
     return text
 
 
-def _with_start(file: Path, text: str, params: Params) -> str:
-    before, found, after = text.partition("\n  train_gan:\n")
+def _with_dep(file: Path, text: str, stage: str, key: str, *, wanted: bool) -> str:
+    """`text` with the dep that `key` names as the first one of `stage`, or without it."""
+    before, found, after = text.partition(f"\n  {stage}:\n")
     head, deps, tail = after.partition("    deps:\n")
     if not found or not deps:
-        raise UserError(f"{file}: stage train_gan has no line `deps:`; git restore {file}")
-    return f"{before}{found}{head}{deps}{START if params.gan.init_from else ''}{tail.removeprefix(START)}"
+        raise UserError(f"{file}: stage {stage} has no line `deps:`; git restore {file}")
+    line = f"      - ${{{key}}}\n"
+    return f"{before}{found}{head}{deps}{line if wanted else ''}{tail.removeprefix(line)}"
+
+
+def _sources(params: Params) -> dict[str, tuple[str, str]]:
+    """Of every stage that may read what lies elsewhere: the key that names it, and its value."""
+    own = params.dataset.path if params.dataset.name in OWN_SETS else ""
+    return {"prepare": ("dataset.path", own), "train_gan": ("gan.init_from", params.gan.init_from)}
 
 
 def _matrices(params: Params) -> dict[str, str]:

@@ -98,6 +98,8 @@ class DatasetParams(Block):
     def _path_goes_with_own_images(self) -> Self:
         if self.name in OWN_SETS and not self.path:
             raise ValueError("path is empty: name your folder of pictures, as in path=/home/me/pictures")
+        if self.path.startswith("~"):
+            raise ValueError(f"path is {self.path!r}: name it in full, as in path=/home/me/pictures")
         return self
 
     @model_validator(mode="after")

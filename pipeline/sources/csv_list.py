@@ -1,6 +1,7 @@
 """One's own images as a CSV list: a row a picture, with its file, its class and, where there is one, its split."""
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from pipeline.images import LabelledImages
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError
 from pipeline.sources.labels import number_labels, order_classes
-from pipeline.sources.listing import DATASET_KEY, expand
+from pipeline.sources.listing import AGAIN, DATASET_KEY
 from pipeline.sources.official import SPLITS, check_same_classes, from_splits
 from pipeline.sources.reading import Pictures, read_pictures
 from pipeline.sources.splits import RealImages
@@ -32,12 +33,13 @@ def load(params: DatasetParams) -> RealImages:
     Raises:
         UserError: the list or a line of it is wrong, or files cannot be read (all are named).
     """
-    path = expand(params.path)
+    path = Path(params.path)
     parts: dict[str, list[Row]] = {}
     for split, row in _read_rows(path):
         parts.setdefault(split, []).append(row)
     if "train" not in parts:
         raise UserError(f"dataset.path: {path} lists no picture of train")
+    logging.getLogger(__name__).warning("%s: DVC watches the list, and none of its pictures: %s", path, AGAIN)
     labels = {split: [row.label for row in rows] for split, rows in parts.items()}
     names = {split: order_classes(DATASET_KEY, str(path), found) for split, found in labels.items()}
     check_same_classes(str(path), names)

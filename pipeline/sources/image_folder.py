@@ -12,7 +12,7 @@ from pipeline.images import Indices, LabelledImages
 from pipeline.params.schema import DatasetParams
 from pipeline.runtime.errors import UserError, printable
 from pipeline.sources.image_set import ImageSet
-from pipeline.sources.listing import DATASET_KEY, SET_KEY, expand, list_files, read_entries
+from pipeline.sources.listing import DATASET_KEY, SET_KEY, list_files, read_entries
 from pipeline.sources.official import SPLITS, check_same_classes, from_splits
 from pipeline.sources.pictures import SUFFIXES
 from pipeline.sources.reading import Pictures, read_pictures
@@ -31,7 +31,7 @@ def load(params: DatasetParams) -> RealImages:
     Raises:
         UserError: there are not two folders with images, or files cannot be read (all are named).
     """
-    root = expand(params.path)
+    root = Path(params.path)
     parts = _split_folders(root, DATASET_KEY)
     if not parts:
         return RealImages(_read(root, _class_folders(root, DATASET_KEY), params.image_size), None)

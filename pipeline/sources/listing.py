@@ -10,31 +10,32 @@ from typing import NoReturn
 from pipeline.runtime.errors import UserError, printable
 
 DATASET_KEY, SET_KEY = "dataset.path", "synthesize.path"  # of params, as errors name them
+AGAIN = "after a change there, run this stage with dvc repro --force"
 WANTED, UNIMPORTANT = "wanted", ""
 Identity = tuple[int, int]
-
-
-def expand(path: str) -> Path:
-    """`dataset.path`, in which ~ is the user's home."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where there is no such user
 
 
 def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Every file below `folder` of these suffixes, in the order of the bytes of their relative paths.
 
-    Linked folders are searched as others are, each folder once. What is left out is counted in a warning.
+    Linked folders are searched as others are, each folder once. What is left out is counted in a warning, and so are
+    linked folders, which DVC does not watch.
 
     Raises:
         UserError: a folder cannot be read.
     """
     try:
-        found, left_out = _search(folder, suffixes)
+        found, left_out, num_links = _search(folder, suffixes)
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); make it readable, or remove it"
         raise UserError(f"{error.filename}: {reason}") from None
     if left_out:
         kinds = printable(", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items())))
         logging.getLogger(__name__).warning("%s: left out %s", printable(str(folder)), kinds)
+    if num_links + folder.is_symlink():
+        logging.getLogger(__name__).warning(
+            "%s: DVC does not look behind linked folders: %s", printable(f"{folder}"), AGAIN
+        )
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
 
 
@@ -52,23 +53,25 @@ def read_entries(folder: Path, key: str) -> list[Path]:
     return sorted(entries, key=lambda path: os.fsencode(path.name))
 
 
-def _search(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], Counter[str]]:
-    """The files, and how many of each kind are left out.
+def _search(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], Counter[str], int]:
+    """The files, how many of each kind are left out, and how many linked folders were searched.
 
     Raises:
         OSError: a folder cannot be read.
     """
     found: list[Path] = []
+    num_links = 0
     left_out: Counter[str] = Counter()
     above = {_identity(path) for path in {*folder.absolute().parents, *folder.resolve().parents}}
     seen = above | {_identity(folder)}
     for name, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
         here = Path(name)
         folders[:] = [child for child in sorted(folders) if _is_new(here / child, above, seen, left_out)]
+        num_links += sum((here / child).is_symlink() for child in folders)
         kinds = {file: _kind(here / file, suffixes) for file in files}
         found += [here / file for file, kind in kinds.items() if kind == WANTED]
         left_out.update(kind for kind in kinds.values() if kind not in (WANTED, UNIMPORTANT))
-    return found, left_out
+    return found, left_out, num_links
 
 
 def _identity(path: Path) -> Identity:

@@ -9,7 +9,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.sources.encoded import EncodedImages
 from pipeline.sources.image_set import ImageSet
 from pipeline.sources.labels import number_labels, order_classes
-from pipeline.sources.listing import DATASET_KEY, SET_KEY, expand, list_files, read_entries
+from pipeline.sources.listing import DATASET_KEY, SET_KEY, list_files, read_entries
 from pipeline.sources.official import SPLITS, check_same_classes, from_splits
 from pipeline.sources.reading import Pictures, read_pictures
 from pipeline.sources.splits import RealImages
@@ -24,7 +24,7 @@ def load(params: DatasetParams) -> RealImages:
     Raises:
         UserError: there are no such files, or rows cannot be read (all are named).
     """
-    path = expand(params.path)
+    path = Path(params.path)
     parts = {split: EncodedImages(files) for split, files in _find_files(path, DATASET_KEY).items()}
     labels = {split: part.labels() for split, part in parts.items()}
     named = {
