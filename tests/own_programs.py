@@ -21,6 +21,11 @@ def build(image_size, channels, num_classes):
     body = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d((4, 1)))
     return nn.Sequential(body, nn.Flatten(), nn.Dropout(0.1), nn.Linear(32, num_classes))
 
+def tied(image_size, channels, num_classes):
+    body = nn.Sequential(nn.Flatten(), nn.Linear(channels * image_size**2, 8), nn.Linear(8, 8), nn.Linear(8, 8))
+    body[3].weight = body[2].weight
+    return nn.Sequential(body, nn.Linear(8, num_classes))
+
 def too_many(image_size, channels, num_classes):
     return nn.Sequential(build(image_size, channels, num_classes), nn.Linear(num_classes, num_classes + 1))
 

@@ -111,13 +111,16 @@ def test_a_network_of_the_users_learns(tiny: Params, patches: LabelledImages) ->
     assert np.array_equal(logits, predict(again.network, patches, flip=False))
 
 
-def test_the_cell_of_another_network_is_read_again(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["my_classifier:build", "my_classifier:tied"])
+def test_the_cell_of_another_network_is_read_again(
+    tiny: Params, patches: LabelledImages, tmp_path: Path, network: str
+) -> None:
     """The saved network answers as the trained one did; without the user's word its file runs no code."""
-    run_baseline(tiny, patches, tmp_path, network="my_classifier:build", batch_size=4)
+    run_baseline(tiny, patches, tmp_path, network=network, batch_size=4)
     test = patches.select(np.arange(36, 60))
-    loaded = load_classifier(tmp_path / "model", CPU, test, network="my_classifier:build")
+    loaded = load_classifier(tmp_path / "model", CPU, test, network=network)
     logits = np.load(tmp_path / "model/test_logits.npy")
     assert np.array_equal(predict(loaded, test, flip=tiny.classifier.flip), logits)
     assert read_classifier_record(tmp_path / "model").shape.image_size == 16
-    with pytest.raises(UserError, match=r"asks for the network 'my_classifier:build', params.yaml names 'convnet'"):
+    with pytest.raises(UserError, match=rf"asks for the network '{network}', params.yaml names 'convnet'"):
         load_classifier(tmp_path / "model", CPU, test, network="convnet")

@@ -16,6 +16,16 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.own_code import find_function
 
 KEY = "classifier.network"
+PROBLEMS = (  # of a network that is not as it should be
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 SMALL = 64  # pixels, below which a stem made for photographs would throw most of the image away
 STEMS = {  # first convolution, and the pooling after it, of torchvision's models by the beginning of their names
     "resnet": ("conv1", "maxpool"),
@@ -90,12 +100,12 @@ def build_backbone(name: str, image_size: int, channels: int, num_classes: int) 
     try:
         body = BUILDS.get(library, _build_own)(name, image_size, channels, num_classes)
         if not isinstance(body, nn.Module):
-            raise TypeError(f"built {type(body).__name__}, no torch.nn.Module")  # noqa: TRY301 - one line for all
+            raise TypeError(f"built {type(body).__name__}, no torch.nn.Module")
         backbone = Backbone(body, num_classes, repeat_grey=library in LIBRARIES)
         found = _shapes(backbone, torch.zeros(2, channels, image_size, image_size))
     except UserError:
         raise
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except PROBLEMS as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"params.yaml: {KEY} '{name}': a pass over two images of {image_size}x{image_size} failed: "

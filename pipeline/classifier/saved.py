@@ -32,7 +32,8 @@ class ClassifierRecord(Record):
 
 def save_classifier(folder: Path, network: Network, record: ClassifierRecord, *, name: Name = "classifier") -> None:
     """Writes `<name>.safetensors` and `<name>.json`."""
-    save_model(folder, name, network.plain.state_dict(), record.model_dump(exclude_none=True))
+    weights = {key: value.clone() for key, value in network.plain.state_dict().items()}  # some may share memory
+    save_model(folder, name, weights, record.model_dump(exclude_none=True))
 
 
 def read_classifier_record(folder: Path, name: Name = "classifier") -> ClassifierRecord:
