@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from pipeline.orchestration.dvc_graph import DvcStage
-from pipeline.orchestration.fanout import Schedule
+from pipeline.orchestration.schedule import Schedule
 from pipeline.orchestration.times import Times, Took, time_children
 from pipeline.orchestration.workers import Task, TaskResult, module_arguments, run_in_processes
 
@@ -15,8 +17,17 @@ from pipeline.orchestration.workers import Task, TaskResult, module_arguments, r
 def results(*actions: str, num_workers: int) -> dict[str, TaskResult]:
     """What becomes of a task for each action, by its name `<number>-<action>`."""
     names = [f"{number}-{action}" for number, action in enumerate(actions)]
-    tasks = [Task(n, f"exec python -m tests.odd_job {n.split('-')[1]}", {"DVC_STAGE": n}) for n in names]
-    return {result.task.name: result for result in run_in_processes(tasks, num_workers)}
+    waiting = [Task(n, f"exec python -m tests.odd_job {n.split('-')[1]}", {"DVC_STAGE": n}) for n in names]
+    ended: dict[str, TaskResult] = {}
+    with run_in_processes(num_workers) as pool:
+        running = 0
+        while waiting or running:
+            while waiting and running < pool.size:
+                pool.submit(waiting.pop(0))
+                running += 1
+            ended |= {result.task.name: result for result in pool.wait()}
+            running = len(names) - len(waiting) - len(ended)
+    return ended
 
 
 def test_a_worker_runs_many_tasks() -> None:
@@ -78,14 +89,27 @@ def test_time_of_children_is_that_of_those_that_ended_within() -> None:
 
 
 def test_a_run_that_is_given_up_leaves_no_worker() -> None:
-    """Whoever stops asking for results, as Ctrl-C does, ends the workers."""
-    tasks = [Task(f"{n}", "exec python -m tests.odd_job say", {"DVC_STAGE": "say"}) for n in range(3)]
-    running = run_in_processes(tasks, 2)
-    next(running)
-    running.close()  # type: ignore[attr-defined]  # it is a generator
+    """Whatever stops the run, as Ctrl-C does, ends the workers, busy ones and idle ones."""
+    with pytest.raises(KeyboardInterrupt), run_in_processes(2) as pool:
+        for action in ("say", "sleep"):
+            pool.submit(Task(action, f"exec python -m tests.odd_job {action}", {"DVC_STAGE": action}))
+        pool.wait()
+        raise KeyboardInterrupt
     for worker in multiprocessing.active_children():
         worker.join(10)
     assert not multiprocessing.active_children()
+
+
+def test_a_pool_at_rest_has_no_worker() -> None:
+    """What follows may need the memory that they hold; a later task gets a new one."""
+    task = Task("say", "exec python -m tests.odd_job say", {"DVC_STAGE": "say"})
+    with run_in_processes(1) as pool:
+        pool.submit(task)
+        first = pool.wait()
+        pool.rest()
+        assert not multiprocessing.active_children()
+        pool.submit(task)
+        assert pool.wait()[0].output.split()[0] != first[0].output.split()[0]
 
 
 def test_only_modules_are_for_workers() -> None:

@@ -153,7 +153,7 @@ def paths_of(name: str) -> dict[str, Path]:
 def write_run(name: str, status: Status | None = "FINISHED") -> None:
     """The run of a stage whose files are there, written in this process; without a status it is killed."""
     now = time.time_ns() // 1_000_000
-    start = Start(stage=stage_of(name), cell=dict(cell_of(name)), paths=paths_of(name), time=now)
+    start = Start(stage=stage_of(name), cell=dict(cell_of(name)), paths=paths_of(name), upstream={}, time=now)
     end = [End(status=status, tags={}, usage={"wall_seconds": 1.0}, time=now)] if status else []
     writer.write(start, iter(end))
 

@@ -40,6 +40,10 @@ class DvcStage:
         """Whether a dep is not what it was when `restore` was called."""
         return bool(self._stage.changed_deps())
 
+    def outs(self) -> dict[str, str]:
+        """md5 by path of what the stage wrote, once it is up to date."""
+        return {out.def_path: f"{out.hash_info.value}" for out in self._stage.outs}
+
     def reproduce(self) -> bool:
         """Does what `dvc repro` does with the stage; whether it had to run.
 

@@ -1,6 +1,6 @@
 """Warm worker processes: each imports torch once and then runs the command lines of many cells.
 
-`run_in_processes` is the first engine of `synthmix run`; another one (GPUs, hosts) is a function of its type.
+`ProcessPool` is the default engine of `synthmix run`; another one is a class with the methods of `Pool`.
 """
 
 import math
@@ -11,13 +11,12 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import IO
+from typing import IO, Protocol
 
 from pipeline.orchestration.times import Took, time_here
 from pipeline.runtime import progress
@@ -58,7 +57,26 @@ class TaskResult:
     took: Took
 
 
-Engine = Callable[[Sequence[Task], int], Iterator[TaskResult]]
+class Pool(Protocol):
+    """Where tasks run.
+
+    Attributes:
+        size: how many tasks it runs at once.
+    """
+
+    size: int
+
+    def submit(self, task: Task) -> None:
+        """Starts `task`, while fewer than `size` run."""
+
+    def wait(self) -> list[TaskResult]:
+        """Results of tasks that have ended since; waits for the first one."""
+
+    def rest(self) -> None:
+        """Gives memory back while no task runs."""
+
+
+Engine = Callable[[int], AbstractContextManager[Pool]]  # opens a pool of a size; whatever runs in it ends with it
 
 
 @dataclass(frozen=True)
@@ -93,40 +111,56 @@ class Worker:
         sys.stderr.write(self.log.read())
 
 
-def run_in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[TaskResult]:
-    """Runs `tasks`, up to `num_workers` at once, and yields each result as it comes.
+class ProcessPool:
+    """A worker process for each task that runs; one that has ended its task is given the next.
 
-    A worker that dies costs the task that it ran; a new one takes its place. Workers end with the iterator, and
-    with this process whatever ends it.
+    A worker that dies costs the task that it ran.
     """
-    waiting = deque(tasks)
-    workers = [start_worker() for _ in range(min(num_workers, len(tasks)))]
-    busy: dict[object, tuple[Worker, Task]] = {}
 
-    def submit_next(worker: Worker) -> None:
-        if not waiting:
-            return worker.close()
-        task = waiting.popleft()
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._idle: list[Worker] = []
+        self._busy: dict[object, tuple[Worker, Task]] = {}
+
+    def submit(self, task: Task) -> None:
+        """Hands `task` to a warm worker, or to a new one."""
+        worker = self._idle.pop() if self._idle else start_worker()
         worker.submit(task)
-        busy[worker.pipe] = worker, task
-        return None
+        self._busy[worker.pipe] = worker, task
 
-    try:
-        for worker in workers:
-            submit_next(worker)
-        while busy:
-            for pipe in wait([worker.pipe for worker, _ in busy.values()]):
-                worker, task = busy.pop(pipe)
-                result = worker.result(task)
-                if worker.process.exitcode is not None and waiting:
-                    workers.append(worker := start_worker())
-                submit_next(worker)  # before its last result is dealt with
-                yield result
-        for worker in workers:
+    def wait(self) -> list[TaskResult]:
+        """The results of all workers that have answered or died; waits for the first one."""
+        results = []
+        for pipe in wait([worker.pipe for worker, _ in self._busy.values()]):
+            worker, task = self._busy.pop(pipe)
+            results.append(worker.result(task))
+            if worker.process.exitcode is None:
+                self._idle.append(worker)
+        return results
+
+    def rest(self) -> None:
+        """Ends the idle workers, which hold what torch takes, when all that their tasks logged is written."""
+        for worker in self._idle:
+            worker.close()
+        for worker in self._idle:
             worker.join()
-    finally:
-        for worker in workers:
+        self._idle.clear()
+
+    def terminate(self) -> None:
+        """Ends all workers at once."""
+        for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
             worker.process.terminate()
+
+
+@contextmanager
+def run_in_processes(size: int) -> Iterator[Pool]:
+    """The engine of one machine; workers end with this process too, whatever ends it."""
+    pool = ProcessPool(size)
+    try:
+        yield pool
+        pool.rest()
+    finally:
+        pool.terminate()
 
 
 def start_worker() -> Worker:

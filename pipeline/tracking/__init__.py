@@ -6,6 +6,7 @@ imports mlflow while the stage computes, publishes what the files hold, and ends
 stages shares one companion between them.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pipeline.tracking.execution import Cell, behind, describe_place
 from pipeline.tracking.messages import End, Message, Publish, Start, Status, encode
 from pipeline.tracking.usage import Usage, describe_torch
 
+UPSTREAM = "PIPELINE_UPSTREAM"  # variable with md5 by path, as JSON, of outs that dvc.lock may not have yet
 PATIENCE = 60.0  # seconds that a finished stage waits for its last upload
 Companion = subprocess.Popen[bytes]
 _shared: ContextVar[list[Companion] | None] = ContextVar(
@@ -69,7 +71,8 @@ def _track(stage: str, paths: Mapping[str, Path], cell: Cell) -> Iterator[Tracke
     usage = Usage(own_process=_shared.get() is None)
     status: Status = "FAILED"
     try:
-        _send(writer, Start(stage=stage, cell=dict(cell), paths=dict(paths), time=_now()))
+        upstream = json.loads(os.environ.get(UPSTREAM, "{}"))
+        _send(writer, Start(stage=stage, cell=dict(cell), paths=dict(paths), upstream=upstream, time=_now()))
         yield TrackedRun(partial(_send, writer))
         status = "FINISHED"
     except (KeyboardInterrupt, StoppedError):

@@ -18,8 +18,11 @@ from pipeline.tracking.execution import flatten
 class Lock:
     """dvc.lock, beside params.yaml; empty before the first `dvc repro`. Stages have DVC's names, as in `assess`."""
 
-    def __init__(self) -> None:
+    def __init__(self, upstream: Mapping[Path, str]) -> None:
         """Reads ./dvc.lock and ./params.yaml.
+
+        Args:
+            upstream: md5 of outs that are newer than dvc.lock, by path.
 
         Raises:
             UserError: one is not YAML.
@@ -27,7 +30,7 @@ class Lock:
         self._stages: Mapping[str, Any] = _read_lock(Path("dvc.lock")).get("stages") or {}
         self._values = dict(flatten(read_yaml(Path("params.yaml"))))
         outs = [out for entry in self._stages.values() for out in entry.get("outs", [])]
-        self._outs = {Path(out["path"]): str(out["md5"]) for out in outs}
+        self._outs = {Path(out["path"]): str(out["md5"]) for out in outs} | dict(upstream)
         self._as_locked: dict[Path, bool] = {}
 
     def changed(self, stage: str) -> dict[str, str]:

@@ -17,12 +17,13 @@ class _Base(BaseModel):
 
 
 class Start(_Base):
-    """A stage begins; see `tracked_run`."""
+    """A stage begins; see `tracked_run`. `upstream` are md5 of outs that dvc.lock may not have yet, by path."""
 
     do: Literal["start"] = "start"
     stage: str
     cell: dict[str, int | str]
     paths: dict[str, Path]
+    upstream: dict[Path, str]
 
 
 class Publish(_Base):

@@ -55,7 +55,7 @@ def sync(params: Params) -> Tally:
     Raises:
         UserError: the files come from other data than params.yaml asks for, or one is corrupted.
     """
-    lock = Lock()
+    lock = Lock({})
     _refuse_other_data(lock)
     results, evaluated = read_results(params, lock), _read_result(PARENT_STAGE, "", lock)
     execution = current_execution(params.model_dump())

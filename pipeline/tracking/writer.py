@@ -34,7 +34,7 @@ class Writer:
         experiment = store.open_experiment(execution.dataset)
         self._parent: Parent = store.open_parent(experiment, execution, time=start.time, tags=git_tags())
         self._client = experiment.client
-        self._published, self._resumed, self._lock = Published(), False, Lock()
+        self._published, self._resumed, self._lock = Published(), False, Lock(start.upstream)
         if start.stage == PARENT_STAGE:
             self._run_id = self._parent.run_id
             sync.complete(self._parent, sync.read_results(self._params, self._lock))
