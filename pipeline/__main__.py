@@ -79,6 +79,13 @@ def run(
             help="Stages to bring up to date, none: all; or experiment=… and more, as for configure: its settings."
         ),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="`ray`: on the cluster at RAY_ADDRESS, or on one that is started here."),
+    ] = "local",
+    gpus: Annotated[
+        float, typer.Option(help="With ray: GPUs of a GAN or cell, such as 0.25.", envvar="SYNTHMIX_GPUS", min=0)
+    ] = 0.0,
 ) -> None:
     """Do what `dvc repro` does, with many cells at once; or run and compare the settings of an experiment."""
     if any("=" in target for target in targets or []):
@@ -87,8 +94,10 @@ def run(
         run_experiment(targets or [], jobs)
     else:
         from pipeline.orchestration.fanout import bring_up_to_date
+        from pipeline.orchestration.ray_engine import on_ray
+        from pipeline.orchestration.workers import run_in_processes
 
-        bring_up_to_date(targets or ["dvc.yaml"], jobs)
+        bring_up_to_date(targets or ["dvc.yaml"], jobs, on_ray(gpus) if engine == "ray" else run_in_processes)
 
 
 @app.command()

@@ -39,7 +39,7 @@ def stale(finished: Path) -> Path:
 
 def num_run(done: subprocess.CompletedProcess[str]) -> int:
     """How many cells ran to their end: the table's kinds of them."""
-    rows = re.findall(r"(?m)^([a-z_]+) +(\d+) +\d+ +[\d.]+ \w+ +[\d.]+ \w+$", done.stdout)
+    rows = re.findall(r"(?m)^ *([a-z_]+) +(\d+) +\d+ +[\d.]+ \w+ +[\d.]+ \w+$", done.stdout)
     return sum(int(number) for kind, number in rows if kind not in ("prepare", "collect", "evaluate", "all"))
 
 
@@ -199,6 +199,7 @@ import os, signal, sys
 from pathlib import Path
 from pipeline.gan import state, training
 from pipeline.orchestration.fanout import bring_up_to_date
+from pipeline.orchestration.workers import run_in_processes
 
 training.SECONDS_BETWEEN_SAVES = 0.0
 save, saved = state.save_state, []
@@ -212,7 +213,7 @@ def save_then_die(*arguments):  # in a worker, which imports this file anew
 state.save_state = save_then_die
 if __name__ == "__main__":
     try:
-        bring_up_to_date(["train_gan@0", "train_gan@1"], 2)
+        bring_up_to_date(["train_gan@0", "train_gan@1"], 2, run_in_processes)
     except Exception as error:
         sys.exit(f"{error}")
 """

@@ -14,10 +14,15 @@ from pipeline.orchestration.times import Times, Took, time_children
 from pipeline.orchestration.workers import Task, TaskResult, module_arguments, run_in_processes
 
 
+def task(name: str, action: str) -> Task:
+    """An odd job."""
+    return Task(name, f"exec python -m tests.odd_job {action}", {"DVC_STAGE": name}, {}, ())
+
+
 def results(*actions: str, num_workers: int) -> dict[str, TaskResult]:
     """What becomes of a task for each action, by its name `<number>-<action>`."""
     names = [f"{number}-{action}" for number, action in enumerate(actions)]
-    waiting = [Task(n, f"exec python -m tests.odd_job {n.split('-')[1]}", {"DVC_STAGE": n}) for n in names]
+    waiting = [task(name, name.split("-")[1]) for name in names]
     ended: dict[str, TaskResult] = {}
     with run_in_processes(num_workers) as pool:
         running = 0
@@ -92,7 +97,7 @@ def test_a_run_that_is_given_up_leaves_no_worker() -> None:
     """Whatever stops the run, as Ctrl-C does, ends the workers, busy ones and idle ones."""
     with pytest.raises(KeyboardInterrupt), run_in_processes(2) as pool:
         for action in ("say", "sleep"):
-            pool.submit(Task(action, f"exec python -m tests.odd_job {action}", {"DVC_STAGE": action}))
+            pool.submit(task(action, action))
         pool.wait()
         raise KeyboardInterrupt
     for worker in multiprocessing.active_children():
@@ -102,13 +107,12 @@ def test_a_run_that_is_given_up_leaves_no_worker() -> None:
 
 def test_a_pool_at_rest_has_no_worker() -> None:
     """What follows may need the memory that they hold; a later task gets a new one."""
-    task = Task("say", "exec python -m tests.odd_job say", {"DVC_STAGE": "say"})
     with run_in_processes(1) as pool:
-        pool.submit(task)
+        pool.submit(task("say", "say"))
         first = pool.wait()
         pool.rest()
         assert not multiprocessing.active_children()
-        pool.submit(task)
+        pool.submit(task("say", "say"))
         assert pool.wait()[0].output.split()[0] != first[0].output.split()[0]
 
 

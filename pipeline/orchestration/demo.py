@@ -7,6 +7,7 @@ import typer
 from pipeline.evaluation.report.write import to_text
 from pipeline.evaluation.result import read_result
 from pipeline.orchestration.fanout import bring_up_to_date
+from pipeline.orchestration.workers import run_in_processes
 from pipeline.params.compose import replace_params
 from pipeline.runtime.dvc import need_repository
 
@@ -22,7 +23,7 @@ def run_demo(jobs: int) -> None:
     """
     need_repository()
     replace_params(CHOICES)
-    bring_up_to_date(["dvc.yaml"], jobs)
+    bring_up_to_date(["dvc.yaml"], jobs, run_in_processes)
     typer.echo(f"\n{to_text(read_result(RESULT))}\n")
     typer.echo("The report:     open results/report.html in a browser")
     typer.echo("The runs:       make ui")

@@ -44,6 +44,14 @@ class DvcStage:
         """md5 by path of what the stage wrote, once it is up to date."""
         return {out.def_path: f"{out.hash_info.value}" for out in self._stage.outs}
 
+    def reads(self) -> dict[str, str]:
+        """The deps by path, params.yaml among them, with a digest of what `restore` found there."""
+        return {dep.def_path: f"{dep.hash_info.value}" for dep in self._stage.deps if dep.exists}
+
+    def writes(self) -> tuple[str, ...]:
+        """Paths of the outs."""
+        return tuple(out.def_path for out in self._stage.outs)
+
     def reproduce(self) -> bool:
         """Does what `dvc repro` does with the stage; whether it had to run.
 

@@ -14,7 +14,7 @@ from pipeline.orchestration.dvc_graph import DvcError, DvcStage, open_graph
 from pipeline.orchestration.repair import LOCK_FILE, repair_all
 from pipeline.orchestration.schedule import Schedule
 from pipeline.orchestration.times import time_children
-from pipeline.orchestration.workers import Engine, Pool, Task, TaskResult, module_arguments, run_in_processes
+from pipeline.orchestration.workers import Engine, Pool, Task, TaskResult, module_arguments
 from pipeline.params.graph import check_graph
 from pipeline.params.load import GRAPH_FILE, load_all_params
 from pipeline.runtime.dvc import need_repository, refuse_concurrent_dvc
@@ -27,8 +27,8 @@ RESULTS = Path("results")
 FINISHED = "Use `dvc push` to send your updates to remote storage."
 
 
-def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
-    """Brings `targets` and what they need up to date, `jobs` cells at once.
+def bring_up_to_date(targets: Sequence[str], jobs: int, engine: Engine) -> None:
+    """Brings `targets` and what they need up to date, `jobs` cells at once, which `engine` runs.
 
     Raises:
         UserError: a stage failed, another dvc is at work, or params.yaml or dvc.yaml is wrong.
@@ -39,7 +39,7 @@ def bring_up_to_date(targets: Sequence[str], jobs: int) -> None:
     for line in repair_all():
         say(line)
     try:
-        schedule = fan_out(targets, run_in_processes, jobs)
+        schedule = fan_out(targets, engine, jobs)
     except DvcError as error:
         refuse_concurrent_dvc(str(LOCK_FILE))
         raise UserError(" ".join(f"{error}".split())) from None
@@ -141,7 +141,7 @@ def start_cells(schedule: Schedule, pool: Pool) -> None:
         if len(schedule.running) == pool.size:
             return
         schedule.running[cell.name] = schedule.stale.pop(cell.name)
-        pool.submit(Task(cell.name, cell.command, schedule.environment_of(cell)))
+        pool.submit(Task(cell.name, cell.command, schedule.environment_of(cell), cell.reads(), cell.writes()))
 
 
 def settle_result(schedule: Schedule, cell: DvcStage, result: TaskResult) -> None:

@@ -33,11 +33,15 @@ class Task:
         name: the stage's name in DVC, as in `train_baseline@100-0`.
         command: as dvc.yaml states it, `exec python -m MODULE FLAGS`.
         environment: variables that DVC would set for it.
+        reads: its deps, with a digest of each one's content.
+        writes: its outs.
     """
 
     name: str
     command: str
     environment: Mapping[str, str]
+    reads: Mapping[str, str]
+    writes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -192,14 +196,14 @@ def worker_main(pipe: "Connection[tuple[int, Took], Task]", log: str) -> None:
             except EOFError:
                 return
             with time_here() as took:
-                code = run_task(task)
+                code = run_task(task.command, task.environment)
             pipe.send((code, took))
 
 
-def run_task(task: Task) -> int:
-    """Runs the task's module as `python -m` would, in this process; returns its exit code."""
-    module, *flags = module_arguments(task.command)
-    os.environ.update(task.environment)
+def run_task(command: str, environment: Mapping[str, str]) -> int:
+    """Runs a command line's module as `python -m` would, in this process; returns its exit code."""
+    module, *flags = module_arguments(command)
+    os.environ.update(environment)
     sys.argv = [module, *flags]
     code: object = 0
     sys.modules.pop(module, None)  # of an earlier task: runpy would warn of it
