@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -49,13 +50,27 @@ def start_of(gan: GanParams, real: LabelledImages, replicate: int = 0) -> Start:
     return start
 
 
-@given(st.lists(st.sampled_from("abcdef"), unique=True), st.lists(st.sampled_from("abcdef"), unique=True, min_size=1))
-def test_classes_are_matched_by_name_and_others_are_distinct(new: list[str], old: list[str]) -> None:
-    """No two classes start as one old class unless there are fewer old ones than new ones."""
-    rows = match_rows(new, old)
+NAMES = st.lists(st.sampled_from("abcdef"), unique=True, min_size=1)
+
+
+@given(NAMES, NAMES, st.integers(0, 99))
+def test_classes_are_matched_by_name_and_others_are_distinct(new: list[str], old: list[str], seed: int) -> None:
+    """No two classes start as one old class unless there are fewer old ones than new ones, whatever they resemble."""
+    likeness = np.random.Generator(np.random.Philox(seed)).normal(size=(len(new), len(old))).astype(np.float32)
+    rows = match_rows(new, old, likeness)
     assert [old[row] for name, row in zip(new, rows, strict=True) if name in old] == [n for n in new if n in old]
     if len(set(new) | set(old)) <= len(old) or len(new) <= len(old):
         assert len(set(rows)) == len(rows)
+
+
+def test_other_classes_start_as_what_they_resemble(tiny: Params, patches: LabelledImages, tmp_path: Path) -> None:
+    """A discriminator that knows bright bands at the top, middle and bottom finds them under new names."""
+    shuffled = LabelledImages(patches.images, (patches.labels + 1) % 3, ("low", "high", "central"))
+    gan = make_gan(tiny, "r3", steps=100, probe_every=100)
+    (tmp_path / "state").mkdir()
+    train(gan, patches, tmp_path / "state").save(tmp_path / "old")
+    gan = gan.model_copy(update={"init_from": str(tmp_path / "old")})
+    assert start_of(gan, shuffled).record.classes == {"low": "bottom", "high": "top", "central": "middle"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

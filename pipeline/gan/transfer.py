@@ -1,17 +1,20 @@
 """A training that starts from a trained pair instead of from drawn weights (`gan.init_from`).
 
-Both networks are taken over: a discriminator drawn afresh would first spoil what the generator knows. Classes are
-matched by name. A new class starts as a copy of one old class, another one for each where there are enough: the mean
-of all old rows draws no class, and a short training does not recover from it. The optimizers start afresh.
+Both networks are taken over. Classes are matched by name. A class of another name starts as a copy of one old class,
+each of another one where there are enough: the mean of all old rows draws no class, and a short training does not
+recover from it. Which one, the old discriminator says: that whose images it would soonest take the class's for. The
+optimizers start afresh.
 """
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.files import hash_file
@@ -19,13 +22,15 @@ from pipeline.gan.build import find_build
 from pipeline.gan.description import GanDescription, Name, Transfer, read_description
 from pipeline.gan.loading import load_network
 from pipeline.gan.networks import ImageShape, Pair
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, to_unit_range
 from pipeline.params.schema import GanParams
 from pipeline.runtime.errors import UserError
 
 KEY = "params.yaml: gan.init_from"
 PAIR: tuple[Name, Name] = ("generator", "discriminator")
 State = dict[str, Tensor]
+Likeness = NDArray[np.float32]
+IMAGES_A_CLASS, PASSES = 100, 50_000  # that classes are compared by, at most: of many classes fewer images each
 
 
 class Start(NamedTuple):
@@ -55,20 +60,47 @@ def read_start(gan: GanParams, real: LabelledImages, *, replicate: int) -> Start
         networks = [load_network(folder, name, gan.networks)[0] for name in PAIR]
     except UserError as error:
         raise UserError(f"{KEY}: {error}") from None
-    rows = match_rows(real.class_names, about.class_names)
+    likeness = np.zeros((len(real.class_names), len(about.class_names)), np.float32)
+    if not set(real.class_names) <= set(about.class_names):
+        likeness = measure_likeness(networks[1], real, len(about.class_names))
+    rows = match_rows(real.class_names, about.class_names, likeness)
     axes = find_class_axes(gan, about.shape)
     generator, discriminator = (_take_rows(n, axes[name], rows) for name, n in zip(PAIR, networks, strict=True))
     return Start(generator, discriminator, _record(folder, about, real.class_names, rows))
 
 
-def match_rows(new: Sequence[str], old: Sequence[str]) -> list[int]:
+def match_rows(new: Sequence[str], old: Sequence[str], likeness: Likeness) -> list[int]:
     """The number of the old class that each new one starts as: that of its name, else one that no other takes.
 
-    Where those run out, all old classes are taken in turns.
+    Of those, the assignment with the largest sum of `likeness` (new, old). Where they run out, old classes are taken
+    more than once, each as often as another, give or take one.
     """
+    from scipy.optimize import linear_sum_assignment  # here, as it takes a second of trainings that do not need it
+
+    others = [number for number, name in enumerate(new) if name not in old]
     free = [row for row, name in enumerate(old) if name not in new]
-    turns = iter([*free, *(row for row, _ in zip(cycle(range(len(old))), new, strict=False))])
-    return [old.index(name) if name in old else next(turns) for name in new]
+    turns = np.array([*free, *islice(cycle(range(len(old))), max(len(others) - len(free), 0))], np.int64)
+    rows = [old.index(name) if name in old else -1 for name in new]
+    for place, turn in zip(*linear_sum_assignment(-likeness[others][:, turns]), strict=True):
+        rows[others[place]] = int(turns[turn])
+    return rows
+
+
+@torch.no_grad()
+def measure_likeness(discriminator: nn.Module, real: LabelledImages, num_old: int) -> Likeness:
+    """How much more real the images of each new class look as one of each old class than all images do: (new, old).
+
+    In logits of a network on the CPU; from the first images of every class, 0 for a class without any.
+    """
+    discriminator.eval()
+    likeness = np.zeros((len(real.class_names), num_old), np.float32)
+    count = min(max(PASSES // likeness.size, 1), IMAGES_A_CLASS)
+    present = np.unique(real.labels)
+    for new in present:
+        x = to_unit_range(torch.from_numpy(real.images[np.flatnonzero(real.labels == new)[:count]]))
+        likeness[new] = [discriminator(x, torch.full((len(x),), old))[0].mean() for old in range(num_old)]
+    likeness[present] -= likeness[present].mean(0)
+    return likeness
 
 
 def find_class_axes(gan: GanParams, shape: ImageShape) -> dict[Name, list[tuple[str, int]]]:
