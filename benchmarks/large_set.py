@@ -34,7 +34,13 @@ from pipeline.tracking.usage import RSS_UNIT
 IMAGES, FEW, JUDGED = int(os.environ.get("IMAGES", "200000")), 10_000, 512
 SIZE, NAMES = 128, tuple("0123456789")
 STEPS, ROUNDS = 6, 3
-CHOICES = ["dataset=cifar10", "profile=cpu", f"dataset.image_size={SIZE}", f"classifier.steps={STEPS}"]
+CHOICES = [
+    "dataset=cifar10",
+    "profile=cpu",
+    f"dataset.image_size={SIZE}",
+    f"classifier.steps={STEPS}",
+    "classifier.batch_size=128",
+]
 FILES, MEMORY = 0.0, 1.0  # share of the free memory that a set may take before it is left in its files
 GOAL_MEGABYTES, GOAL_TIMES = 1500, 1.3
 
