@@ -31,7 +31,7 @@ from pipeline.shards.schema import ROW_GROUP_ROWS
 from pipeline.shards.writer import write_shards
 from pipeline.tracking.usage import RSS_UNIT
 
-IMAGES, FEW, JUDGED = int(os.environ.get("IMAGES", "200000")), 10_000, 512
+IMAGES, FEW, JUDGED = int(os.environ.get("IMAGES", "200000")), 10_000, 256
 SIZE, NAMES = 128, tuple("0123456789")
 STEPS, ROUNDS = 6, 3
 CHOICES = [
