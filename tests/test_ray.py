@@ -2,11 +2,13 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -87,9 +89,10 @@ class TwoNodes:
     """A head without processor cores and two nodes of one core each, on loopback."""
 
     def __init__(self, folder: Path) -> None:
+        self.token = secrets.token_hex(32)
         self.environment = {
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "1" * 64,
+            "RAY_AUTH_TOKEN": self.token,
             "HOME": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
@@ -115,13 +118,11 @@ class TwoNodes:
         return sorted(mine, key=psutil.Process.create_time)
 
     def stop(self) -> None:
-        """Kills all of it."""
-        for raylet in self.raylets():
-            for process in [*raylet.children(recursive=True), raylet]:
-                process.kill()
-        for process in of_ray():
-            if f":{self.port}" in " ".join(_words(process)):
-                process.kill()
+        """Kills all that was given its token."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # it may have ended, or be another user's
+                if process.environ().get("RAY_AUTH_TOKEN") == self.token:
+                    process.kill()
 
 
 @pytest.fixture

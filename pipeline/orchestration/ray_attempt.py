@@ -4,8 +4,10 @@ Ray sends `attempt` by value, so a node needs the packages that the project depe
 imports of ours stand inside the functions, and run on the code that came with the task.
 """
 
+import atexit
 import io
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -66,6 +68,7 @@ def _use_code(code: bytes) -> None:
     if "SYNTHMIX_CODE" in os.environ:
         return
     folder = os.environ["SYNTHMIX_CODE"] = tempfile.mkdtemp(prefix="synthmix-code-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     unpack(code, Path(folder))
     sys.path[:0] = [folder, ""]  # then the user's own modules in the task's folder
     from pipeline.runtime import progress
