@@ -162,7 +162,7 @@ LIBRARIES = {
     "dvc": {"pipeline/orchestration/dvc_graph.py"},
     "hydra": {"pipeline/params/compose.py"},
     "omegaconf": {"pipeline/params/compose.py"},
-    "sklearn": {"pipeline/sources"},
+    "sklearn": {"pipeline/sources", "pipeline/evaluation/class_metrics.py"},
 }
 
 

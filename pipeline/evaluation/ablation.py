@@ -6,6 +6,7 @@ from statistics import fmean
 
 from pipeline.classifier.record import CellRecord
 from pipeline.evaluation.bootstrap import images_interval
+from pipeline.evaluation.class_metrics import compare_classes_alike
 from pipeline.evaluation.effect import ErrorsRemoved, errors_removed
 from pipeline.evaluation.grid import Cells, Grid
 from pipeline.evaluation.origin import leak_warnings, words
@@ -93,6 +94,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         per_class=_changes(
             grid, percent, attrgetter("test_accuracy_per_class"), image * len(baseline[0].test_accuracy_per_class)
         ),
+        class_metrics=compare_classes_alike(params.dataset, grid, predictions),
         per_corruption=_changes(grid, percent, attrgetter("accuracy_per_corruption"), 1 / baseline[0].num_corrupted),
         num_corrupted=baseline[0].num_corrupted,
         learning_curve=curve,

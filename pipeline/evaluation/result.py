@@ -115,6 +115,29 @@ class Setting(SettingSummary):
     """Upper end of that interval."""
 
 
+class ClassMetrics(Record):
+    """What every class counts the same in, on test at one synthetic_percent; intervals as in `SettingSummary`."""
+
+    synthetic_percent: Percent
+    """Percent of the training images that are synthetic; 0 is the real-only baseline."""
+    balanced_accuracy_mean: Fraction
+    """Mean over the replicates of the mean accuracy of the classes, a fraction."""
+    balanced_accuracy_difference_mean: float
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1."""
+    balanced_accuracy_difference_low: float
+    """Lower end of its interval."""
+    balanced_accuracy_difference_high: float
+    """Upper end of its interval."""
+    macro_f1_mean: Fraction
+    """Mean over the replicates of the mean F1 of the classes, a fraction."""
+    macro_f1_difference_mean: float
+    """Mean difference to the baseline, paired by replicate: a fraction, -1 to 1."""
+    macro_f1_difference_low: float
+    """Lower end of its interval."""
+    macro_f1_difference_high: float
+    """Upper end of its interval."""
+
+
 class CurvePoint(Record):
     """Real-only classifiers of one size of the training set."""
 
@@ -406,6 +429,8 @@ class Result(Record):
     """Every synthetic_percent, rising, 0 (the baseline) first."""
     per_class: dict[str, Change]
     """Test accuracy of each class, by its name."""
+    class_metrics: tuple[ClassMetrics, ...] = ()
+    """Balanced accuracy and macro F1 at every synthetic_percent where classes are unequal; empty where they are not."""
     per_corruption: dict[str, Change]
     """Test accuracy under each corruption, by its name."""
     num_corrupted: Count

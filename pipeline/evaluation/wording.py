@@ -326,6 +326,13 @@ def trust_note(result: Result) -> str:
     )
 
 
+ALIKE_NOTE = (
+    "Classes are unequal. In accuracy a large class counts more than a small one; in balanced accuracy, the mean of "
+    "the classes' accuracies, and macro F1, the mean of their F1, all count the same. The share is chosen, and the "
+    "verdict given, by accuracy. Each interval stands for itself."
+)
+
+
 def class_note(result: Result) -> str:
     """How to read the classes' table."""
     return (

@@ -23,6 +23,7 @@ CELL_METRICS = ("test_accuracy", "test_loss", "test_calibration_error", "corrupt
 REPORTS = ("ablation.json", "ablation.csv", "ablation.svg", "report.md", "report.html")
 RESULT = REPORTS[0]
 CURVE = ("test_accuracy_mean", "test_accuracy_low", "test_accuracy_high")  # step = percent
+ALIKE = ("balanced_accuracy_mean", "macro_f1_mean")  # likewise, where classes are unequal
 
 
 class Point(NamedTuple):
@@ -139,6 +140,8 @@ def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
 
     result = read_result(file)
     points = [Point(name, getattr(item, name), item.synthetic_percent) for item in result.settings for name in CURVE]
+    alike = [(name, row) for row in result.class_metrics for name in ALIKE]
+    points += [Point(f"test_{name}", getattr(row, name), row.synthetic_percent) for name, row in alike]
     points += [Point(metric, value, 0) for metric, value in headline_numbers(result).items()]
     files = [path for path in (paths["out"] / name for name in REPORTS) if is_there(path)]
     return Contents(points, files)

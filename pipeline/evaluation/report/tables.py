@@ -45,6 +45,15 @@ TRUST = (
     "change",
     INTERVAL,
 )
+ALIKE = (
+    "synthetic %",
+    "balanced accuracy %",
+    "change",
+    INTERVAL,
+    "macro F1 %",
+    "change",
+    INTERVAL,
+)
 CONTROLS = (
     "in their place",
     "share %",
@@ -237,6 +246,18 @@ def _trust_row(setting: Setting, chosen: int) -> tuple[str, ...]:
     mixed = setting.synthetic_percent > 0
     cells = [cell for value, *change in columns for cell in (value, *(change if mixed else ("", "")))]
     return (label(setting.synthetic_percent, chosen), *cells)
+
+
+def alike_rows(result: Result) -> Rows:
+    """Cells under ALIKE; none where classes are equal; the percent chosen on val bears a star."""
+    rows = []
+    for row in result.class_metrics:
+        cells = [label(row.synthetic_percent, result.chosen_percent)]
+        for name in ("balanced_accuracy", "macro_f1"):
+            change = Interval(*(getattr(row, f"{name}_difference_{end}") for end in ("mean", "low", "high")))
+            cells += [percent(getattr(row, f"{name}_mean")), *(_points(change) if row.synthetic_percent else ("", ""))]
+        rows.append(tuple(cells))
+    return rows
 
 
 def class_rows(result: Result, class_names: tuple[str, ...]) -> Rows:

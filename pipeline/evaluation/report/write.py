@@ -75,6 +75,7 @@ def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
         "![Test accuracy against synthetic share, and the learning curve](ablation.svg)",
         md_table(tables.SETTINGS, tables.setting_rows(result)),
         *map(escape_markdown, wording.setup_sentences(result)),
+        *_classes_alike(result),
         "### Controls",
         md_table(tables.CONTROLS, tables.control_rows(result)),
         "### Rivals",
@@ -96,6 +97,14 @@ def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
         "\n".join(["```sh", *tables.commands(result), "```"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _classes_alike(result: Result) -> list[str]:
+    """The section on balanced accuracy and macro F1, where classes are unequal."""
+    if not result.class_metrics:
+        return []
+    table = md_table(tables.ALIKE, tables.alike_rows(result))
+    return ["### Unequal classes", escape_markdown(wording.ALIKE_NOTE), table]
 
 
 def md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
