@@ -55,4 +55,4 @@ ui: setup  ## Serve the MLflow UI on http://127.0.0.1:5000
 	@$(ACTIVATE) python -m pipeline track ui
 
 clean:  ## Delete saved progress of unfinished stages; results and caches stay
-	rm -rf .resume
+	rm -rf .resume demo/.resume

@@ -1,4 +1,4 @@
-"""Cells side by side: `python -m benchmarks.fanout`, after `synthmix run` (`make demo` for the demo's grid).
+"""Cells side by side: `python -m benchmarks.fanout`, after `synthmix run`.
 
 Trains the mixed cells and the rivals in two copies of the working folder, everything else reused: in one by
 `dvc repro`, in the other by `synthmix run --jobs 2`; both must leave the same dvc.lock.

@@ -20,7 +20,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from tests.recovery import company, disks, gans, kills, servers
-from tests.recovery.project import STAGES, Outcome, Truth, make_truth
+from tests.recovery.project import DEMO, STAGES, Outcome, Truth, make_truth
 
 LANES = 2
 Plant = Callable[[Truth, Path, random.Random], Outcome]
@@ -90,7 +90,7 @@ def _kills() -> Iterator[Fault]:
 def _two_at_once() -> Iterator[Fault]:
     for name, commands in company.PAIRS.items():
         yield Fault(name, partial(company.two_of_dvc, commands=commands))
-    yield Fault("make demo beside dvc repro", partial(company.refused_beside_repro, command=company.DEMO))
+    yield Fault("make demo beside dvc repro", partial(company.refused_beside_repro, command=DEMO))
     yield Fault("configure beside dvc repro", partial(company.refused_beside_repro, command=company.CONFIGURE))
     for stage in STAGES[1:]:
         yield Fault(f"{short(stage)} twice at once, without DVC", partial(company.twice_without_dvc, stage=stage))

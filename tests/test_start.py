@@ -12,13 +12,17 @@ from pipeline.tracking.commands import serve
 from tests.project import ROOT, run
 
 
-@pytest.mark.parametrize("command", ["demo", "run"])
-def test_without_a_git_repository_nothing_is_written(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("run", "no git repository, which DVC needs: run `git init`, then the same command"),
+        ("demo", "no dvc.yaml here; run this in the root of the repository"),
+    ],
+)
+def test_in_another_folder_nothing_is_written(command: str, said: str, tmp_path: Path) -> None:
     """DVC would stop after params.yaml was replaced."""
     done = run(tmp_path, sys.executable, "-m", "pipeline", command, PYTHONPATH=str(ROOT))
-    assert done.returncode == 2
-    expected = f"error: {tmp_path}: no git repository, which DVC needs: run `git init`, then the same command\n"
-    assert done.stdout == expected
+    assert (done.returncode, done.stdout) == (2, f"error: {tmp_path}: {said}\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -27,8 +27,7 @@ def fit_graph(file: Path, params: Params) -> None:
     Raises:
         UserError: a stage's line is not there.
     """
-    text = file.read_text(encoding="utf-8")
-    if (fitting := _fitted(file, text, params)) != text:
+    if (fitting := fitted(file, params)) != file.read_text(encoding="utf-8"):
         write_bytes(file, fitting.encode())
 
 
@@ -61,8 +60,13 @@ def check_graph(file: Path, params: Params) -> None:
             )
 
 
-def _fitted(file: Path, text: str, params: Params) -> str:
-    text = _with_stages(file, text, params)
+def fitted(file: Path, params: Params) -> str:
+    """The text of dvc.yaml with the stages and deps that `params` need.
+
+    Raises:
+        UserError: a stage's line is not there.
+    """
+    text = _with_stages(file, file.read_text(encoding="utf-8"), params)
     for stage, (key, path) in _sources(params).items():
         text = _with_dep(file, text, stage, key, wanted=bool(path))
     text = re.sub(rf"^      - .*{re.escape(MARK)}\n", "", text, flags=re.MULTILINE)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import die_with_parent
 
+HERE = Path()
 LOCKS = (Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock"))  # DVC's; the second one while it runs a stage
 CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))
 SYNTHMIX = ("synthmix", "pipeline", "__main__.py")  # names under which `synthmix run` starts
@@ -33,19 +34,20 @@ def need_repository() -> None:
         raise UserError(f"{Path.cwd()}: no git repository, which DVC needs: run `git init`, then the same command")
 
 
-def refuse_concurrent_dvc(what: str) -> None:
+def refuse_concurrent_dvc(what: str, folder: Path = HERE) -> None:
     """Stops before `what` is touched while a dvc works with it.
 
     Raises:
-        UserError: one is at work in this folder; the line has its process id.
+        UserError: one is at work in `folder`; the line has its process id.
     """
-    if pid := lock_owner():
+    if pid := lock_owner(folder):
         raise UserError(f"{what}: dvc is at work with it (PID {pid}); wait for it, or stop it with: kill {pid}")
 
 
-def lock_owner() -> int:
-    """Process id of the other living dvc that DVC's locks here name; 0 for none, and where there is no /proc."""
-    texts = [file.read_text(encoding="utf-8", errors="replace") for file in LOCKS if file.is_file()]
+def lock_owner(folder: Path = HERE) -> int:
+    """Process id of the other living dvc that DVC's locks in `folder` name; 0 for none, and without /proc."""
+    files = [folder / lock for lock in LOCKS]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
     named = {int(pid) for text in texts for pid in re.findall(r'(?m)(?:^ *|"pid": )(\d+)', text)}
     return next((pid for pid in sorted(named - {os.getpid()}) if _is_dvc(pid)), 0)
 

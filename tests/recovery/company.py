@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.project import FAN_OUT
 from tests.recovery.kills import ANY
 from tests.recovery.project import (
+    DEMO,
     Outcome,
     Truth,
     active_runs,
@@ -19,10 +20,10 @@ from tests.recovery.project import (
     run,
     start,
     wait_for,
+    worked_in,
 )
 
 REPRO = ("dvc", "repro")
-DEMO = ("python", "-m", "pipeline", "demo")
 CONFIGURE = ("python", "-m", "pipeline", "configure", "dataset=digits", "profile=cpu")
 SAYS_WHO = ("Unable to acquire lock", "it is being blocked by", "dvc is at work with it (PID")
 PAIRS = {
@@ -37,7 +38,8 @@ APART = 3.0  # seconds at most between the two
 def two_of_dvc(truth: Truth, scratch: Path, choose: random.Random, *, commands: Sequence[tuple[str, ...]]) -> Outcome:
     """Two commands that bring all up to date, where a stage is to be run, at nearly the same time; then one more."""
     project, jobs = truth.copy(scratch, dvc=True), [truth.jobs[choose.choice(ANY)]]
-    forget(project, jobs)
+    folder = worked_in(project, commands[0])
+    forget(folder, jobs)
     first = start(project, *commands[0])
     moment(choose, APART)
     second = start(project, *commands[1])
@@ -46,25 +48,27 @@ def two_of_dvc(truth: Truth, scratch: Path, choose: random.Random, *, commands: 
     faults += ["neither did it"] * all(code for _, code in ends)
     done = run(project, *commands[1])
     faults += [f"again: {done.stdout}"] * (done.returncode != 0)
-    return Outcome("; ".join(faults), is_true(truth, project, jobs))
+    faults += ["results/ was touched"] * (folder != project and not is_true(truth, project, [*truth.jobs.values()]))
+    return Outcome("; ".join(faults), is_true(truth, folder, jobs))
 
 
 def refused_beside_repro(truth: Truth, scratch: Path, choose: random.Random, *, command: tuple[str, ...]) -> Outcome:
-    """`make demo` or `configure` while `dvc repro` is at work: one line that says who is, and nothing touched."""
+    """`make demo` or `configure` while `dvc repro` is at work there: one line that says who is, and nothing touched."""
     project, job = truth.copy(scratch, dvc=True), truth.jobs["train_gan@0"]
-    forget(project, [job])
-    before = (project / "params.yaml").read_bytes()
-    repro = start(project, *REPRO)
-    wait_for(lambda: str(repro.pid) in text_of(project / ".dvc/tmp/rwlock"))
+    folder = worked_in(project, command)
+    forget(folder, [job])
+    before = (folder / "params.yaml").read_bytes()
+    repro = start(folder, *REPRO)
+    wait_for(lambda: str(repro.pid) in text_of(folder / ".dvc/tmp/rwlock"))
     moment(choose, 1.0)
     refused = run(project, *command)
     output, _ = repro.communicate()
     wanted = f"dvc is at work with it (PID {repro.pid})"
     faults = [refused.stdout] * (refused.returncode != 2 or wanted not in refused.stdout)
     faults += ["more than one line"] * (refused.stdout.count("\n") != 1)
-    faults += ["params.yaml was touched"] * ((project / "params.yaml").read_bytes() != before)
+    faults += ["params.yaml was touched"] * ((folder / "params.yaml").read_bytes() != before)
     faults += [output] * (repro.returncode != 0)
-    return Outcome("; ".join(faults), is_true(truth, project, [job]))
+    return Outcome("; ".join(faults), is_true(truth, folder, [job]))
 
 
 def twice_without_dvc(truth: Truth, scratch: Path, choose: random.Random, *, stage: str) -> Outcome:

@@ -26,6 +26,7 @@ from tests.recovery.project import (
     run,
     start,
     wait_for,
+    worked_in,
 )
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -77,10 +78,13 @@ def kill_dvc_at_lock(truth: Truth, scratch: Path, choose: random.Random) -> Outc
     return _again_with_dvc(truth, project, [job], ("dvc", "repro"), output)
 
 
-def kill_fanout(truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool) -> Outcome:
-    """The same to a fan-out that runs three cells."""
+def kill_fanout(
+    truth: Truth, scratch: Path, choose: random.Random, *, number: int, group: bool,
+    command: tuple[str, ...] = FAN_OUT,
+) -> Outcome:  # fmt: skip
+    """The same to a fan-out that runs three cells, or to `make demo`, which starts one."""
     jobs = [truth.jobs[name] for name in CELLS]
-    return _kill_command(truth, scratch, jobs, FAN_OUT, number, choose, FANOUT_SECONDS, group=group)
+    return _kill_command(truth, scratch, jobs, command, number, choose, FANOUT_SECONDS, group=group)
 
 
 def kill_fanout_at_start(truth: Truth, scratch: Path, choose: random.Random) -> Outcome:
@@ -99,7 +103,7 @@ def _kill_command(
     seconds: float, *, group: bool,
 ) -> Outcome:  # fmt: skip
     project = truth.copy(scratch, dvc=True)
-    forget(project, jobs)
+    forget(worked_in(project, command), jobs)
     process = start(project, *command)
     moment(choose, seconds)
     with suppress(ProcessLookupError):  # it was done
@@ -127,7 +131,8 @@ def _again_with_dvc(truth: Truth, project: Path, jobs: Sequence[Job], command: t
         done.stdout = mended.stdout + done.stdout
     faults = [f"left alive: {alive}"] * bool(alive)
     faults += [f"again: {done.stdout}"] * (done.returncode != 0)
-    return Outcome(f"{what}; {'; '.join(faults)}" if faults else "", is_true(truth, project, jobs))
+    equal = is_true(truth, worked_in(project, command), jobs)
+    return Outcome(f"{what}; {'; '.join(faults)}" if faults else "", equal)
 
 
 def kill_worker(

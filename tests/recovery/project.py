@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import yaml
 from filelock import FileLock
 
-from pipeline.orchestration.demo import CHOICES
+from pipeline.orchestration.demo import CHOICES, FOLDER
+from pipeline.orchestration.fanout import NOTHING_TO_DO
 from tests.project import ENVIRONMENT, FAN_OUT, ROOT, copy_project, make_project
 
+DEMO = ("python", "-m", "pipeline", "demo")
 GONE_SECONDS = 30.0  # what was killed must be gone by then, its companions too
 PROGRESS = "results/gan/samples-"  # shows a probe while the generator trains: whole, but not yet the last one
 HISTORY = "results/history/train_gan-"  # grows by a row a probe
@@ -122,6 +124,20 @@ def make_demo_tiny(project: Path) -> None:
     composed = run(project, "python", "-m", "pipeline", "configure", *CHOICES)
     assert composed.returncode == 0, composed.stdout
     assert yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) == values
+
+
+def worked_in(project: Path, command: tuple[str, ...]) -> Path:
+    """The folder in which `command` brings all stages up to date; that of `make demo` is as after one in `project`."""
+    folder = project / FOLDER
+    if command != DEMO:
+        return project
+    if not folder.exists():
+        for name in ("data", "models", "results", ".dvc/cache"):
+            shutil.copytree(project / name, folder / name)
+        shutil.copy(project / "dvc.lock", folder)
+        done = run(project, *DEMO)
+        assert (done.returncode, NOTHING_TO_DO in done.stdout) == (0, True), done.stdout
+    return folder
 
 
 def environment(folder: Path) -> dict[str, str]:

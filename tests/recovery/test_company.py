@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.recovery import company
-from tests.recovery.project import Outcome, Truth
+from tests.recovery.project import DEMO, Outcome, Truth
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(900)]
 
@@ -19,7 +19,7 @@ def test_two_in_one_clone(
     assert company.two_of_dvc(truth, scratch, choose, commands=commands) == Outcome("", equal=True)
 
 
-@pytest.mark.parametrize("command", [company.DEMO, company.CONFIGURE], ids=["demo", "configure"])
+@pytest.mark.parametrize("command", [DEMO, company.CONFIGURE], ids=["demo", "configure"])
 def test_params_stay_while_dvc_reads_them(
     truth: Truth, scratch: Path, choose: random.Random, command: tuple[str, ...]
 ) -> None:

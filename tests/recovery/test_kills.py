@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.recovery import kills
-from tests.recovery.project import STAGES, Outcome, Truth
+from tests.recovery.project import DEMO, STAGES, Outcome, Truth
 
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(900)]
 NAMES = {number: number.name for number in kills.SIGNALS}
@@ -41,6 +41,17 @@ def test_a_dvc_killed_while_it_writes_its_lock(truth: Truth, scratch: Path, choo
 def test_an_interrupted_fanout(truth: Truth, scratch: Path, choose: random.Random) -> None:
     """Ctrl-C at any time: no lock of it blocks, and the same command gives an equal dvc.lock and equal outs."""
     assert kills.kill_fanout(truth, scratch, choose, number=signal.SIGINT, group=True) == Outcome("", equal=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "group"), [(signal.SIGKILL, False), (signal.SIGINT, True)], ids=["SIGKILL", "SIGINT"]
+)
+def test_a_killed_demo(
+    truth: Truth, scratch: Path, choose: random.Random, number: signal.Signals, *, group: bool
+) -> None:
+    """The fan-out that it started goes with it, and `make demo` again gives an equal dvc.lock and equal outs."""
+    outcome = kills.kill_fanout(truth, scratch, choose, number=number, group=group, command=DEMO)
+    assert outcome == Outcome("", equal=True)
 
 
 def test_a_fanout_killed_at_its_start(truth: Truth, scratch: Path, choose: random.Random) -> None:
