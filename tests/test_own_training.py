@@ -1,5 +1,7 @@
 """Cells that a function of the user's trains."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from pipeline.classifier.saved import load_judge
 from pipeline.classifier.training import TrainingData
 from pipeline.images import LabelledImages
 from pipeline.params.changes import with_changes
+from pipeline.params.compose import write_params
 from pipeline.params.graph import CELLS, check_graph, fit_graph
 from pipeline.params.load import parse_params
 from pipeline.params.schema import Params
 from pipeline.runtime.errors import UserError
+from tests import bad_files
 from tests.own_programs import run_baseline
 from tests.project import ROOT
 from tests.test_classifier import CPU
@@ -71,6 +75,23 @@ def test_a_wrong_training_is_one_line(
     with pytest.raises(UserError, match=rf"^params.yaml: classifier.train (is )?'my_trainer:{name}'.*{problem}"):
         run_baseline(tiny, patches, tmp_path, train=f"my_trainer:{name}")
     assert not (tmp_path / "cells").exists()
+
+
+def test_the_page_shows_what_its_training_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The ten lines of docs/own-classifier.md under its command's values: accuracy on val as it is printed there."""
+    page = (ROOT / "docs/own-classifier.md").read_text()
+    program = re.findall(r"```python\n# my_trainer.py\n(.*?)```", page, re.DOTALL)
+    command = re.findall(r"^synthmix configure (dataset=digits .*)$", page, re.MULTILINE)
+    shown = re.findall(r": ([\d.]+) % on val", page)
+    (tmp_path / "my_trainer.py").write_text(program[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIPELINE_TRACKING", "off")
+    write_params(Path("params.yaml"), shlex.split(command[0]))
+    assert [bad_files.run(stage, monkeypatch) for stage in ("prepare", "train_baseline")] == [0, 0]
+    said = re.findall(r": ([\d.]+) % on val", capfd.readouterr().err)
+    assert [float(value) for value in said] == pytest.approx([float(value) for value in shown], abs=1.5)
 
 
 # ---- params and graph --------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,8 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from pipeline.classifier.inference import predict
-from pipeline.classifier.saved import load_classifier
+from pipeline.classifier.network import Architecture, build_network
+from pipeline.classifier.saved import ClassifierRecord, load_classifier, save_classifier
 from pipeline.files import hash_file
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
@@ -128,6 +130,23 @@ def check_answers(repo: Path) -> None:
 def test_models_load_in_a_clean_process(registered: Path) -> None:
     """models:/…@champion and @current, from SQLite: the champion says what `predict` says, rows are the shards'."""
     check_answers(registered)
+
+
+@pytest.mark.usefixtures("own_programs")
+def test_a_classifier_of_the_users_own_network_loads_where_it_is_named(repo: Path) -> None:
+    """By the same module:function as in its description; else one line, and no code of a file's choice is run."""
+    data, name = noise(3), "my_classifier:build"
+    shape = Architecture(network=name, width=8, channels=1, num_classes=len(DIGITS), image_size=16)
+    network = build_network(shape, seed=0)
+    record = ClassifierRecord(shape=shape, image_size=16, class_names=DIGITS, flip=False)
+    save_classifier(repo / "classifier", network, record)
+    (repo / "made").mkdir()
+    write_package(repo / "made/package", "classifier", repo / "classifier", "0" * 32, "classifier")
+    asked = pd.DataFrame({"image": [png(image) for image in data.images]})
+    served = mlflow.pyfunc.load_model(str(repo / "made/package"), model_config={"network": name})
+    assert served.predict(asked)["label"].tolist() == [DIGITS[i] for i in predict(network, data, flip=False).argmax(1)]
+    with pytest.raises(UserError, match=f"asks for the network '{name}', params.yaml names ''"):
+        mlflow.pyfunc.load_model(str(repo / "made/package"))
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from pipeline.runtime.progress import Progress
 FEW, MORE = 2, 8  # steps of the two timed trainings: their difference is free of what a start costs
 NUM_CLASSES = 10  # of the random images that are trained on
 RESULT = Path("results/ablation.json")
+UNTIMED = "Cells are timed as if the network of params.yaml were trained: what classifier.train takes is not known."
 HEALTHY = {"gan_test_weakest": 1.0, "diversity_weakest": 1.0, "coverage": 1.0, "overfitting": 0.0, "cas": 1.0}
 
 
@@ -63,6 +64,7 @@ def describe_plan(params: Params, jobs: int, std_points: float | None) -> str:
             *align(rows),
             f"About {duration(total)} of one core: {duration(total / jobs)} with {jobs} trainings at once, timed on "
             "random images of this size. Prepare, synthesize, assess and evaluate come on top, minutes together.",
+            *([UNTIMED] if params.classifier.train else []),
             power_sentence(params, std_points),
         ]
     )

@@ -12,6 +12,7 @@ from pipeline.tracking import registry
 from pipeline.tracking.contents import Network
 from pipeline.tracking.execution import dvc_name
 from pipeline.tracking.lock import Lock
+from pipeline.tracking.package import model_files
 from pipeline.tracking.store import Parent
 
 if TYPE_CHECKING:
@@ -19,26 +20,26 @@ if TYPE_CHECKING:
 
 
 def register_named(parent: Parent, file: Path, lock: Lock) -> list[str]:
-    """Registers, under the parent run, what the result in `file` names; returns the stages whose networks are not here.
+    """Registers, under the parent run, what the result in `file` names; returns a line on each kind that it could not.
 
-    A folder is here where it is, by md5, the one of dvc.lock.
+    A folder is here where it is, by md5, the one of dvc.lock. That of a cell which a program of the user's trained has
+    no network.
     """
     from pipeline.evaluation.result import read_result  # here, as scipy comes with it and takes a second of each stage
 
-    absent = []
+    absent, lines = [], []
     for stage, kind, alias in _named(read_result(file)):
         paths = lock.paths(stage)
-        if paths and lock.holds(paths["out"]):
+        if paths and lock.holds(paths["out"]) and not model_files(paths["out"], kind)[0].exists():
+            lines.append(f"{stage} has no network to register: classifier.train trained it")
+        elif paths and lock.holds(paths["out"]):
             registry.register(parent, parent.run_id, Network(kind, alias, paths["out"]))
         elif paths:  # else no GAN was trained
             absent.append(stage)
-    return absent
-
-
-def how_to_register(absent: list[str]) -> str:
-    """What to do about stages whose networks are not here."""
-    stages = " ".join(absent)
-    return f"networks of {stages} are not here; to register them: dvc pull {stages}; synthmix track sync"
+    if absent:
+        stages = " ".join(absent)
+        lines.append(f"networks of {stages} are not here; to register them: dvc pull {stages}; synthmix track sync")
+    return lines
 
 
 def _named(result: "Result") -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,6 @@ import typer
 from pipeline.params.load import load_all_params
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import execution, store
-from pipeline.tracking.champion import how_to_register
 from pipeline.tracking.sync import sync
 
 HOST = "127.0.0.1"
@@ -28,7 +27,7 @@ def sync_runs() -> str:
         where = execution.without_credentials(execution.store_uri())
         raise UserError(f"tracking: {where} cannot be written ({reason}); repair it and run sync again") from None
     absent = f", {tally.absent} without a result yet" if tally.absent else ""
-    unregistered = f"; {how_to_register(tally.unregistered)}" if tally.unregistered else ""
+    unregistered = "".join(f"; {line}" for line in tally.unregistered)
     return f"tracking: {tally.added} runs added, {tally.kept} kept{absent}{unregistered}"
 
 

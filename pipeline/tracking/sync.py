@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Tally:
     """How many declared runs were added, agreed with the files already, or have no result there.
 
-    `unregistered` are the stages whose networks the result names, and which are not here.
+    `unregistered` are lines on the networks that the result names and that could not be registered.
     """
 
     added: int = 0
@@ -183,7 +183,7 @@ def _delete_all(parent: Parent, runs: "list[Run]") -> None:
 def _complete_parent(parent: Parent, evaluated: StageResult, lock: Lock) -> list[str]:
     """What evaluate publishes, the answer, the curve over synthetic_percent, reports and figure; then the networks.
 
-    Returns the stages whose networks the result names, and which are not here.
+    Returns lines on the networks that could not be registered.
     """
     paths = lock.paths(PARENT_STAGE)
     if not (evaluated.contents and paths):
@@ -191,9 +191,9 @@ def _complete_parent(parent: Parent, evaluated: StageResult, lock: Lock) -> list
     store.log_inputs(parent.client, parent.run_id, evaluated.stage, evaluated.inputs)
     held = Published(store.published_points(parent.client, parent.run_id))
     _publish(parent, parent.run_id, evaluated.contents, held)
-    absent = register_named(parent, paths["out"] / RESULT, lock)
+    lines = register_named(parent, paths["out"] / RESULT, lock)
     parent.client.set_terminated(parent.run_id)
-    return absent
+    return lines
 
 
 def _now() -> int:

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from pipeline.params.load import load_all_params
 from pipeline.tracking import registry, store, sync
-from pipeline.tracking.champion import how_to_register, register_named
+from pipeline.tracking.champion import register_named
 from pipeline.tracking.contents import RESULT, Contents, IsThere, Point, read_contents
 from pipeline.tracking.execution import PARENT_STAGE, behind, cell_key, current_execution, dvc_name, git_tags
 from pipeline.tracking.lock import Lock
@@ -74,8 +74,8 @@ class Writer:
         for network in contents.networks:
             registry.register(self._parent, self._run_id, network)
         if self._start.stage == PARENT_STAGE:
-            absent = register_named(self._parent, self._start.paths["out"] / RESULT, self._lock)
-            sys.stderr.write(f"tracking: {how_to_register(absent)}\n" if absent else "")
+            lines = register_named(self._parent, self._start.paths["out"] / RESULT, self._lock)
+            sys.stderr.write("".join(f"tracking: {line}\n" for line in lines))
 
     def end(self, message: End) -> None:
         """Publishes the whole of a success, logs what the stage took, and closes the run with the stage's status."""
