@@ -1,17 +1,18 @@
 """What is a start from a trained GAN worth? `python -m benchmarks.transfer dataset=digits profile=demo`.
 
 TASK=halves (the default) trains a GAN on the first half of the classes, on all their images that are no val, select or
-test, then one on train's images of the other half for a few steps: from drawn weights, and from the first GAN. TASK=
-low_data trains the first on train, and the others on as many images of the reserve, of all classes.
+test, then others on train's images of the other half for a few steps: from drawn weights, and from the first GAN.
+TASK=low_data trains the first on train, and the others on 1,000 images of the reserve, of all classes.
 
 Every replicate has its own splits, first GAN and seeds. The state at the last step is measured, none is chosen: by the
-test accuracy of a classifier trained on its images alone (CAS), and by the Fréchet distance to select in the features
-of a classifier trained on real images. Differences are paired by replicate, with 95 % t-intervals.
+test accuracy of classifiers trained on its images alone (CAS), and by the Fréchet distance to test in the features of a
+classifier trained on real images. Differences are paired by replicate, with 95 % t-intervals.
 
 Further arguments are values as for `synthmix configure`. STEPS (20,40,80,160) are the trainings' lengths, LONGER
-(320,640) further ones from drawn weights, IMAGES the target's real images (as many as train has of its classes),
-REPLICATES (5) how many, ARMS more than the two: mean_rows (all classes start as the mean of the old rows) and
-drawn_discriminator. What is finished is kept in .resume/benchmarks.transfer, so that a second call goes on.
+(320,640) further ones from drawn weights, IMAGES another number of real images (of halves at most all),
+REPLICATES (5) how many, CLASSIFIER_SEEDS (3) the classifiers of one CAS, ARMS more than the two: in_order (of halves:
+classes start as the old ones in their order, not as those that they resemble) and drawn_discriminator. What is finished
+is kept in .resume/benchmarks.transfer, so that a second call goes on.
 """
 
 import math
@@ -25,7 +26,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from benchmarks.gan import Memory, interval_text
 from pipeline.assessment.fidelity import frechet_distance
@@ -37,12 +37,11 @@ from pipeline.device import describe_environment, pick_device
 from pipeline.gan.build import build_networks
 from pipeline.gan.description import read_description
 from pipeline.gan.labels import Labels
-from pipeline.gan.loading import load_network
 from pipeline.gan.networks import ImageShape
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Callbacks, train_gan
 from pipeline.gan.transfer import Start, find_class_axes, read_start
-from pipeline.images import LabelledImages, concatenate, to_unit_range
+from pipeline.images import LabelledImages, concatenate
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import GanParams, Params
@@ -59,6 +58,7 @@ STEPS, LONGER = (
 )
 ZERO, TRANSFER = "from zero", "transfer"
 ARMS = [ZERO, TRANSFER, *filter(None, os.environ.get("ARMS", "").split(","))]
+FEW = 1000  # images of the target of low_data
 FIRST_SEED = 1000  # of the trainings that are measured; a first GAN has its replicate's
 FOLDER = Path(".resume/benchmarks.transfer")
 SEEN = {"gan_test_weakest": 1.0, "diversity_weakest": 1.0, "coverage": 1.0, "overfitting": 0.0}  # no alarm
@@ -99,14 +99,13 @@ def main() -> None:
     """Prints the table of all arms and steps, then the paired differences."""
     params, device = parse_params(compose_params(sys.argv[1:])), pick_device()
     environment = describe_environment(device)
-    parts = {"params": params.model_dump(mode="json"), "task": TASK, "images": IMAGES, "environment": environment}
-    folder = FOLDER / fingerprint("train_gan", parts)
+    values = {"params": params.model_dump(mode="json"), "task": TASK, "images": IMAGES, "classifiers": CLASSIFIER_SEEDS}
+    folder = FOLDER / fingerprint("train_gan", values | {"environment": environment})
     bench = Bench(params, device, Memory(folder / "numbers.jsonl"), folder)
     curves: Curves = {arm: {steps: [] for steps in steps_of(arm)} for arm in ARMS}
     real = [measure_replicate(bench, replicate, curves) for replicate in range(REPLICATES)]
     print(f"{TASK}, {' '.join(sys.argv[1:])}; n = {REPLICATES}; {environment}")
-    text = interval_text([100 * m.cas for m in real]), interval_text([m.distance for m in real])
-    print(f"the target's real images themselves: accuracy {text[0]} %, Fréchet distance {text[1]}\n")
+    print(f"a classifier of the target's real images: {interval_text([100 * m.cas for m in real])} %\n")
     print_table(curves)
 
 
@@ -139,7 +138,7 @@ def choose_images(params: Params, replicate: int) -> Task:
     """The images of a replicate."""
     images = split(load(params.dataset), params.dataset, replicate=replicate).images
     if TASK == "low_data":
-        new = images["reserve"].select(np.arange(IMAGES, dtype=np.int64))
+        new = images["reserve"].select(np.arange(min(IMAGES or FEW, len(images["reserve"])), dtype=np.int64))
         return Task(images["train"], images["select"], new, images["train"], images["val"], images["test"])
     names = images["train"].class_names
     first, second = ({key: only(data, part) for key, data in images.items()} for part in halves(names))
@@ -163,7 +162,7 @@ def only(data: LabelledImages, names: tuple[str, ...]) -> LabelledImages:
 def train_first(bench: Bench, task: Task, replicate: int) -> Path:
     """The folder of the first GAN, which is trained as `train_gan` does it, its best state kept."""
     folder, gan = bench.folder / f"first-{replicate}", bench.params.gan
-    if not (folder / "generator.json").exists():
+    if not (folder / "discriminator.json").exists():  # written last
         probe = train_probe(gan, task.old, task.old_unseen, seed=replicate, device=bench.device)
         state = bench.folder / f"state-{replicate}"
         state.mkdir(parents=True, exist_ok=True)
@@ -199,34 +198,14 @@ def change_start(gan: GanParams, real: LabelledImages, start: Start | None, arm:
     shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
     if arm == "drawn_discriminator":
         return start._replace(discriminator=dict(build_networks(gan, shape, seed=FIRST_SEED)[1].state_dict()))
-    if arm == "mean_rows":
-        states = {"generator": dict(start.generator), "discriminator": dict(start.discriminator)}
-        for name, axes in find_class_axes(gan, shape).items():
-            for key, axis in axes:
-                weight = states[name][key]
-                states[name][key] = weight.mean(axis, keepdim=True).expand_as(weight).contiguous()
-        return Start(states["generator"], states["discriminator"], start.record)
-    if arm == "resembling":
-        return resemble(gan, real, start)
+    if arm == "in_order":
+        old = list(start.record.classes.values())
+        rows = torch.tensor(
+            [old.index(name) for name in read_description(Path(gan.init_from), "generator").class_names]
+        )
+        for state, axes in zip(start[:2], find_class_axes(gan, shape).values(), strict=True):
+            state.update({key: state[key].index_select(axis, rows) for key, axis in axes})
     return start
-
-
-@torch.no_grad()
-def resemble(gan: GanParams, real: LabelledImages, start: Start) -> Start:
-    """The rows dealt out anew: every class starts as the old one that the old discriminator takes its images for."""
-    discriminator = load_network(Path(gan.init_from), "discriminator", gan.networks)[0].eval()
-    old = read_description(Path(gan.init_from), "discriminator").class_names
-    x, labels = to_unit_range(torch.from_numpy(real.images)), torch.from_numpy(real.labels)
-    scores = torch.stack([discriminator(x, torch.full_like(labels, k))[0] for k in range(len(old))], 1)
-    means = np.stack([scores[labels == k].mean(0).numpy() for k in range(len(real.class_names))])
-    rows = torch.from_numpy(linear_sum_assignment(-means)[1])
-    states = {"generator": dict(start.generator), "discriminator": dict(start.discriminator)}
-    shape = ImageShape(real.images.shape[1], real.images.shape[3], len(real.class_names))
-    for name, axes in find_class_axes(gan, shape).items():
-        for key, axis in axes:
-            states[name][key] = states[name][key].index_select(axis, rows)
-    print("resembling:", dict(zip(real.class_names, [old[r] for r in rows.tolist()], strict=True)), flush=True)
-    return Start(states["generator"], states["discriminator"], start.record)
 
 
 def draw(bench: Bench, sampler: Sampler, seed: int) -> LabelledImages:
@@ -254,17 +233,13 @@ def measure(bench: Bench, task: Task, images: LabelledImages, eyes: Network, see
 
 
 def print_table(curves: Curves) -> None:
-    """Means of every arm and length; paired differences to the training from zero; its steps for equal numbers."""
+    """Means of every arm and length, paired differences to drawn weights, and the steps that those need as well."""
     print(
-        "| steps | arm | CAS, % | gain, points | Fréchet distance | over from zero, times "
-        "| equal CAS from zero, steps | equal Fréchet |"
+        "| steps | arm | CAS, % | gain, points | Fréchet distance | over from zero, times | equal CAS | equal Fréchet |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    zero = curves[ZERO]
-    for steps in sorted({steps for by_steps in curves.values() for steps in by_steps}):
-        for arm, by_steps in curves.items():
-            if steps in by_steps:
-                print(f"| {steps} | {arm} | {' | '.join(cells(by_steps[steps], zero, steps, arm))} |", flush=True)
+    for steps, arm in sorted((steps, arm) for arm, by_steps in curves.items() for steps in by_steps):
+        print(f"| {steps} | {arm} | {' | '.join(cells(curves[arm][steps], curves[ZERO], steps, arm))} |")
 
 
 def cells(found: list[Measured], zero: dict[int, list[Measured]], steps: int, arm: str) -> list[str]:
@@ -272,29 +247,27 @@ def cells(found: list[Measured], zero: dict[int, list[Measured]], steps: int, ar
     cas, distance = interval_text([100 * m.cas for m in found]), interval_text([m.distance for m in found])
     if arm == ZERO:
         return [cas, "", distance, "", "", ""]
-    pairs = list(zip(found, zero.get(steps, []), strict=False))
-    gain = interval_text([100 * (a.cas - b.cas) for a, b in pairs]) if pairs else ""
-    ratio = interval_text([a.distance / b.distance for a, b in pairs]) if pairs else ""
-    return [cas, gain, distance, ratio, *(equal_text(found, zero, which) for which in (0, 1))]
+    gain = ratio = ""
+    if pairs := list(zip(found, zero.get(steps, []), strict=False)):
+        gain = interval_text([100 * (a.cas - b.cas) for a, b in pairs])
+        ratio = interval_text([a.distance / b.distance for a, b in pairs])
+    return [cas, gain, distance, ratio, *(equal_text([s[w] for s in signed(found)], zero, w) for w in (0, 1))]
 
 
-def equal_text(found: list[Measured], zero: dict[int, list[Measured]], which: int) -> str:
-    """Steps from zero after which the number `which` of `found` is reached: the median replicate's, and the range."""
-    lengths = sorted(zero)
-    needed = []
-    for replicate, measured in enumerate(found):
-        reached = [s for s in lengths if is_as_good(zero[s][replicate], measured, which)]
-        needed.append(reached[0] if reached else math.inf)
-    low, middle, high = (
-        f"{value:.0f}" if value < math.inf else f"> {lengths[-1]}"
-        for value in (min(needed), statistics.median_low(needed), max(needed))
-    )
-    return middle if low == high else f"{middle} ({low} to {high})"
+def signed(found: list[Measured]) -> list[tuple[float, float]]:
+    """CAS and negative distance: more is better."""
+    return [(m.cas, -m.distance) for m in found]
 
 
-def is_as_good(one: Measured, other: Measured, which: int) -> bool:
-    """Whether `one` is: a higher CAS (0), or a lower distance (1)."""
-    return one.cas >= other.cas if which == 0 else one.distance <= other.distance
+def equal_text(values: list[float], zero: dict[int, list[Measured]], which: int) -> str:
+    """Steps from zero that give as much, of every replicate: the median and the range."""
+    needed = [
+        next((s for s in sorted(zero) if signed(zero[s])[replicate][which] >= value), math.inf)
+        for replicate, value in enumerate(values)
+    ]
+    named = [f"{s:.0f}" if s < math.inf else f"> {max(zero)}" for s in sorted(needed)]
+    middle = named[(len(named) - 1) // 2]
+    return middle if named[0] == named[-1] else f"{middle} ({named[0]} to {named[-1]})"
 
 
 if __name__ == "__main__":
