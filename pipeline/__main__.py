@@ -22,7 +22,7 @@ app.add_typer(dataset, name="dataset")
 app.add_typer(track, name="track")
 
 Folder = Annotated[Path, typer.Argument(help="Folder with manifest.json and data/.")]
-Form = Literal["image_folder", "webdataset", "pt"]
+Form = Literal["image_folder", "webdataset", "pt", "hub"]
 
 
 def num_cores() -> int:
@@ -197,10 +197,11 @@ def export(
     to: Annotated[Form, typer.Option(help="Form of the copy.")],
     out: Annotated[Path, typer.Option(help="Folder, .tar or .pt file to write.")],
 ) -> None:
-    """Write the dataset as folders of images, a tar for webdataset or one file for torch."""
+    """Write the dataset as folders, a tar for webdataset or one file for torch; or, to share, with the whole card."""
     from pipeline.dataset.export import export_dataset
+    from pipeline.dataset.hub import export_for_hub
 
-    typer.echo(export_dataset(folder, to, out))
+    typer.echo(export_for_hub(folder, Path("results"), out) if to == "hub" else export_dataset(folder, to, out))
 
 
 @track.command()
