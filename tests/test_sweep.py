@@ -347,3 +347,27 @@ def test_a_sweep_is_known_by_what_its_settings_share() -> None:
 def name(params: Params) -> str:
     """The sweep's name."""
     return sweep_name(params.model_dump())
+
+
+def test_sources_side_by_side(tmp_path: Path) -> None:
+    """Our GAN, a folder of pictures and a dataset in Parquet are three valid settings, called by their names."""
+    (tmp_path / "diffusion/cat").mkdir(parents=True)
+    (tmp_path / "another gan/data").mkdir(parents=True)
+    (tmp_path / "another gan/data/train-00000-of-00001.parquet").touch()
+    sets = f"{tmp_path}/diffusion,{tmp_path}/another gan"
+    chosen = choose_settings(make_params(), f"synthesize.sources=gan,{sets}")
+    assert (chosen.sweep.name, list(chosen.sweep.settings)) == (
+        "synthesize.sources",
+        ["gan", "diffusion", "another-gan"],
+    )
+    made_by = [setting_params(chosen, name) for name in chosen.sweep.settings]
+    assert [(params.synthesize.source, params.gan.recipe) for params in made_by] == [
+        ("gan", make_params().gan.recipe),
+        ("folder", "none"),
+        ("parquet", "none"),
+    ]
+    assert made_by[2].synthesize.path == f"{tmp_path}/another gan"
+    with pytest.raises(UserError, match="no such folder or Parquet file, and not gan"):
+        choose_settings(make_params(), f"synthesize.sources=gan,{tmp_path}/none")
+    with pytest.raises(UserError, match=r"params\.yaml has no GAN"):
+        choose_settings(made_by[1], f"synthesize.sources=gan,{tmp_path}/diffusion")

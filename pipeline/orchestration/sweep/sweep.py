@@ -17,6 +17,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.tracking.execution import sweep_name
 
 RESULTS = Path("results")
+SOURCES = "synthesize.sources"  # `gan`, or sets by their paths
 
 
 def sweep_params_file(choice: str, jobs: int) -> None:
@@ -67,6 +68,8 @@ def run_sweep(params: Params, choices: list[str], jobs: int) -> None:
 def choose_settings(params: Params, choice: str) -> Params:
     """`params`, with a setting for every value that `choice` names, if it names any.
 
+    Values of `synthesize.sources` are `gan` and paths of sets: which generator's images are worth more?
+
     Raises:
         UserError: neither names settings, or a value does not fit.
     """
@@ -79,9 +82,38 @@ def choose_settings(params: Params, choice: str) -> Params:
         named = [(experiment_name(value) or "empty", value) for value in parse_yaml(f"[{values}]")]
     except (YAMLError, ValueError):
         raise UserError(f"sweep: {choice!r} is not key=value,value") from None
-    settings = {name: {key: value} for name, value in named}
+    if key == SOURCES:
+        settings = {_source_name(f"{value}"): _source(params, f"{value}") for _, value in named}
+    else:
+        settings = {name: {key: value} for name, value in named}
     if len(settings) < max(2, len(named)):
         raise UserError(f"sweep: {choice}: name two or more values, none twice")
     content = params.model_dump()
     content["sweep"] = {"name": experiment_name(key), "settings": settings, "setting": ""}
     return parse_params(content)
+
+
+def _source_name(source: str) -> str:
+    """What the setting of a source is called: `gan`, or the name of its folder or file."""
+    return experiment_name(Path(source).stem) or "set"
+
+
+def _source(params: Params, source: str) -> dict[str, object]:
+    """What the setting of a source changes: nothing for the GAN of `params`, else where the set is.
+
+    Raises:
+        UserError: there is no such set, or `params` have no GAN.
+    """
+    if source == "gan":
+        if params.synthesize.source != "gan":
+            raise UserError(f"sweep: {SOURCES}: params.yaml has no GAN; configure it with a gan.recipe first")
+        return {}
+    path = Path(source).expanduser().resolve()
+    if not path.exists():
+        raise UserError(f"sweep: {SOURCES}: {source}: no such folder or Parquet file, and not gan")
+    is_parquet = path.is_file() or any(path.rglob("*.parquet"))
+    return {
+        "gan.recipe": "none",
+        "synthesize.source": "parquet" if is_parquet else "folder",
+        "synthesize.path": str(path),
+    }
