@@ -14,6 +14,7 @@ from pipeline.params.load import parse_params
 from pipeline.runtime.errors import UserError
 from pipeline.sources.load import load
 from pipeline.sources.splits import check_sizes, split
+from tests.project import ROOT
 
 CHOICES = ["dataset=image_folder", "profile=cpu"]
 
@@ -68,3 +69,11 @@ def test_other_sources_are_left_alone(tmp_path: Path) -> None:
     assert fit_choices([*mine, "dataset.title=mine"]) == [*mine, "dataset.title=mine"]
     with pytest.raises(UserError, match="is not a folder that can be read"):
         fit_choices([*CHOICES, f"path={tmp_path / 'none'}"])
+
+
+def test_the_page_on_own_images_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Line by line, but for the digits of where the folder lies."""
+    root = folder(tmp_path / "pictures", {"ant": 20, "bee": 100}, side=70)
+    fit_choices(["dataset=image_folder", "profile=demo", f"path={root}"])
+    said = re.sub(r"pictures-[0-9a-f]{4}", "pictures-3f2a", capsys.readouterr().out)
+    assert f"```\n{said}```" in (ROOT / "docs/own-images.md").read_text(encoding="utf-8")
