@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,25 +47,23 @@ GOAL_MEGABYTES, GOAL_TIMES = 1500, 1.3
 
 
 def main() -> None:
-    """Prints peak memory and seconds of the cells, and their ratio."""
+    """Prints what every cell took as it ends, then the peak of the whole set and ratios of time."""
     if sys.argv[1:2] == ["--cell"]:
-        print(*run_one(Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])))
+        print(*run_one(Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])))  # for `measure`
         return
     with tempfile.TemporaryDirectory() as name:
         write_sets(Path(name))
         kinds = {"all, files": ("all", FILES), "few, files": ("few", FILES), "few, memory": ("few", MEMORY)}
         rounds = [{kind: measure(Path(name), *which) for kind, which in kinds.items()} for _ in range(ROUNDS)]
-    for kind, count in zip(kinds, (IMAGES, FEW, FEW), strict=True):
-        peak, seconds = (statistics.median(column) for column in zip(*(row[kind] for row in rounds), strict=True))
-        print(f"{count:7,} images, {kind:11}  peak {peak:6,.0f} MB   {seconds:5.1f} s a cell")
-    peak = max(row["all, files"][0] for row in rounds)
+    peak = max(row["all, files"].megabytes for row in rounds)
     print(f"peak memory of the whole set {peak:,.0f} MB (goal <= {GOAL_MEGABYTES:,})")
     for kind in ("few, files", "all, files"):
-        times = sorted(row[kind][1] / row["few, memory"][1] for row in rounds)
-        print(
-            f"{kind} over few in memory: {statistics.median(times):.2f} times as long "
-            f"({times[0]:.2f}-{times[-1]:.2f}; goal <= {GOAL_TIMES})"
-        )
+        for what in ("seconds", "processor_seconds"):
+            times = sorted(getattr(row[kind], what) / getattr(row["few, memory"], what) for row in rounds)
+            print(
+                f"{kind} over few in memory, {what}: {statistics.median(times):.2f} "
+                f"({times[0]:.2f}-{times[-1]:.2f}; goal <= {GOAL_TIMES})"
+            )
 
 
 def write_sets(root: Path) -> None:
@@ -81,25 +80,35 @@ def write_sets(root: Path) -> None:
         write_shards(root / split, plan, draw, ContentDigest())
 
 
-def measure(root: Path, split: str, share: float) -> tuple[float, float]:
-    """Peak memory in MB and seconds of a cell in a process of its own."""
+class Cost(NamedTuple):
+    """Of a cell: peak memory in MB, and time as the clock and as the processor has it."""
+
+    megabytes: float
+    seconds: float
+    processor_seconds: float
+
+
+def measure(root: Path, split: str, share: float) -> Cost:
+    """Runs a cell in a process of its own, and prints what it took."""
     command = [sys.executable, "-m", "benchmarks.large_set", "--cell", str(root), split, str(share)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    peak, seconds = map(float, done.stdout.split())
-    return peak, seconds
+    cost = Cost(*map(float, done.stdout.split()))
+    where = "files" if share == FILES else "memory"
+    print(f"{split}, from {where:6}  peak {cost.megabytes:6,.0f} MB  {cost.seconds:6.1f} s", flush=True)
+    return cost
 
 
-def run_one(root: Path, split: str, share: float) -> tuple[float, float]:
-    """Trains a real-only cell on `split` => the same of this process."""
+def run_one(root: Path, split: str, share: float) -> Cost:
+    """Trains a real-only cell on `split` in this process."""
     params, device = parse_params(compose_params(CHOICES)), pick_device(1)
     stored.RESIDENT_SHARE = share
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     test, val, train = stored.open_alike(root / "test", root / "val", root / split)
     plan = plan_cell(params, train_size=len(train), replicate=0)
     data = TrainingData(train, empty_like(train), val)
     run_cell(plan, params.classifier, data, test, device=device, out=root / "out", results=root / "results")
-    seconds = time.perf_counter() - started
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 1e6, seconds
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 1e6
+    return Cost(peak, time.perf_counter() - started, time.process_time() - before)
 
 
 if __name__ == "__main__":
