@@ -34,6 +34,7 @@ NOTES = {
     "gan": "the generator: recipes, training, health, sampling",
     "classifier": "the classifiers, their training, and one cell of the grid",
     "assessment": "what the synthetic images are like: fidelity, memorisation, probes of a GAN in training",
+    "extend": "new classes from few images: a generator's rows of them, and classifiers of all classes",
     "evaluation": "what the synthetic images are worth: statistics, learning curve, report",
     "params": "params.yaml: its schema, reading it, composing it from conf/",
     "runtime": "entry point, errors, signals, resources, progress, checkpoints, atomic writes, DVC",

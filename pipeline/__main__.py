@@ -155,6 +155,23 @@ def repair() -> None:
     typer.echo("\n".join(repair_all()) or f"{LOCK_FILE}: nothing to repair")
 
 
+@app.command()
+def extend(
+    name: Annotated[str, typer.Option(help="What the new class is called.")],
+    images: Annotated[Path, typer.Option(help="Folder with pictures of it; a few will do.")],
+    generator: Annotated[Path, typer.Option(help="Folder of the trained generator and its discriminator.")] = Path(
+        "models/gan/0"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write.", show_default="extended/ and the name of the class")
+    ] = None,
+) -> None:
+    """Teach a trained generator one more class, in seconds, and write the dataset that it then draws."""
+    from pipeline.dataset.extend import extend_by_folder
+
+    typer.echo(extend_by_folder(name, images, generator, out or Path("extended") / name))
+
+
 @dataset.command()
 def verify(folder: Folder) -> None:
     """Read every file again and compare hashes, counts, columns, labels and content with the manifest."""

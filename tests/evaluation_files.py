@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.evaluation.ablation import compare_cells
 from pipeline.evaluation.grid import read_grid
+from pipeline.evaluation.new_classes import read_new_classes
 from pipeline.evaluation.predictions import read_predictions
 from pipeline.evaluation.replicates import read_made
 from pipeline.evaluation.report.evidence import EvidencePaths, read_evidence
@@ -105,7 +106,8 @@ def evaluate_and_write(folder: Path, params: Params, out: Path) -> Result:
     grid = read_grid(params, results / "cells")
     made = read_made(params.ablation.replicates, params.synthesize.source, collected, results / "assess")
     predictions = read_predictions(collected, read_column(prepared / "test", "label"))
-    result = compare_cells(params, grid, made, predictions)
+    new_classes = read_new_classes(params, results / "cells")
+    result = compare_cells(params, grid, made, predictions).model_copy(update={"new_classes": new_classes})
     paths = EvidencePaths(results, prepared, collected)
     out.mkdir(parents=True, exist_ok=True)
     write_report(out, result, read_evidence(params, paths, result, grid, predictions))

@@ -74,12 +74,12 @@ def test_a_log_has_lines_in_place_of_bars(capsys: pytest.CaptureFixture[str], mo
 def test_a_cell_says_which_of_all_it_is(tiny: Params) -> None:
     """Cells are counted over all stages that train classifiers, in the order of dvc.yaml; other stages have a name."""
     cell = {"synthetic_percent": 50, "replicate": 1}
-    assert describe_place("train_classifier", cell, tiny.ablation) == "train_classifier@50-1, cell 12 of 12"
+    assert describe_place("train_classifier", cell, tiny) == "train_classifier@50-1, cell 12 of 12"
     first = {"real_percent": 100, "replicate": 0}
-    assert describe_place("train_baseline", first, tiny.ablation) == "train_baseline@100-0, cell 1 of 12"
-    assert describe_place("train_gan", {"replicate": 1}, tiny.ablation) == "train_gan@1"
-    assert describe_place("train_gan", cell | {"replicate": 7}, tiny.ablation) == "train_gan@7"
-    assert describe_place("prepare", {}, tiny.ablation) == "prepare"
+    assert describe_place("train_baseline", first, tiny) == "train_baseline@100-0, cell 1 of 12"
+    assert describe_place("train_gan", {"replicate": 1}, tiny) == "train_gan@1"
+    assert describe_place("train_gan", cell | {"replicate": 7}, tiny) == "train_gan@7"
+    assert describe_place("prepare", {}, tiny) == "prepare"
 
 
 def test_nothing_happens_on_import() -> None:

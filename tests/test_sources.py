@@ -41,6 +41,7 @@ def ask(
         class_shares=[],
         imbalance_factor=1,
         seed=0,
+        held_out=[],
     )
 
 

@@ -48,6 +48,7 @@ def ask(
         name="digits", title="mine", path="", image_size=16, seed=seed, balance=balance,
         class_shares=list(class_shares),
         imbalance_factor=imbalance_factor, train_size=train, val_size=val, select_size=select, test_size=test,
+        held_out=[],
     )  # fmt: skip
 
 

@@ -252,9 +252,9 @@ def lock_entry(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def stage_names() -> list[str]:
     """Names in DVC of all stages and cells of the grid."""
-    ablation = load_all_params().ablation
+    params = load_all_params()
     return [
         execution.dvc_name(stage, key)
         for stage in GRAPH
-        for key in (execution.declared_keys(stage, ablation) if stage in execution.CELLS else ("",))
+        for key in (execution.declared_keys(stage, params) if stage in execution.CELLS else ("",))
     ]

@@ -9,11 +9,12 @@ from pipeline.assessment.record import AssessRecord
 from pipeline.evaluation.learning_curve import Bound
 from pipeline.evaluation.statistics import Verdict
 from pipeline.files import Record, read_record
-from pipeline.params.schema import Control, CurationParams, Rival, Source
+from pipeline.params.schema import Arm, Control, CurationParams, Rival, Source
 from pipeline.shards.imported import ImportedSet
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 RivalOrNone = Rival | Literal["real_only"]
 
@@ -382,6 +383,69 @@ class Optimism(Record):
     """Difference on test less the cross-fitted one, in points of 1 %."""
 
 
+class ArmSetting(Record):
+    """Classifiers of old and new classes that saw one kind of images of the new ones; means over the replicates."""
+
+    arm: Arm
+    """What their training images of the new classes are."""
+    num_shots: Positive
+    """Real images of each new class."""
+    new_recall_mean: Fraction
+    """Recall of the new classes on test."""
+    new_recall_low: Fraction
+    """Lower end of its 95 % t-interval, at least 0."""
+    new_recall_high: Fraction
+    """Upper end, at most 1."""
+    old_accuracy_mean: Fraction
+    """Accuracy on the old classes' test images."""
+    harmonic_mean_mean: Fraction
+    """Harmonic mean of the two."""
+
+
+class ArmComparison(Record):
+    """One arm less another at equal `num_shots`, paired by replicate, with 95 % t-intervals."""
+
+    arm: Arm
+    """The one."""
+    against: Arm
+    """The other."""
+    num_shots: Positive
+    """Real images of each new class."""
+    new_recall_mean: float
+    """Difference, a fraction, in the recall of the new classes on test."""
+    new_recall_low: float
+    """Lower end of its interval."""
+    new_recall_high: float
+    """Upper end."""
+    old_accuracy_mean: float
+    """Difference, a fraction, in the accuracy on the old classes."""
+    old_accuracy_low: float
+    """Lower end of its interval."""
+    old_accuracy_high: float
+    """Upper end."""
+    harmonic_mean_mean: float
+    """Difference, a fraction, in the harmonic mean."""
+    harmonic_mean_low: float
+    """Lower end of its interval."""
+    harmonic_mean_high: float
+    """Upper end."""
+    p_value_holm: Fraction
+    """Two-sided p of the paired t-test on the recall, Holm-adjusted over all these comparisons."""
+
+
+class NewClasses(Record):
+    """What classifiers reach on `dataset.held_out` from few real images, and what generated ones are worth there."""
+
+    classes: tuple[str, ...]
+    """`dataset.held_out`."""
+    n: Positive
+    """Replicates: each has its own GAN, splits, extension and classifiers."""
+    arms: tuple[ArmSetting, ...]
+    """Every arm at every number of images."""
+    comparisons: tuple[ArmComparison, ...]
+    """Every arm against `oversampled`, and `augmented_synthetic` against `augmented`, as far as they were run."""
+
+
 class Result(Record):
     """results/ablation.json. Accuracies are fractions from 0 to 1, floats have six decimals; keys are only added."""
 
@@ -459,6 +523,8 @@ class Result(Record):
     """`synthesize.source`: whether a GAN a replicate made the images, or they come from a set."""
     sets: tuple[ImportedSet, ...] = ()
     """What every replicate took from the set; empty for GANs."""
+    new_classes: Annotated[NewClasses | None, Field(exclude_if=lambda value: value is None)] = None
+    """What was reached on held-out classes; absent where none is held out."""
     warnings: tuple[str, ...]
     """What a reader must know before the verdict, a sentence each."""
 

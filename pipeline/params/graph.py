@@ -88,6 +88,9 @@ def _own_files(folder: Path, params: Params) -> Iterator[tuple[str, str]]:
         (CELLS if not cells.train else JUDGED[:1], cells.weights),
         (CELLS, _module_file(folder, cells.train)),
     ]
+    if params.extend.num_shots:
+        wanted.append((("extend_classes",), _module_file(folder, gan.networks)))
+        wanted += [(("train_extended",), file) for file in (_module_file(folder, cells.network), cells.weights)]
     deps = [(stage, dep) for stages, dep in wanted if dep for stage in stages]
     yield from dict.fromkeys((stage, dep) for stage, dep in deps if gan.recipe != "none" or stage != "train_gan")
 

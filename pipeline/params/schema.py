@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.params.changes import is_swept, with_changes
 from pipeline.params.problems import describe, dotted_keys, suggest
@@ -23,6 +23,7 @@ Source = Literal["gan", "folder", "parquet"]
 Rival = Literal["mixup", "cutmix", "trivial_augment", "cutout", "longer", "distilled", "oversampling", "class_weights"]
 PUBLIC_SETS, OWN_SETS = ("cifar10", "digits"), ("image_folder", "parquet", "csv")
 DATA_RIVALS = ("longer", "oversampling", "class_weights")  # those that change no more than data, weights and budget
+Arm = Literal["real_only", "oversampled", "augmented", "synthetic", "augmented_synthetic", "oracle"]
 Labels = Literal["asked", "predicted", "soft"]
 
 GAN_SIZES = (16, 32, 64, 128)
@@ -42,6 +43,13 @@ def _check_network(name: str) -> str:
 OWN_NETWORKS = ("convnet", "resnet18")
 LIBRARIES = ("torchvision", "timm")  # whose models `NAME:model` means
 NetworkName = Annotated[str, AfterValidator(_check_network)]
+
+
+def _as_text(name: object) -> object:
+    return str(name) if type(name) is int else name
+
+
+ClassName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]  # 8 in YAML is the class "8"
 
 
 class Block(BaseModel):
@@ -85,6 +93,15 @@ class DatasetParams(Block):
     """First over last class of train, those between on an exponential curve (Cui et al. 2019); 1: by `balance`."""
     seed: Seed
     """Draws the split."""
+    held_out: list[ClassName]
+    """Classes that GAN and ablation know nothing of, to be learned from few images later (docs/new-classes.md); the
+    sizes above are those of all others. Empty: none."""
+
+    @model_validator(mode="after")
+    def _no_class_is_held_out_twice(self) -> Self:
+        if len(set(self.held_out)) < len(self.held_out):
+            raise ValueError(f"held_out names a class twice: {self.held_out}")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_unequal_classes(self) -> Self:
@@ -468,6 +485,45 @@ class RivalParams(Block):
     """How many times `classifier.steps` it trains."""
 
 
+class ExtendParams(Block):
+    """How the classes of `dataset.held_out` are learned from few images (stages `extend_classes`, `train_extended`)."""
+
+    num_shots: list[Annotated[int, Field(ge=1, le=10**6)]]
+    """Real images of each new class: a generator and a classifier an arm for each of these numbers; empty exactly where
+    no class is held out."""
+    arms: Annotated[list[Arm], Field(min_length=1)]
+    """What classifiers see of the new classes: these images as they are (`real_only`), `oversampled` to the level of
+    the old classes, strongly `augmented`, half of them `synthetic`, both (`augmented_synthetic`), or as many real ones
+    as an old class has (`oracle`)."""
+    method: Literal["rows", "combination"]
+    """What is learned of a new class: its `rows` of the generator, or them as a weighted `combination` of the old
+    classes' and a residual (Shahbazi et al. 2021)."""
+    steps: Positive
+    """Steps of Adam."""
+    row_rate: PositiveFloat
+    """Its rate for the rows at the start."""
+    latent_rate: PositiveFloat
+    """Its rate for the latents of the targets."""
+    noise: NonNegativeFloat
+    """Standard deviation of the noise on these latents in every step."""
+    num_targets: Positive
+    """Images of a class that its rows are fitted to: the real ones and mildly warped copies; at most so many a step."""
+    feature_weight: NonNegativeFloat
+    """Weight of the difference in the discriminator's features, where that of the pixels is 1."""
+    prior_weight: NonNegativeFloat
+    """Weight of how far the latents are from standard normal ones."""
+
+    @model_validator(mode="after")
+    def _nothing_is_named_twice(self) -> Self:
+        for key in ("num_shots", "arms"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} names a value twice: {values}")
+        if "oversampled" not in self.arms:
+            raise ValueError("arms lacks oversampled, with which the others are compared")
+        return self
+
+
 class SweepParams(Block):
     """Settings to compare, each the values above but for some: `synthmix sweep` runs the whole graph for each."""
 
@@ -492,6 +548,7 @@ class Params(Block):
     curation: CurationParams
     ablation: AblationParams
     rivals: RivalParams
+    extend: ExtendParams
     sweep: SweepParams
 
     @model_validator(mode="after")
@@ -527,6 +584,18 @@ class Params(Block):
                 f"dataset.image_size is {size}, and gan.recipe {recipe} draws {', '.join(map(str, GAN_SIZES))} pixels: "
                 "choose one of these, or gan.networks of your own, or gan.recipe none and a set as synthesize.source"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_classes_are_learned(self) -> Self:
+        held_out, num_shots = self.dataset.held_out, self.extend.num_shots
+        if bool(held_out) != bool(num_shots):
+            raise ValueError(
+                f"dataset.held_out is {held_out} and extend.num_shots {num_shots}: give both, as in [5,20] images of "
+                "each held-out class, or neither"
+            )
+        if held_out and self.synthesize.source != "gan":
+            raise ValueError(f"dataset.held_out needs a GAN, and synthesize.source is {self.synthesize.source}")
         return self
 
     @model_validator(mode="after")

@@ -49,7 +49,6 @@ def split(source: RealImages, params: DatasetParams, *, replicate: int | None) -
     Raises:
         UserError: a size is below the number of classes, or a class has too few images.
     """
-    pool, official_test = source
     sizes: Sizes = {
         "test": params.test_size,
         "val": params.val_size,
@@ -57,12 +56,23 @@ def split(source: RealImages, params: DatasetParams, *, replicate: int | None) -
         "train": params.train_size,
         "reserve": None,
     }
+    return draw_splits(source, sizes, set(), params, replicate=replicate)
+
+
+def draw_splits(
+    source: RealImages, sizes: Sizes, seen: set[bytes], params: DatasetParams, *, replicate: int | None
+) -> Splits:
+    """Draws `sizes`, of which test comes first, as `split` does; passes over what is in `seen`, and adds to it.
+
+    Raises:
+        UserError: a size is below the number of classes, or a class has too few images.
+    """
+    pool, official_test = source
     _check_sizes(sizes, len(pool.class_names))
-    seen: set[bytes] = set()
     if official_test is None:
         return _deal(pool, sizes, seen, params, 0, replicate)
     assert official_test.class_names == pool.class_names
-    test = _deal(official_test, {"test": params.test_size}, seen, params, 1, None)
+    test = _deal(official_test, {"test": sizes["test"]}, seen, params, 1, None)
     others = {name: size for name, size in sizes.items() if name != "test"}
     rest = _deal(pool, others, seen, params, 0, replicate)
     return Splits(test.images | rest.images, test.duplicates_dropped | rest.duplicates_dropped)
@@ -105,7 +115,7 @@ def _deal(
 
     Before val, what is left is shuffled anew for the replicate, if there is one.
     """
-    keys = [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(source.images)]
+    keys = content_keys(source)
     rows_of = [np.flatnonzero(source.labels == label) for label in range(len(source.class_names))]
     held = np.array([len({keys[row] for row in rows} - seen) for rows in rows_of], np.int64)
     if params.balance == "natural":
@@ -121,6 +131,11 @@ def _deal(
         if size is not None and len(drawn[name]) < size:
             raise _too_few(source, params, orders, drawn)
     return Splits({name: source.select(rows) for name, rows in drawn.items()}, dropped)
+
+
+def content_keys(data: LabelledImages) -> list[bytes]:
+    """What stands for the pixels of each image: equal ones have equal keys."""
+    return [blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(data.images)]
 
 
 def _check_natural(source: LabelledImages, sizes: Sizes, held: Indices) -> None:

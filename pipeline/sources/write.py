@@ -24,6 +24,12 @@ def write_splits(out: Path, replicate: int, splits: Splits, dataset: DatasetPara
     write_json(folder / "dataset.json", describe(dataset.name, splits).model_dump())
 
 
+def write_novel(out: Path, replicate: int, novel: Splits, dataset: DatasetParams) -> None:
+    """Writes the images of held-out classes to OUT/<replicate>/novel, and their test images to OUT/novel_test."""
+    for name, images in novel.images.items():
+        _write(out / "novel_test" if name == "test" else out / str(replicate) / "novel" / name, name, images, dataset)
+
+
 def _write(folder: Path, name: str, images: LabelledImages, dataset: DatasetParams) -> None:
     index = np.arange(len(images), dtype=np.int64)
     write_split(folder, name, images, index=index, seed=dataset.seed, generator=f"real:{dataset.name}")

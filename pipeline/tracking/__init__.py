@@ -58,7 +58,7 @@ def tracked_run(stage: str, paths: Mapping[str, Path], *, cell: Cell | None = No
     Raises:
         UserError: PIPELINE_TRACKING is neither `on` nor `off`.
     """
-    with named_bars(describe_place(stage, cell or {}, load_all_params().ablation)):
+    with named_bars(describe_place(stage, cell or {}, load_all_params())):
         if _is_on():
             yield from _track(stage, paths, cell or {})
         else:

@@ -134,6 +134,19 @@ def _read_cell(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     return Contents(points, cell=record.identity, num_steps=record.steps)
 
 
+def _read_extension(file: Path, paths: Paths, _: IsThere) -> Contents:
+    values, (num_shots, replicate) = _read_json(file), map(int, paths["out"].name.split("-"))
+    cell = {"num_shots": num_shots, "replicate": replicate}
+    return Contents([Point("loss", values["loss"], 0)], cell=cell)
+
+
+def _read_extended(file: Path, *_: object) -> Contents:
+    values = _read_json(file)  # its model would bring torch
+    points = [Point(metric, values[metric], 0) for metric in ("new_recall", "old_accuracy", "harmonic_mean")]
+    cell = {key: values[key] for key in ("arm", "num_shots", "replicate")}
+    return Contents(points, cell=cell, num_steps=values["steps"])
+
+
 def _read_evaluate(file: Path, paths: Paths, is_there: IsThere) -> Contents:
     from pipeline.evaluation.headline import headline_numbers
     from pipeline.evaluation.result import read_result  # here, as scipy comes with it and takes a second of each stage
@@ -157,6 +170,8 @@ RECORDS: dict[str, tuple[str, Callable[[Path, Paths, IsThere], Contents | None]]
     "train_control": ("{results}/cells/{stage}-{key}.json", _read_cell),
     "assess": ("{metrics}", _read_assess),
     "train_classifier": ("{results}/cells/{stage}-{key}.json", _read_cell),
+    "extend_classes": ("{out}/extension.json", _read_extension),
+    "train_extended": ("{results}/cells/{stage}-{key}.json", _read_extended),
     "evaluate": (f"{{out}}/{RESULT}", _read_evaluate),
 }
 

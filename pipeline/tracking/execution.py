@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pipeline.params.schema import AblationParams
+from pipeline.params.schema import Params
 
 PARENT_STAGE = "evaluate"  # its run is the parent itself
 CELLS = {  # what the matrices in dvc.yaml vary, in their order
@@ -23,6 +23,8 @@ CELLS = {  # what the matrices in dvc.yaml vary, in their order
     "train_rival": ("rival", "replicate"),
     "train_control": ("control", "synthetic_percent", "replicate"),
     "train_classifier": ("synthetic_percent", "replicate"),
+    "extend_classes": ("num_shots", "replicate"),
+    "train_extended": ("arm", "num_shots", "replicate"),
 }
 Cell = Mapping[str, int | str]  # what identifies a run among those of its stage
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -115,10 +117,12 @@ def cell_key(stage: str, cell: Cell) -> str:
     return "-".join(str(cell[name]) for name in CELLS.get(stage, ()))
 
 
-def declared_keys(stage: str, ablation: AblationParams) -> Iterator[str]:
+def declared_keys(stage: str, params: Params) -> Iterator[str]:
     """The keys of all cells of a stage, in DVC's order."""
-    lists = {"control": "controls", "rival": "rivals", "replicate": "replicates"}
-    values = (getattr(ablation, lists.get(name, name)) for name in CELLS[stage])
+    lists = {"control": "controls", "rival": "rivals", "replicate": "replicates", "arm": "arms"}
+    extended = ("arm", "num_shots")
+    blocks = (params.extend if name in extended else params.ablation for name in CELLS[stage])
+    values = (getattr(block, lists.get(name, name)) for block, name in zip(blocks, CELLS[stage], strict=True))
     return ("-".join(map(str, cell)) for cell in product(*values))
 
 
@@ -127,11 +131,11 @@ def dvc_name(stage: str, key: str) -> str:
     return f"{stage}@{key}" if key else stage
 
 
-def describe_place(stage: str, cell: Cell, ablation: AblationParams) -> str:
+def describe_place(stage: str, cell: Cell, params: Params) -> str:
     """The stage's name in DVC, and which of the cells that are declared it is, in the order of a serial run."""
     name = dvc_name(stage, cell_key(stage, cell))
     trainings = (other for other, matrix in CELLS.items() if len(matrix) > 1)
-    cells = [dvc_name(other, key) for other in trainings for key in declared_keys(other, ablation)]
+    cells = [dvc_name(other, key) for other in trainings for key in declared_keys(other, params)]
     return f"{name}, cell {cells.index(name) + 1} of {len(cells)}" if name in cells else name
 
 

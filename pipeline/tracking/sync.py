@@ -87,7 +87,7 @@ def _declared(params: Params) -> Iterator[tuple[str, str]]:
     yield "prepare", ""
     other = "screen_set" if params.synthesize.source == "gan" else "train_gan"
     for stage in (stage for stage in CELLS if stage != other):
-        yield from ((stage, key) for key in declared_keys(stage, params.ablation))
+        yield from ((stage, key) for key in declared_keys(stage, params))
 
 
 def _read_result(stage: str, key: str, lock: Lock) -> StageResult:

@@ -58,10 +58,10 @@ STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
 }
 
 
-def ablation_svg(result: Result) -> str:
-    """Accuracy against synthetic_percent beside the learning curve: the one figure that goes into git."""
+def ablation_svg(result: Result, *others: Callable[[Axes], None]) -> str:
+    """Accuracy against synthetic_percent, the learning curve, other panels: the one figure that goes into git."""
     return render(
-        [partial(_draw_accuracy, result=result), partial(_draw_learning_curve, result=result)],
+        [partial(_draw_accuracy, result=result), partial(_draw_learning_curve, result=result), *others],
         "Ablation and learning curve",
     )
 

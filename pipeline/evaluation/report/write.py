@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.evaluation import origin, wording
 from pipeline.evaluation.headline import headline_numbers
-from pipeline.evaluation.report import tables
+from pipeline.evaluation.report import new_classes, tables
 from pipeline.evaluation.report.evidence import Evidence
 from pipeline.evaluation.report.history import history_svgs
 from pipeline.evaluation.report.plots import ablation_svg, accuracy_svg, inline, learning_curve_svg
@@ -26,7 +26,7 @@ def write_report(out: Path, result: Result, evidence: Evidence) -> list[Path]:
     """Writes ablation.json, .csv and .svg, metrics.json, report.md and report.html; returns their paths."""
     texts = {
         "ablation.csv": to_csv(result),
-        "ablation.svg": ablation_svg(result),
+        "ablation.svg": ablation_svg(result, *new_classes.panels(result)),
         "report.md": to_markdown(result, evidence.dataset.class_names),
         "report.html": to_html(result, evidence),
     }
@@ -80,6 +80,7 @@ def to_markdown(result: Result, class_names: tuple[str, ...]) -> str:
         md_table(tables.CONTROLS, tables.control_rows(result)),
         "### Rivals",
         md_table(tables.RIVALS, tables.rival_rows(result)),
+        *_new_classes_section(result),
         "### Replicates",
         md_table(tables.REPLICATES, tables.replicate_rows(result)),
         "### Confidence and corruption",
@@ -107,6 +108,18 @@ def _classes_alike(result: Result) -> list[str]:
     return ["### Unequal classes", escape_markdown(wording.ALIKE_NOTE), table]
 
 
+def _new_classes_section(result: Result) -> list[str]:
+    found = result.new_classes
+    if not found:
+        return []
+    return [
+        "### New classes",
+        escape_markdown(new_classes.introduction(found)),
+        md_table(new_classes.ARMS, new_classes.arm_rows(found)),
+        md_table(new_classes.COMPARISONS, new_classes.comparison_rows(found)),
+    ]
+
+
 def md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; what stands in `rows` is escaped."""
     lines = [header, ["---"] * len(header), *([escape_markdown(cell) for cell in row] for row in rows)]
@@ -126,6 +139,7 @@ def to_html(result: Result, evidence: Evidence) -> str:
         "accuracy": accuracy_svg(result),
         "curve": learning_curve_svg(result),
         **(history_svgs(evidence.history) if evidence.history else {}),
+        **({"new_classes": new_classes.new_classes_svg(result.new_classes)} if result.new_classes else {}),
     }
     return jinja.get_template("report.html.jinja").render(
         result=result,
@@ -137,6 +151,7 @@ def to_html(result: Result, evidence: Evidence) -> str:
         figures={name: Markup(inline(svg, name)) for name, svg in drawn.items()},  # noqa: S704 - drawn by us
         samples=base64.b64encode(evidence.samples).decode(),
         tables=tables,
+        new_classes=new_classes,
         wording=wording,
         words=origin.words(result.sets),
     )
