@@ -377,3 +377,10 @@ def test_keys_are_completed() -> None:
     """The shell offers groups of conf/ and keys of params.yaml, each once."""
     assert complete_key("gan.ste") == ["gan.steps="]
     assert complete_key("dataset") == ["dataset=", *(f"dataset.{name}=" for name in DatasetParams.model_fields)]
+
+
+def test_a_home_folder_may_be_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`configure path=~/pictures` means the user's home; params.yaml names it in full."""
+    monkeypatch.setenv("HOME", "/home/me")
+    composed = compose_params(["dataset=image_folder", "path=~/pictures"])
+    assert composed["dataset"]["path"] == "/home/me/pictures"

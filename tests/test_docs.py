@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from docs.generate import ROOT, anchor, pages
 from pipeline.__main__ import app
 from pipeline.classifier.network import Architecture, build_network
+from pipeline.orchestration.sweep.sweep import SOURCES
 from pipeline.params.schema import Params
 from pipeline.shards.png import encode_png
 
@@ -64,7 +65,7 @@ def test_commands_exist(page: Path) -> None:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), text
         for key in re.findall(r"(?:^|[\s'`])(\w+(?:\.\w+)*)=(?=\S)", text):
             if "configure" in text or "sweep" in text or " -S " in text or key.split(".")[0] in Params.model_fields:
-                assert key in CHOICES or _is_key(key) or key.isupper(), f"{key} in {text}"
+                assert key in {*CHOICES, SOURCES} or _is_key(key) or key.isupper(), f"{key} in {text}"
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=[str(page.relative_to(ROOT)) for page in CURRENT])

@@ -291,13 +291,6 @@ def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert caplog.messages == [f"{tmp_path / 'bee'}: left out 2 .heic, 1 without suffix"]
 
 
-def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """dataset.path=~/pictures means the user's home."""
-    one_of_each(tmp_path / "pictures")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert len(image_folder.load(ask("image_folder", path="~/pictures")).pool) == 2
-
-
 def png_header(width: int, height: int) -> bytes:
     """A PNG that announces its size and holds one byte of pixels."""
 
