@@ -23,14 +23,14 @@ demo: setup  ## Run the whole pipeline on handwritten digits, in minutes
 check: setup  ## Check format, lint and types
 	@$(ACTIVATE) ruff format --check . && ruff check . && mypy
 
-test: setup  ## Run unit and property tests, in 2 minutes
+test: setup  ## Run unit and property tests, in 4 minutes
 	@$(PYTEST) -m 'not slow and not recovery'
 	@echo 'Left out: tests marked slow (real DVC, servers, browsers, other processes: make test-all), planted faults (make recovery).'
 
-test-all: setup  ## Run all tests but those of recovery, in 6 minutes
+test-all: setup  ## Run all tests but those of recovery, in 12 minutes
 	@$(PYTEST)
 
-recovery: setup  ## Plant faults and recover from them, in 5 minutes: kills, full disks, dead servers
+recovery: setup  ## Plant faults and recover from them, in 8 minutes: kills, full disks, dead servers
 	@$(PYTEST) -m recovery tests/recovery
 
 lock: setup  ## Check that dvc.lock belongs to params, code and results; needs no data
