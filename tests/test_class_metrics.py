@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.evaluation.class_metrics import is_unequal
 from pipeline.evaluation.headline import headline_numbers
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.report.write import to_markdown
@@ -83,3 +84,10 @@ def test_equal_classes_need_none() -> None:
     assert result.class_metrics == ()
     assert "Unequal classes" not in to_markdown(result, CLASSES)
     assert "macro_f1_mean" not in headline_numbers(result)
+
+
+@pytest.mark.parametrize(("counts", "unequal"), [((6, 6, 6), False), ((6, 5, 6), False), ((6, 4, 6), True)])
+def test_one_image_of_rounding_makes_no_class_larger(counts: tuple[int, ...], unequal: bool) -> None:
+    """50 test images of 9 classes are as equal as they can be."""
+    labels = np.repeat(np.arange(3, dtype=np.int64), counts)
+    assert is_unequal(make_params().dataset, labels) is unequal

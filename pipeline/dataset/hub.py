@@ -74,14 +74,14 @@ def _find_record(root: Path, manifest: Manifest, result: Result, results: Path) 
 
 def _worth(result: Result, replicate: int, record: AssessRecord) -> str:
     """The sections on what the images are worth and what they are like."""
-    told = [result.verdict_text, result.controls_text, result.power_text]
+    sentences = [result.verdict_text, result.controls_text, result.power_text]
     take = "best" if replicate == result.dataset_replicate else f"not best; replicate {result.dataset_replicate} is"
     parts = [
         "## What they are worth to a classifier",
         f"**{wording.headline(result.verdict, result.mode)}** (data set {escape_markdown(result.dataset)}, profile "
         f"{escape_markdown(result.profile)}, {result.baseline.n} replicates of the whole experiment, each with a set "
         f"of its own: this is that of replicate {replicate}, whose classifier is {take} on val).",
-        *(escape_markdown(text) for text in told if text),
+        *(escape_markdown(text) for text in sentences if text),
         *(f"> {escape_markdown(warning)}" for warning in result.warnings),
         "## What they are like",
         escape_markdown(wording.fidelity_note(result)),

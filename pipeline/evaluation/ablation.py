@@ -66,7 +66,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
     replicates = summarise_replicates(made, grid.mixed[percent], grid.baseline(percent))
     take = max(replicates, key=attrgetter("val_accuracy")).replicate
     optimism = _optimism(chosen, grid)
-    told = verdict_text(
+    sentence = verdict_text(
         decision, ablation.mode, words(made.sets).each, removed=chosen.errors_removed_percent, n=len(baseline)
     )
     return Result(
@@ -79,7 +79,7 @@ def compare_cells(params: Params, grid: Grid, made: Made, predictions: Predictio
         curation=params.curation,
         metric="test_accuracy",
         verdict=decision.verdict,
-        verdict_text=told,
+        verdict_text=sentence,
         power=power,
         power_text=power_text(decision.verdict, len(baseline), power),
         optimism=optimism,
