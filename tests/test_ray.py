@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.orchestration.ray_engine import travels
 from tests.project import ENVIRONMENT, FAN_OUT, copy_project, run
 
 pytest.importorskip("ray")
@@ -46,6 +47,12 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def test_what_travels_with_a_task() -> None:
+    """Data, params and the user's own modules do; code goes once for all, full paths are every node's own."""
+    paths = ["data/prepared/0", "params.yaml", "pipelines.py", "stages/assess.py", "pipeline/gan", "/sets/mine"]
+    assert [path for path in paths if travels(path)] == ["data/prepared/0", "params.yaml", "pipelines.py"]
 
 
 def test_it_leaves_what_the_local_engine_leaves(reproduced: Path, fresh: Path) -> None:

@@ -39,7 +39,7 @@ class RayPool:
 
     def submit(self, task: Task) -> None:
         """Starts `task` where there is room; what it reads is put into the object store unless it is there."""
-        inputs = [self._put(path, digest) for path, digest in task.reads.items() if not path.startswith(CODE)]
+        inputs = [self._put(path, digest) for path, digest in task.reads.items() if travels(path)]
         environment = dict(task.environment) | {"PIPELINE_TRACKING": "off"}  # `sync` publishes the files
         ref = self._attempt.options(name=task.name).remote(self._code, task.command, environment, task.writes, *inputs)
         self._running[ref] = task
@@ -71,6 +71,11 @@ class RayPool:
             return TaskResult(task, 1, f"lost in {ATTEMPTS} attempts ({type(error).__name__}: {reason})", Took())
         ray_attempt.unpack(written, Path())
         return TaskResult(task, code, output, Took(wall, processor))
+
+
+def travels(path: str) -> bool:
+    """Whether a dep is sent with its task: code is sent once for all, and a full path is one of every node's own."""
+    return not Path(path).is_absolute() and Path(path).parts[0] not in CODE
 
 
 def on_ray(num_gpus: float) -> Engine:
