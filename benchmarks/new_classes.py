@@ -8,13 +8,15 @@ averaged within their replicate, so that the interval is over replicates alone; 
 
 Arguments are values as for `synthmix configure` (dataset=digits profile=demo where there are none); `extend.…` too.
 CLASSES (all), SHOTS (1,2,5) and REPLICATES (5, at least 2) say what is run. What is finished is kept in
-.resume/benchmarks.new_classes, so that a second call goes on; the table is written there too, as table.md.
+.resume/benchmarks.new_classes, so that a second call goes on; the table is written there too, as table.md, and
+drawn.png, which shows what was drawn beside the real images that it was learned from.
 """
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -31,10 +33,11 @@ from pipeline.evaluation.report.write import md_table
 from pipeline.extend.arms import ExtendedData, renamed, run_arm
 from pipeline.extend.extension import ExtensionPlan, extend_generator, first_shots
 from pipeline.extend.record import ExtendedCell
+from pipeline.files import write_picture
 from pipeline.gan.labels import Labels
 from pipeline.gan.sampling import Sampler
 from pipeline.gan.training import Callbacks, train_gan
-from pipeline.images import LabelledImages, concatenate
+from pipeline.images import LabelledImages, Pixels, concatenate, tile
 from pipeline.params.compose import compose_params
 from pipeline.params.load import parse_params
 from pipeline.params.schema import Arm, Params
@@ -47,6 +50,7 @@ CHOICES = sys.argv[1:] or ["dataset=digits", "profile=demo"]
 SHOTS = [int(number) for number in os.environ.get("SHOTS", "1,2,5").split(",")]
 CLASSES, REPLICATES = os.environ.get("CLASSES", ""), int(os.environ.get("REPLICATES", "5"))
 FOLDER = Path(".resume/benchmarks.new_classes")
+DRAWN, ZOOM, GREY = 15, 2, 128  # images of a row, screen pixels a pixel, level of an empty place
 
 Key = tuple[Arm, int]
 Found = dict[Key, dict[str, list[ExtendedCell]]]  # by arm and shots, then by class: one a replicate
@@ -78,7 +82,8 @@ def main() -> None:
             measure(bench, name, replicate, found)
     text = tables(found, classes, f"{' '.join(CHOICES)}; {environment}")
     write_bytes(folder / "table.md", text.encode())
-    print(f"{text}\n{folder / 'table.md'}")
+    write_picture(folder / "drawn.png", drawn_beside_real(bench, classes))
+    print(f"{text}\n{folder / 'table.md'}, {folder / 'drawn.png'}")
 
 
 def measure(bench: Bench, name: str, replicate: int, found: Found) -> None:
@@ -134,6 +139,17 @@ def draw_new(params: Params, sampler: Sampler, seed: int) -> LabelledImages:
     images, labels = sampler.draw(0, params.synthesize.num_images, seed=seed, std=std, labels=classes)
     rows = np.flatnonzero(labels == len(sampler.class_names) - 1)
     return LabelledImages(images[rows], labels[rows], sampler.class_names)
+
+
+def drawn_beside_real(bench: Bench, classes: Sequence[str]) -> Pixels:
+    """A row a class and number of real images: these, on grey up to SHOTS' largest, then drawn ones; replicate 0."""
+    rows = []
+    for name, shots in product(classes, SHOTS):
+        data = extended_data(bench, name, 0, shots)
+        grey = np.full_like(data.shots.images[:1], GREY).repeat(max(SHOTS) - shots, axis=0)
+        rows += [data.shots.images, grey, data.drawn.images[:DRAWN]]
+    picture = tile(np.concatenate(rows), max(SHOTS) + DRAWN)
+    return picture.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
 
 
 def tables(found: Found, classes: Sequence[str], origin: str) -> str:
