@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.files import hash_file, write_csv
 from pipeline.runtime.errors import UserError
 from pipeline.tracking import TrackedRun, execution, store
-from pipeline.tracking.commands import sync_runs
+from pipeline.tracking.commands import chart_url, describe_pages, experiment_url, sync_runs
 from pipeline.tracking.lock import dvc_md5
 from tests.project import run
 from tests.tracking_inputs import (
@@ -358,6 +358,19 @@ def test_sync_takes_no_files_but_those_of_the_lock(repo: Path) -> None:
     assert not names & {"synthesize@0", "train_gan@0", "train_gan@1"}
     parent = open_parent()
     assert parent.client.get_run(parent.run_id).data.metrics == {}
+
+
+def test_the_pages_that_are_named_have_runs(repo: Path) -> None:
+    """Also where params.yaml asks for another data set, as beside a demo; that one's experiment is not created."""
+    write_results()
+    sync()
+    parent = open_parent()
+    name, address = parent.execution.dataset, chart_url("http://x", parent.experiment.id, parent.run_id)
+    runs = f"{name}, all executions: {experiment_url('http://x', parent.experiment.id)}"
+    assert describe_pages("http://x") == [f"{name}, this execution: {address}", runs]
+    change_params(dataset={"title": "others"})
+    assert describe_pages("http://x") == [f"{name}, latest execution: {address}", runs]
+    assert parent.client.get_experiment_by_name("others") is None
 
 
 def test_sync_refuses_results_of_another_data_set(repo: Path) -> None:

@@ -32,7 +32,7 @@ def sync_runs() -> str:
 
 
 def serve(port: int) -> None:
-    """Prints the addresses of this execution's chart and of all executions, and becomes MLflow's server there."""
+    """Prints the addresses of `describe_pages`, and becomes MLflow's server there."""
     if execution.is_server():
         address = execution.without_credentials(execution.store_uri())
         raise UserError(f"MLFLOW_TRACKING_URI names a server: open {address}")
@@ -40,15 +40,26 @@ def serve(port: int) -> None:
     if not database.exists() and "MLFLOW_TRACKING_URI" not in os.environ:
         raise UserError("mlflow.db: no runs yet; run `dvc repro`, or `synthmix track sync`")
     _need_port(port)
-    described = execution.current_execution(load_all_params().model_dump())
-    experiment = store.open_experiment(described.dataset)
-    server = f"http://{HOST}:{port}"
-    if parent := store.find_parent(experiment, described):
-        typer.echo(f"this execution: {chart_url(server, experiment.id, parent.run_id)}")
-    typer.echo(f"all executions: {experiment_url(server, experiment.id)}")
+    for line in describe_pages(f"http://{HOST}:{port}"):
+        typer.echo(line)
     typer.echo("Ctrl-C ends MLflow")
     sys.stdout.flush()
     _become_server(database.parent, port)
+
+
+def describe_pages(server: str) -> list[str]:
+    """Of every data set with runs a line for the charts of one execution and one for the list of all on `server`.
+
+    The one is that of params.yaml where the store has it, else the latest.
+    """
+    described, lines = execution.current_execution(load_all_params().model_dump()), []
+    for name, parents in store.named_parents().items():
+        experiment, latest = parents[0]
+        ours = [run for _, run in parents if run.data.tags["pipeline.execution"] == described.name]
+        which, run = ("this", ours[0]) if ours else ("latest", latest)
+        lines.append(f"{name}, {which} execution: {chart_url(server, experiment.id, run.info.run_id)}")
+        lines.append(f"{name}, all executions: {experiment_url(server, experiment.id)}")
+    return lines
 
 
 def experiment_url(server: str, experiment_id: str) -> str:

@@ -139,6 +139,18 @@ def _restore_empty(client: "MlflowClient", experiment_id: str) -> None:
         client.delete_run(run.info.run_id)
 
 
+def named_parents() -> "dict[str, list[tuple[Experiment, Run]]]":
+    """The parent runs of every experiment that has one, newest first, by the experiment's name; creates none."""
+    import_mlflow()
+    client = connect()
+    found = {item.name: Experiment(client, item.experiment_id) for item in client.search_experiments()}
+    parents = {
+        name: [(experiment, run) for run in search(experiment, {"pipeline.role": "parent"})]
+        for name, experiment in found.items()
+    }
+    return {name: runs for name, runs in parents.items() if runs}
+
+
 def search(experiment: Experiment, tags: Mapping[str, str]) -> "list[Run]":
     """All runs that bear `tags`, newest first."""
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
